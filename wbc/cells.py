@@ -1,0 +1,36 @@
+"""The words that every part shares: the five cell types, and the tables that name cells.
+
+A cell is one image file. `metadata.csv` (written by download) has one row a cell in the columns
+COLUMNS; `split.csv` (written by split) has the same rows with `split` and `reason` added.
+"""
+
+from pathlib import Path
+from typing import Final
+
+import pandas as pd
+
+CLASSES: Final = ("neutrophil", "lymphocyte", "monocyte", "eosinophil", "basophil")
+
+COLUMNS: Final = (
+    "path",  # relative to the folder of the table, with forward slashes
+    "label",  # one of CLASSES
+    "group",  # the smear (or patient, or slide) that the cell comes from; "" where unknown
+    "source",  # name of the entry in data.sources
+    "role",  # auto | train | external, from data.sources
+    "official_split",  # train | test | test_a | test_b as published; "" where there is none
+    "sha256",  # of the file's bytes, hexadecimal
+    "width",  # pixels as stored in the file's header; 0 where the header cannot be read
+    "height",
+    "mask",  # path of the cell's mask, relative like `path`; "" where there is none
+)
+
+
+def read_table(path: Path) -> pd.DataFrame:
+    """Read one of the project's CSV tables; empty fields are empty strings, never NaN."""
+    return pd.read_csv(path, keep_default_na=False, dtype={"group": str, "official_split": str})
+
+
+def write_table(table: pd.DataFrame, path: Path) -> None:
+    """Write a CSV whose bytes depend on the table only (row order is the caller's)."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    table.to_csv(path, index=False, lineterminator="\n")

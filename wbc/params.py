@@ -1,0 +1,252 @@
+"""params.yaml as frozen dataclasses, strictly: whatever is loaded here can be run.
+
+`load` raises a UserError with key, value and remedy for anything unknown, missing, of the wrong
+type, out of range or impossible in combination. What each setting does is written beside it in
+params.yaml.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from wbc.errors import UserError
+from wbc.schema import Pattern, Range, build
+
+Architecture = Literal[
+    "googlenet",
+    "mobilenet_v2",
+    "mobilenet_v3_small",
+    "mobilenet_v3_large",
+    "efficientnet_b0",
+    "squeezenet1_0",
+    "squeezenet1_1",
+    "shufflenet_v2_x1_0",
+    "resnet18",
+]
+Role = Literal["auto", "train", "external"]
+Share = Annotated[float, Range(0, 1)]
+Name = Annotated[
+    str,
+    Pattern(r"[a-z0-9][a-z0-9_-]{0,39}", "lower-case letters, digits, - and _, at most 40"),
+]
+_INCOMING = r"data/incoming/[^/]+(/[^/]+)*"
+_BRING = "(bring yours there with `dvc import-url /your/path data/incoming/NAME`)"
+IncomingPath = Annotated[str, Pattern(_INCOMING, f"a path under data/incoming/ {_BRING}")]
+KagglePath = Annotated[
+    str, Pattern(f"kaggle|{_INCOMING}", f"kaggle or a path under data/incoming/ {_BRING}")
+]
+MendeleyPath = Annotated[
+    str, Pattern(f"mendeley|{_INCOMING}", f"mendeley or a path under data/incoming/ {_BRING}")
+]
+
+
+@dataclass(frozen=True)
+class SampleSource:
+    """Drawn smears."""
+
+    kind: Literal["sample"]
+    name: Name
+    role: Role
+    num_cells: Annotated[int, Range(200, 100_000)]
+    image_size: Annotated[int, Range(96, 1024)]
+
+
+@dataclass(frozen=True)
+class RaabinSource:
+    """Raabin-WBC: from Kaggle, or from a folder or archive already at hand."""
+
+    kind: Literal["raabin"]
+    name: Name
+    role: Role
+    path: KagglePath = "kaggle"
+
+
+@dataclass(frozen=True)
+class KrdWbcSource:
+    """KRD-WBC: from Mendeley Data, or from a folder or archive already at hand."""
+
+    kind: Literal["krd-wbc"]
+    name: Name
+    role: Role
+    path: MendeleyPath = "mendeley"
+
+
+@dataclass(frozen=True)
+class FolderSource:
+    """Class folders, optionally with a CSV (path, label, group, split)."""
+
+    kind: Literal["folder"]
+    name: Name
+    role: Role
+    path: IncomingPath
+    table: str = ""  # a CSV inside `path`; "" reads the label from the folder's name
+    group_pattern: str = ""  # regular expression whose first group is the smear in a file name
+
+
+Source = SampleSource | RaabinSource | KrdWbcSource | FolderSource
+
+
+@dataclass(frozen=True)
+class Data:
+    sources: tuple[Source, ...]
+
+
+@dataclass(frozen=True)
+class Split:
+    seed: Annotated[int, Range(0, 2**31 - 1)]
+    val_share: Annotated[float, Range(0.05, 0.4)]
+    test_share: Annotated[float, Range(0.05, 0.5)]
+    max_group_share: Annotated[float, Range(0, 1, open_low=True)]
+    duplicates: Literal["drop", "stop"]
+    near_duplicate_bits: Annotated[int, Range(0, 20)]
+
+
+@dataclass(frozen=True)
+class Preprocess:
+    size: Annotated[int, Range(32, 1024)]
+    crop: Literal["none", "cell", "mask"]
+    context: Annotated[float, Range(1.0, 4.0)]
+    max_broken_share: Share
+    shard_cells: Annotated[int, Range(1, 1_000_000)]
+
+
+@dataclass(frozen=True)
+class Model:
+    weights: Annotated[
+        str,
+        Pattern(
+            r"auto|imagenet|none|data/weights/[^/]+(/[^/]+)*",
+            "auto, imagenet, none or a file under data/weights/"
+            " (bring yours there with `dvc import-url /your/file.pth data/weights/NAME.pth`)",
+        ),
+    ]
+    dropout: Annotated[float, Range(0, 0.9)]
+
+
+@dataclass(frozen=True)
+class Augment:
+    flips: bool
+    rotation: Annotated[float, Range(0, 180)]
+    scale: Annotated[float, Range(0, 0.5)]
+    shift: Annotated[float, Range(0, 0.3)]
+    brightness: Annotated[float, Range(0, 0.5)]
+    contrast: Annotated[float, Range(0, 0.5)]
+    saturation: Annotated[float, Range(0, 0.5)]
+    hue: Annotated[float, Range(0, 0.1)]
+    stain: Annotated[float, Range(0, 0.5)]
+
+
+@dataclass(frozen=True)
+class Train:
+    device: Literal["auto", "cpu", "gpu"]
+    precision: Literal["auto", 32, "bf16"]
+    threads: Annotated[int, Range(0, 1024)]
+    unfreeze: Literal["head", "upper", "all"]
+    batch_norm: Literal["auto", "frozen", "train"]
+    head_epochs: Annotated[int, Range(0, 1000)]
+    epochs: Annotated[int, Range(1, 10_000)]
+    patience: Annotated[int, Range(1, 10_000)]
+    batch_size: Annotated[int, Range(2, 4096)]
+    head_learning_rate: Annotated[float, Range(0, 1, open_low=True)]
+    learning_rate: Annotated[float, Range(0, 1, open_low=True)]
+    weight_decay: Annotated[float, Range(0, 10)]
+    warmup_share: Annotated[float, Range(0, 0.9)]
+    ema_decay: Annotated[float, Range(0, 0.99999)]
+    label_smoothing: Annotated[float, Range(0, 0.5)]
+    imbalance: Literal["logit_adjustment", "loss_weights", "none"]
+    augment: Augment
+
+
+@dataclass(frozen=True)
+class Evaluate:
+    batch_size: Annotated[int, Range(1, 65_536)]
+
+
+@dataclass(frozen=True)
+class Params:
+    seed: Annotated[int, Range(0, 2**31 - 1)]
+    architectures: tuple[Architecture, ...]
+    data: Data
+    split: Split
+    preprocess: Preprocess
+    model: Model
+    train: Train
+    evaluate: Evaluate
+
+
+def load(path: Path) -> Params:
+    """Read and check params.yaml.
+
+    Raises:
+        UserError: the file is missing, is no YAML, or holds anything that could not be run.
+    """
+    if not path.is_file():
+        raise UserError(
+            f"{path} was expected but is not there; run from the repository's root,"
+            " or bring it back with `git checkout params.yaml`."
+        )
+    try:
+        # YAML 1.2, as DVC reads it: 1e-3 is a number, `no` is a word, a repeated key is an error.
+        raw = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
+    except (YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} cannot be read as YAML: {_one_line(error)}.") from None
+    params: Params = build(Params, raw, "", path.name)
+    _check_combinations(params, path.name)
+    return params
+
+
+def _check_combinations(params: Params, file: str) -> None:
+    """What each value allows alone but not together."""
+    train, names = params.train, [source.name for source in params.data.sources]
+    for name in names:
+        if names.count(name) > 1:
+            raise UserError(f"{file}: data.sources has two entries with name {name!r}; rename one.")
+        if name in RESERVED_NAMES:
+            raise UserError(
+                f"{file}: data.sources name {name!r} is the name of a built-in evaluation set;"
+                " choose another."
+            )
+    if all(source.role == "external" for source in params.data.sources):
+        raise UserError(
+            f"{file}: every entry of data.sources has role external, so there is nothing to train"
+            " on; give at least one the role auto or train."
+        )
+    if len(set(params.architectures)) < len(params.architectures):
+        raise UserError(f"{file}: architectures names a network twice; keep one of them.")
+    if train.head_epochs >= train.epochs and train.unfreeze != "head":
+        raise UserError(
+            f"{file}: train.head_epochs is {train.head_epochs} of train.epochs {train.epochs}, so"
+            f" unfreeze: {train.unfreeze} would never begin; lower it or set unfreeze: head."
+        )
+    if params.model.weights == "none" and train.unfreeze == "head":
+        raise UserError(
+            f"{file}: model.weights is none and train.unfreeze is head, so the network would stay"
+            " random below its head; set train.unfreeze: all or model.weights: imagenet."
+        )
+    if params.model.weights == "none" and train.batch_norm == "frozen":
+        raise UserError(
+            f"{file}: train.batch_norm is frozen but model.weights is none, so there are no"
+            " statistics to keep; set train.batch_norm: auto."
+        )
+    if params.split.val_share + params.split.test_share > 0.8:
+        raise UserError(
+            f"{file}: split.val_share {params.split.val_share} and split.test_share"
+            f" {params.split.test_share} leave less than a fifth to train on; lower one."
+        )
+    if params.preprocess.crop == "mask" and any(
+        source.kind in ("sample", "raabin") for source in params.data.sources
+    ):
+        raise UserError(
+            f"{file}: preprocess.crop is mask, but a source of kind sample or raabin has no masks;"
+            " set it to cell."
+        )
+
+
+RESERVED_NAMES = ("train", "val", "test", "test_a", "test_b", "all")
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())
