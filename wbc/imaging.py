@@ -1,0 +1,226 @@
+"""From the bytes of an image file to the square of pixels that a network sees.
+
+One code path for preprocess and for serving. Nothing here needs torch.
+"""
+
+import io
+import math
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+from scipy import ndimage
+
+from wbc.localisation import Box, background_colour, locate
+
+__all__ = ["Box", "Prepared", "UnreadableImage", "decode", "header_size", "prepare"]
+
+FORMATS: Final = ("JPEG", "PNG", "TIFF", "BMP", "WEBP")
+MAX_PIXELS: Final = 100_000_000  # width x height in the header; 100 megapixels take 300 MB as RGB
+EXIF_ORIENTATION: Final = 0x0112
+TIFF_PHOTOMETRIC: Final = 0x0106
+TURNS: Final = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+# (offset, bytes there, name) of formats that people try and that are refused by name.
+REFUSED: Final = (
+    (0, b"GIF8", "GIF"),
+    (0, b"%PDF", "PDF"),
+    (0, b"8BPS", "Photoshop"),
+    (0, b"\0\0\0\x0cjP", "JPEG 2000"),
+    (0, b"\xff\x4f\xff\x51", "JPEG 2000"),
+    (4, b"ftypavif", "AVIF"),
+    (4, b"ftyphei", "HEIC"),
+    (4, b"ftypmif1", "HEIC"),
+    (128, b"DICM", "DICOM"),
+    (0, b"\0\0\1\0", "ICO"),
+    (0, b"P5", "PGM"),
+    (0, b"P6", "PPM"),
+)
+STARTS: Final = (b"\xff\xd8\xff", b"\x89PNG", b"II*\0", b"MM\0*", b"BM", b"RIFF")
+
+
+class UnreadableImage(ValueError):  # noqa: N818 - the name says what it is
+    """The bytes give no picture; the message is the reason in a few words."""
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A cell as the networks see it."""
+
+    pixels: NDArray[np.uint8]  # size x size x 3, RGB
+    located: bool  # False: no leukocyte found, the whole picture stands in
+
+
+def decode(data: bytes) -> NDArray[np.uint8]:
+    """H x W x 3 RGB of a JPEG, PNG, TIFF, BMP or WebP file; raises UnreadableImage.
+
+    The first frame counts; EXIF rotation is applied; transparency lies on white; 16-bit grey is
+    divided by 257; embedded colour profiles are ignored, since the colours of a smear are relative
+    to its background anyway. Truncated files are refused, never half shown.
+    """
+    picture = _open(data)
+    width, height = picture.size
+    if width * height > MAX_PIXELS:
+        raise UnreadableImage(f"too large: {width} x {height} pixels")
+    if min(width, height) < 1:
+        raise UnreadableImage("no pixels")
+    try:
+        picture.load()
+        rgb = _upright(picture, _rgb(picture))
+    except UnreadableImage:
+        raise
+    except Exception as error:  # Pillow's decoders raise nearly every type on damaged bytes
+        raise UnreadableImage(f"damaged or truncated {picture.format}") from error
+    return np.asarray(rgb)
+
+
+def header_size(data: bytes) -> tuple[int, int]:
+    """(width, height) in pixels as the file's header says, before any rotation; (0, 0): unreadable.
+
+    The beginning of the file is enough where the header stands there.
+    """
+    try:
+        return _open(data).size
+    except UnreadableImage:
+        return (0, 0)
+
+
+def prepare(
+    data: bytes, size: int, crop: str, context: float, mask: bytes | None = None
+) -> Prepared:
+    """The square of `size` pixels that stands for an encoded picture; raises UnreadableImage.
+
+    crop: none (whole picture), cell (around the leukocyte found) or mask (around the largest part
+    of `mask`, an encoded picture of the same size, brighter where the cell is). The window is a
+    square of `context` times the longer side of the cell's box, centred on it. Whatever lies
+    outside the picture has its background's colour, so nothing is stretched and no black corner
+    appears. Where no cell is found the whole picture, padded to a square, stands in.
+    """
+    image = decode(data)
+    if crop == "none":
+        return Prepared(_window(image, _whole(image), size), located=True)
+    if crop == "cell":
+        box = locate(image)
+    elif crop == "mask":
+        box = _mask_box(image, mask)
+    else:
+        raise ValueError(f"crop is none, cell or mask, not {crop!r}")
+    if box is None:
+        return Prepared(_window(image, _whole(image), size), located=False)
+    return Prepared(_window(image, _around(box, context), size), located=True)
+
+
+def _open(data: bytes) -> Image.Image:
+    """The picture behind the header, nothing decoded yet; raises UnreadableImage."""
+    if not data:
+        raise UnreadableImage("empty file")
+    try:
+        return Image.open(io.BytesIO(data), formats=FORMATS)
+    except Image.DecompressionBombError as error:
+        raise UnreadableImage("too large") from error
+    except UnidentifiedImageError as error:
+        raise UnreadableImage(_refusal(data)) from error
+    except Exception as error:  # Pillow's header parsers raise nearly every type
+        raise UnreadableImage("damaged header") from error
+
+
+def _refusal(data: bytes) -> str:
+    """Why no decoder took the bytes, as far as their beginning tells."""
+    for offset, start, name in REFUSED:
+        if data[offset : offset + len(start)] == start:
+            return f"{name} is not read; use PNG, JPEG, TIFF, BMP or WebP"
+    return "damaged header" if data.startswith(STARTS) else "not an image"
+
+
+def _rgb(picture: Image.Image) -> Image.Image:
+    """A loaded picture of any mode as RGB; raises UnreadableImage for modes without a known white.
+
+    Pillow's own conversion clips 16-bit grey at 255 and drops transparency onto black.
+    """
+    if picture.mode.startswith("I;16"):
+        grey = np.asarray(picture).astype(np.uint32)
+        if picture.format == "TIFF" and dict(picture.getexif()).get(TIFF_PHOTOMETRIC) == 0:
+            grey = 65535 - grey  # white is zero, which Pillow heeds for 8 bits only
+        return Image.fromarray(((grey + 128) // 257).astype(np.uint8)).convert("RGB")
+    if picture.mode in ("I", "F", "LAB"):
+        raise UnreadableImage(f"pixel type {picture.mode} is not read")
+    if picture.has_transparency_data:
+        layer = picture.convert("RGBA")
+        white = Image.new("RGBA", layer.size, "white")
+        return Image.alpha_composite(white, layer).convert("RGB")
+    return picture.convert("RGB")
+
+
+def _upright(picture: Image.Image, rgb: Image.Image) -> Image.Image:
+    """`rgb` turned as the EXIF orientation of `picture` says (1 where that is unreadable)."""
+    try:
+        orientation = picture.getexif().get(EXIF_ORIENTATION, 1)
+    except Exception:  # damaged EXIF says nothing about the pixels
+        return rgb
+    turn = TURNS.get(orientation)
+    return rgb if turn is None else rgb.transpose(turn)
+
+
+def _whole(image: NDArray[np.uint8]) -> Box:
+    """The smallest square around the whole picture, same centre."""
+    height, width = image.shape[:2]
+    return _square(width / 2, height / 2, max(width, height))
+
+
+def _around(box: Box, context: float) -> Box:
+    """The square crop window around a cell."""
+    side = context * max(box.width, box.height)
+    return _square((box.left + box.right) / 2, (box.top + box.bottom) / 2, side)
+
+
+def _square(x: float, y: float, side: float) -> Box:
+    return Box(x - side / 2, y - side / 2, x + side / 2, y + side / 2)
+
+
+def _mask_box(image: NDArray[np.uint8], mask: bytes | None) -> Box | None:
+    """The box of the mask's largest connected part; None where the mask is empty."""
+    if not mask:
+        raise UnreadableImage("no mask")
+    try:
+        bright = decode(mask).max(axis=2)
+    except UnreadableImage as error:
+        raise UnreadableImage(f"mask: {error}") from error
+    if bright.shape != image.shape[:2]:
+        raise UnreadableImage("mask and picture differ in size")
+    labels, count = ndimage.label(bright > bright.max() // 2)
+    if count == 0:
+        return None
+    largest = int(np.bincount(labels.ravel())[1:].argmax())
+    rows, columns = ndimage.find_objects(labels)[largest]
+    return Box(columns.start, rows.start, columns.stop, rows.stop)
+
+
+def _window(image: NDArray[np.uint8], window: Box, size: int) -> NDArray[np.uint8]:
+    """The window, antialiased to size x size; outside the picture lies its background's colour.
+
+    The window's edges may lie between pixels: they are resampled there, not rounded.
+    """
+    height, width = image.shape[:2]
+    left, top = math.floor(window.left), math.floor(window.top)
+    right, bottom = math.ceil(window.right), math.ceil(window.bottom)
+    inside = image[max(0, top) : min(height, bottom), max(0, left) : min(width, right)]
+    if left < 0 or top < 0 or right > width or bottom > height:
+        colour = background_colour(image).round().astype(np.uint8)
+        canvas = np.empty((bottom - top, right - left, 3), np.uint8)
+        canvas[:] = colour
+        rows, columns = inside.shape[:2]
+        canvas[max(0, -top) :, max(0, -left) :][:rows, :columns] = inside
+    else:
+        canvas = np.ascontiguousarray(inside)
+    edges = (window.left - left, window.top - top, window.right - left, window.bottom - top)
+    resized = Image.fromarray(canvas).resize((size, size), Image.Resampling.BICUBIC, box=edges)
+    return np.asarray(resized)
