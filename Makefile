@@ -1,0 +1,114 @@
+# One word for each thing a person does; `make help` lists them.
+
+# Where PyTorch comes from. What .venv holds is remembered, so TORCH= is needed once. `active`
+# installs nothing and uses the environment that is active; conda's `rocm` is found by itself.
+VENV := .venv
+INSTALLED := $(patsubst $(VENV)/.installed-%,%,$(firstword $(wildcard $(VENV)/.installed-*)))
+TORCH = $(or $(if $(filter rocm,$(CONDA_DEFAULT_ENV)),active),$(INSTALLED:rocm%=rocm),cuda)
+ROCM = $(or $(patsubst rocm%,%,$(filter rocm%,$(INSTALLED))),7.2)
+PYTHON = python3
+ARGS =
+
+pinned = $(shell sed -n 's/^$(1)==\([0-9.]*\).*/\1/p' requirements.txt)
+index = https://download.pytorch.org/whl/$(1)
+install = "torch==$(call pinned,torch)$(1)" "torchvision==$(call pinned,torchvision)$(1)"
+
+ifeq ($(TORCH),cuda)
+BUILD := cuda
+# === takes no other build of the same version for it, so a switch back from rocm or cpu works.
+BUILD_ARGS = $(subst ==,===,$(call install))
+else ifeq ($(TORCH),rocm)
+BUILD := rocm$(ROCM)
+BUILD_ARGS = $(call install,+$(BUILD)) --extra-index-url $(call index,$(BUILD))
+else ifeq ($(TORCH),cpu)
+BUILD := cpu
+BUILD_ARGS = $(call install,+$(BUILD)) --extra-index-url $(call index,$(BUILD))
+else ifneq ($(TORCH),active)
+$(error TORCH is '$(TORCH)', but must be cuda (runs on the CPU too), rocm, cpu or active)
+endif
+
+ifeq ($(TORCH),active)
+BIN := $(shell dirname "$$(command -v $(PYTHON))")
+READY := active
+else
+BIN := $(CURDIR)/$(VENV)/bin
+READY := $(VENV)/.installed-$(BUILD)
+endif
+
+# Stages start `python`, so the environment comes first in PATH. Nothing is run through the
+# scripts in BIN: those name the folder they were installed in, and a repository may be moved.
+RUN = PATH="$(BIN):$$PATH" "$(BIN)/python"
+unexport PYTHONPATH
+unexport PYTHONHOME
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help repro test ui lint format params clean clean-all active scm
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
+	@echo "Options: TORCH=cuda|rocm|cpu|active (now $(TORCH)), ROCM=$(ROCM) (PyTorch's wheels for that"
+	@echo "ROCm), PYTHON=$(PYTHON) (3.11 or newer), ARGS='...' for dvc repro or pytest"
+
+repro: $(READY) scm ## run the pipeline: images in, an evaluated and registered model out
+	@$(RUN) -m wbc check
+	@$(RUN) -m dvc repro $(ARGS)
+
+test: lint ## lint, check the types, run the tests
+	@$(RUN) -m pytest $(ARGS)
+
+ui: $(READY) ## open the MLflow UI on this repository's runs and models
+	@$(RUN) -m wbc ui
+
+lint: $(READY) ## check style, format and types
+	@$(RUN) -m ruff check .
+	@$(RUN) -m ruff format --check .
+	@$(RUN) -m mypy
+
+format: $(READY) ## put the code into the project's format
+	@$(RUN) -m ruff check --fix .
+	@$(RUN) -m ruff format .
+
+params: $(READY) ## make params PROFILE=raabin: put a profile's settings into params.yaml
+	@$(RUN) -m wbc params "$(PROFILE)"
+
+OUTPUTS := data/raw data/split data/pixels models reports
+CACHES := scratch .pytest_cache .mypy_cache .ruff_cache
+
+clean: ## remove generated data, models and reports (`dvc checkout` brings them back) and caches
+	@rm -rf $(OUTPUTS) $(CACHES)
+	@find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
+	@echo "removed: $(OUTPUTS) $(CACHES) __pycache__"
+	@echo "kept: $(VENV), data/incoming, data/weights, mlruns and DVC's cache (dvc checkout restores from it)"
+
+clean-all: ## also remove .venv, every MLflow run and model, and DVC's cache; needs SURE=yes
+	@test "$(SURE)" = yes || { echo "error: clean-all removes $(VENV), all MLflow runs and registered" \
+	  "models in mlruns and DVC's cache for good; type: make clean-all SURE=yes"; exit 1; } >&2
+	@$(MAKE) --no-print-directory clean
+	@find mlruns -mindepth 1 -not -name .gitkeep -delete
+	@rm -rf $(VENV) .dvc/cache .dvc/tmp
+	@echo "removed: $(VENV), what was in mlruns, .dvc/cache and .dvc/tmp; kept: data/incoming, data/weights"
+
+active:
+	@"$(BIN)/python" -c 'import importlib.util as u, sys; sys.exit(not all(map(u.find_spec, \
+	  ("torch", "dvc", "mlflow"))))' || { echo "error: the active environment ($(BIN)) lacks packages;" \
+	  "type: pip install -r requirements.txt"; exit 1; } >&2
+
+# Unpacked from a zip there is no git, which DVC must be told, and untold once there is one.
+scm: $(READY)
+	@if git rev-parse --git-dir >/dev/null 2>&1 || test -e .git; then \
+	  ! grep -qs no_scm .dvc/config.local || $(RUN) -m dvc config -q --local --unset core.no_scm; \
+	elif ! grep -qs no_scm .dvc/config.local; then \
+	  echo "No git repository here: the results will not name a commit (git clone instead does)."; \
+	  $(RUN) -m dvc config -q --local core.no_scm true; fi
+
+# A stamp dated 1970 means "begun": remembered as the choice, yet to be finished.
+$(VENV)/.installed-%: requirements.txt
+	@PYTHON="$(PYTHON)" .ci/make_venv $(VENV)
+	@echo "Installing the packages of requirements.txt into $(VENV), with PyTorch for $*: several GB, once"
+	@for stamp in $(VENV)/.installed-*; do test ! -e "$$stamp" || touch -t 197001020000 "$$stamp"; done
+	@"$(BIN)/python" -m pip install --disable-pip-version-check $(BUILD_ARGS) -r requirements.txt || { \
+	  echo "error: pip could not install PyTorch for $* and the packages of requirements.txt (its reason" \
+	  "is above); check the network or choose another TORCH= (make help), then type the same again"; \
+	  exit 1; } >&2
+	@rm -f $(VENV)/.installed-* && touch $@
