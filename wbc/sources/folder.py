@@ -1,0 +1,183 @@
+"""Any folder, zip or tar of class folders, optionally with a CSV that names the cells.
+
+Class folders may lie below folders train, val and test, and all of it below wrapping folders.
+"""
+
+import io
+import logging
+import re
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
+
+import pandas as pd
+
+from wbc.cells import CLASSES
+from wbc.errors import UserError
+from wbc.params import FolderSource
+from wbc.sources import incoming
+from wbc.sources.incoming import Cell
+from wbc.sources.labels import is_validation, label_of, split_of, wrapping
+
+log = logging.getLogger(__name__)
+
+
+def fetch(source: FolderSource, target: Path, root: Path) -> pd.DataFrame:
+    """Copy the images of a folder source below `target` and return their rows.
+
+    Raises:
+        UserError: nothing there, a folder that names no class, a wrong table or group pattern.
+    """
+    with incoming.opened(source.path, root, target) as material:
+        listing = incoming.list_files(material.folder)
+        if source.table:
+            table = _read_table(material.folder, source)
+            cells = cells_of_table(table, listing.images, source)
+        else:
+            cells = cells_of_folders(listing.images, source.path)
+        incoming.log_skipped(source.name, listing)
+        return incoming.place(
+            with_groups(cells, source.group_pattern, source.name), material, target, source.name
+        )
+
+
+def cells_of_folders(images: Sequence[PurePosixPath], where: str) -> list[Cell]:
+    """Label and official split of every image from the folders above it.
+
+    Raises:
+        UserError: an image lies in a folder that is neither a class nor a split.
+    """
+    cells: list[Cell] = []
+    num_wrapping = len(wrapping(images))
+    num_validation = 0
+    for path in images:
+        folders = list(path.parts[num_wrapping:-1])
+        split = ""
+        while folders and (found := split_of(folders[0])):
+            num_validation += is_validation(folders[0])
+            split = found
+            folders.pop(0)
+        label = label_of(folders[0]) if folders else None
+        if label is None:
+            place = f"the folder {folders[0]!r}" if folders else f"{path} outside a class folder"
+            raise UserError(
+                f"{where}: found {place}, expected class folders named {', '.join(CLASSES)} (or"
+                " usual short forms); rename or remove it, or name the cells in a CSV (`table:`)."
+            )
+        cells.append(Cell(path, label, official_split=split))
+    if num_validation:
+        log.info("%s: %d cells of a validation folder count as training", where, num_validation)
+    return cells
+
+
+def with_groups(cells: Sequence[Cell], pattern: str, name: str) -> list[Cell]:
+    """The cells with the group that `pattern` finds in their file names, where they have none.
+
+    Raises:
+        UserError: the pattern is no regular expression, has no group, or fits no file name.
+    """
+    if not pattern:
+        return list(cells)
+    try:
+        expression = re.compile(pattern)
+    except re.error as error:
+        raise UserError(
+            f"source {name}: group_pattern {pattern!r} is no regular expression ({error}); mend it."
+        ) from None
+    if not expression.groups:
+        raise UserError(
+            f"source {name}: group_pattern {pattern!r} was expected to hold the smear in"
+            " parentheses, such as '^([^_]+)_'; add them."
+        )
+    found = [expression.search(cell.path.name) for cell in cells]
+    num_missing = found.count(None)
+    if cells and num_missing == len(cells):
+        raise UserError(
+            f"source {name}: group_pattern {pattern!r} fits no file name, for example not"
+            f" {cells[0].path.name!r}; mend it or leave it out."
+        )
+    if num_missing:
+        log.warning("%s: %d file names tell no smear by group_pattern", name, num_missing)
+    return [
+        Cell(
+            cell.path,
+            cell.label,
+            cell.group or ((match[1] or "") if match else ""),
+            cell.official_split,
+            cell.mask,
+        )
+        for cell, match in zip(cells, found, strict=True)
+    ]
+
+
+def _read_table(folder: Path, source: FolderSource) -> pd.DataFrame:
+    """The CSV as text columns path, label, group, split and mask; paths relative to `folder`."""
+    inside = PurePosixPath(source.table)
+    path = folder / inside
+    if inside.is_absolute() or ".." in inside.parts or not path.is_file():
+        raise UserError(
+            f"source {source.name}: table {source.table!r} was expected inside {source.path} but is"
+            " not there; give its path relative to that."
+        )
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+        header = text.partition("\n")[0]
+        table = pd.read_csv(
+            io.StringIO(text),
+            sep=max(",;\t", key=header.count),
+            dtype=str,
+            keep_default_na=False,
+            skipinitialspace=True,
+        )
+    except (UnicodeDecodeError, ValueError) as error:  # pandas' parser errors are ValueErrors
+        raise UserError(
+            f"{source.table} cannot be read as a CSV in UTF-8: {' '.join(str(error).split())}."
+        ) from None
+    table.columns = [str(column).strip().lower() for column in table.columns]
+    if not {"path", "label"} <= set(table.columns):
+        raise UserError(
+            f"{source.table} was expected to have the columns path and label (and perhaps group,"
+            f" split, mask), found {', '.join(table.columns)}; rename them."
+        )
+    table = table.reindex(columns=["path", "label", "group", "split", "mask"], fill_value="")
+    table = table.map(str.strip)
+    for column in ("path", "mask"):
+        table[column] = [
+            str(inside.parent / value.replace("\\", "/")) if value else ""
+            for value in table[column]
+        ]
+    return table
+
+
+def cells_of_table(
+    table: pd.DataFrame, images: Sequence[PurePosixPath], source: FolderSource
+) -> list[Cell]:
+    """One cell a row of the table.
+
+    Raises:
+        UserError: a row names no image here, an unknown class or split, or a cell twice.
+    """
+    known = {str(path): path for path in images}
+    where = source.table
+    missing = [path for path in [*table["path"], *filter(None, table["mask"])] if path not in known]
+    if missing:
+        raise UserError(
+            f"{where} names {len(missing)} images that are not in {source.path}"
+            f" ({incoming.shorten(missing)}); paths are relative to the table's folder."
+        )
+    twice = [path for path, count in Counter(table["path"]).items() if count > 1]
+    if twice:
+        raise UserError(f"{where} names {incoming.shorten(twice)} twice; keep one row a cell.")
+    cells = []
+    for row in table.itertuples(index=False):
+        label, split = label_of(row.label), split_of(row.split) if row.split else ""
+        if label is None or split is None:
+            wrong = f"label {row.label!r}" if label is None else f"split {row.split!r}"
+            allowed = ", ".join(CLASSES) if label is None else "train, val, test, test_a, test_b"
+            raise UserError(f"{where}: {row.path} has {wrong}, expected one of {allowed}; mend it.")
+        mask = known[row.mask] if row.mask else None
+        cells.append(Cell(known[row.path], label, row.group, split, mask))
+    used = set(table["path"]) | set(table["mask"])
+    if num_unused := sum(str(path) not in used for path in images):
+        log.info("%s: skipped %d images that %s does not name", source.name, num_unused, where)
+    return cells

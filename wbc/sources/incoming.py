@@ -1,0 +1,188 @@
+"""Material at hand: a folder or an archive, the images in it, and their way into data/raw."""
+
+import logging
+import os
+import re
+import shutil
+import unicodedata
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+
+import pandas as pd
+from tqdm import tqdm
+
+from wbc import archives
+from wbc.errors import UserError
+from wbc.sources.labels import wrapping
+
+IMAGE_SUFFIXES = frozenset(
+    ".jpg .jpeg .jpe .jfif .png .bmp .dib .tif .tiff .webp .gif".split()  # noqa: SIM905
+)
+_WORK = ".unpacked"  # below the target, so on the same disk: files move instead of being copied
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Material:
+    """An open source: `folder` holds the files; `movable` if they are ours to take away."""
+
+    folder: Path
+    movable: bool
+
+
+@dataclass(frozen=True)
+class Listing:
+    """What lies in a folder; paths are relative to it and sorted."""
+
+    images: list[PurePosixPath] = field(default_factory=list)
+    others: list[PurePosixPath] = field(default_factory=list)  # no image by its extension
+    num_hidden: int = 0
+    case_duplicates: list[PurePosixPath] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One image of a source before it is copied; paths are relative to the material's folder."""
+
+    path: PurePosixPath
+    label: str
+    group: str = ""
+    official_split: str = ""
+    mask: PurePosixPath | None = None
+
+
+@contextmanager
+def opened(setting: str, root: Path, target: Path) -> Iterator[Material]:
+    """The folder behind a source's `path`, unpacked below `target` where it is an archive.
+
+    A folder without images that holds archives (a zip in a zip, a zip in its own folder) is
+    unpacked too.
+
+    Raises:
+        UserError: there is nothing at `path`, or it cannot be unpacked.
+    """
+    path = root / setting
+    work = target / _WORK
+    if not path.exists():
+        raise UserError(
+            f"{setting} was expected but is not there; bring it there with"
+            f" `dvc import-url /your/path {setting}` (or `dvc pull` if it was imported before)."
+        )
+    try:
+        if path.is_dir():
+            material = Material(path, movable=False)
+        else:
+            archives.unpack(path, work / "outer")
+            material = Material(work / "outer", movable=True)
+        yield _unnested(material, work / "inner")
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+
+
+def _unnested(material: Material, work: Path) -> Material:
+    listing = list_files(material.folder)
+    inner = [path for path in listing.others if archives.is_archive(material.folder / path)]
+    if listing.images or not inner:
+        return material
+    for number, path in enumerate(inner):
+        archives.unpack(material.folder / path, work / (path.stem if len(inner) > 1 else "all"))
+        log.info("unpacked %s (%d of %d)", path, number + 1, len(inner))
+    return Material(work, movable=True)
+
+
+def list_files(folder: Path) -> Listing:
+    """All files below `folder`, links followed; hidden ones are counted only.
+
+    Of names that differ in upper and lower case only, the first in sorted order counts: the others
+    would overwrite it on many file systems.
+    """
+    found: list[PurePosixPath] = []
+    num_hidden = 0
+    seen_folders: set[str] = set()
+    for parent, folders, names in os.walk(folder, followlinks=True):
+        real = os.path.realpath(parent)
+        if real in seen_folders:  # a link back up
+            folders.clear()
+            continue
+        seen_folders.add(real)
+        relative = PurePosixPath(Path(parent).relative_to(folder).as_posix())
+        folders[:] = sorted(name for name in folders if not _is_hidden(name))
+        num_hidden += sum(_is_hidden(name) for name in names)
+        found += [relative / name for name in names if not _is_hidden(name)]
+    listing = Listing(num_hidden=num_hidden)
+    seen: set[str] = set()
+    for path in sorted(found, key=str):
+        if path.suffix.lower() not in IMAGE_SUFFIXES:
+            listing.others.append(path)
+            continue
+        key = unicodedata.normalize("NFC", str(path)).casefold()
+        (listing.case_duplicates if key in seen else listing.images).append(path)
+        seen.add(key)
+    return listing
+
+
+def _is_hidden(name: str) -> bool:
+    return name.startswith(".") or name == "__MACOSX"
+
+
+def log_skipped(name: str, listing: Listing) -> None:
+    """Say what of a source is not taken."""
+    if listing.case_duplicates:
+        log.warning(
+            "%s: skipped %d files whose names differ from another's in case only (%s)",
+            name,
+            len(listing.case_duplicates),
+            shorten(listing.case_duplicates),
+        )
+    if listing.others or listing.num_hidden:
+        log.info(
+            "%s: skipped %d files that are no images by their extension and %d hidden ones",
+            name,
+            len(listing.others),
+            listing.num_hidden,
+        )
+
+
+def shorten(items: Sequence[object], most: int = 3) -> str:
+    """The first few of a list, for a sentence."""
+    text = ", ".join(str(item) for item in items[:most])
+    return f"{text}, ..." if len(items) > most else text
+
+
+def place(cells: Sequence[Cell], material: Material, target: Path, name: str) -> pd.DataFrame:
+    """Bring the cells' files below `target`, unchanged, without folders that wrap all of them.
+
+    So the same material has the same paths as a folder and as an archive. Copies, not hard links:
+    DVC makes what it tracks read-only. Returns one row a cell with path, label, group,
+    official_split and mask, the paths relative to `target`.
+    """
+    bring = os.replace if material.movable else shutil.copyfile
+    masks = [cell.mask for cell in cells if cell.mask]
+    num_wrapping = len(wrapping([*(cell.path for cell in cells), *masks]))
+
+    def one(path: PurePosixPath) -> str:
+        clean = _clean(PurePosixPath(*path.parts[num_wrapping:]))
+        goal = target / clean
+        goal.parent.mkdir(parents=True, exist_ok=True)
+        bring(material.folder / path, goal)
+        return clean
+
+    rows = [
+        {
+            "path": one(cell.path),
+            "label": cell.label,
+            "group": cell.group,
+            "official_split": cell.official_split,
+            "mask": one(cell.mask) if cell.mask else "",
+        }
+        for cell in tqdm(cells, desc=f"copying {name}", unit=" cells", disable=None)
+    ]
+    return pd.DataFrame(rows, columns=["path", "label", "group", "official_split", "mask"])
+
+
+def _clean(path: PurePosixPath) -> str:
+    """The path as text that UTF-8 can hold: bytes that are no UTF-8 become %XX."""
+    return re.sub("[\udc80-\udcff]", lambda match: f"%{ord(match[0]) - 0xDC00:02X}", str(path))
