@@ -79,14 +79,26 @@ def cover(distance: Array, area: Patch, softness: float = 0.0) -> Array:
     return np.clip(0.5 - distance / (1 / area.scale + softness), 0, 1)
 
 
-def outline(rng: Rng, area: Patch, radius: float, roughness: float) -> Array:
-    """Distance to a roundish closed curve with random low harmonics of relative size."""
-    angle = np.arctan2(area.y, area.x)
-    curve = np.ones_like(angle)
-    for order in (2, 3, 4, 5, 7):
-        height, phase = rng.normal(0, roughness / order), rng.uniform(0, 2 * np.pi)
-        curve += height * np.cos(order * angle + phase)
-    return np.asarray(np.hypot(area.x, area.y) - radius * curve)
+def bump(distance: Array, width: float) -> Array:
+    """1 on an outline, fading over `width` μm on both sides (a Gauss bell's cheap cousin)."""
+    return np.asarray(1 / (1 + (distance / width) ** 2) ** 2)
+
+
+def length(x: Array, y: Array) -> Array:
+    """np.hypot without its care for overflow, and several times faster."""
+    return np.asarray(np.sqrt(x * x + y * y))
+
+
+def outline(rng: Rng, area: Patch, radius: float, roughness: float, orders: int = 5) -> Array:
+    """Distance to a roundish closed curve with random harmonics 2 to `orders`."""
+    away = length(area.x, area.y)
+    direction = (area.x + 1j * area.y) / np.maximum(away, 1e-6)
+    curve, wave = np.ones_like(away), direction
+    for order in range(2, orders + 1):
+        wave = wave * direction  # its real part is cos(order * angle)
+        height, phase = rng.normal(0, roughness / order**1.3), rng.uniform(0, 2 * np.pi)
+        curve += height * (np.cos(phase) * wave.real - np.sin(phase) * wave.imag)
+    return np.asarray(away - radius * curve)
 
 
 def ellipse(area: Patch, centre: Point, axes: Point, angle: float) -> Array:
@@ -94,7 +106,7 @@ def ellipse(area: Patch, centre: Point, axes: Point, angle: float) -> Array:
     x, y = area.x - centre[0], area.y - centre[1]
     along = (x * np.cos(angle) + y * np.sin(angle)) / axes[0]
     aside = (y * np.cos(angle) - x * np.sin(angle)) / axes[1]
-    return np.asarray((np.hypot(along, aside) - 1) * min(axes))
+    return (length(along, aside) - 1) * min(axes)
 
 
 def strand(area: Patch, start: Point, end: Point, half_width: float) -> Array:
@@ -102,7 +114,7 @@ def strand(area: Patch, start: Point, end: Point, half_width: float) -> Array:
     dx, dy = end[0] - start[0], end[1] - start[1]
     x, y = area.x - start[0], area.y - start[1]
     share = np.clip((x * dx + y * dy) / (dx * dx + dy * dy + 1e-9), 0, 1)
-    return np.hypot(x - share * dx, y - share * dy) - half_width
+    return length(x - share * dx, y - share * dy) - half_width
 
 
 def horseshoe(area: Patch, bend: float, half_width: float, span: float, turn: float) -> Array:
@@ -112,7 +124,7 @@ def horseshoe(area: Patch, bend: float, half_width: float, span: float, turn: fl
     nearest = np.clip(angle, -span / 2, span / 2) + turn
     # The arms taper and swell a little, as a band nucleus does.
     width = half_width * (1 + 0.12 * np.cos(3 * angle))
-    across = np.hypot(area.x - bend * np.cos(nearest), area.y - bend * np.sin(nearest))
+    across = length(area.x - bend * np.cos(nearest), area.y - bend * np.sin(nearest))
     return np.asarray(across - width)
 
 
@@ -156,7 +168,7 @@ def _stamp(shape: tuple[int, int], y: Array, x: Array, radius: Array, strength: 
     offsets = np.arange(-reach, reach + 1)
     rows = np.rint(y).astype(int)[:, None, None] + offsets[None, :, None]
     columns = np.rint(x).astype(int)[:, None, None] + offsets[None, None, :]
-    away = np.hypot(rows - y[:, None, None], columns - x[:, None, None])
+    away = length(rows - y[:, None, None], columns - x[:, None, None])
     dome = np.clip(radius[:, None, None] + 0.5 - away, 0, 1) * strength[:, None, None]
     dome *= 1 - 0.35 * np.minimum(away / np.maximum(radius, 0.5)[:, None, None], 1) ** 2
     rows, columns = np.broadcast_arrays(rows, columns)

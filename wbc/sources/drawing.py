@@ -16,8 +16,10 @@ from wbc.sources.cell_shapes import (
     Patch,
     Point,
     Rng,
+    bump,
     cover,
     granules,
+    length,
     outline,
     patch,
     smooth_noise,
@@ -38,8 +40,8 @@ RED_CELL_RADIUS: Final = 3.75  # μm
 # Optical density of one unit of each stain in red, green and blue.
 STAIN_DENSITY: Final = np.array(
     [
-        [0.62, 0.86, 0.30],  # purple
-        [0.46, 0.28, 0.07],  # blue
+        [0.56, 0.84, 0.27],  # purple
+        [0.40, 0.31, 0.08],  # blue
         [0.05, 0.24, 0.12],  # pink
         [0.04, 0.30, 0.36],  # orange
         [0.10, 0.21, 0.17],  # haemoglobin
@@ -75,16 +77,16 @@ class Look:
 
 def smear_look(rng: Rng, microscope: Microscope) -> Look:
     """Draw a smear's stain strength and hue, lamp, density and red cells."""
-    strength = np.exp(rng.normal(0, 0.17)) * np.exp(rng.normal(0, 0.12, (NUM_STAINS, 1)))
+    strength = np.exp(rng.normal(0, 0.13)) * np.exp(rng.normal(0, 0.12, (NUM_STAINS, 1)))
     hue = np.exp(rng.normal(0, 0.1, (1, 3)) + rng.normal(0, 0.05, (NUM_STAINS, 3)))
     white = np.array(microscope.white) * np.exp(rng.normal(0, [0.05, 0.04, 0.08]))
     return Look(
         density=STAIN_DENSITY * strength * hue,
         white=np.clip(white * rng.uniform(0.86, 1.02), 0.4, 1.0),
-        crowding=float(rng.uniform(0.7, 1.25)),
+        crowding=float(rng.uniform(0.9, 1.7)),
         pallor=float(rng.uniform(0.35, 0.9)),
         blue_red_cells=float(rng.uniform(0.0, 0.14)),
-        background=float(rng.uniform(0.03, 0.25)),
+        background=float(rng.uniform(0.02, 0.16)),
     )
 
 
@@ -94,7 +96,7 @@ def draw(rng: Rng, label: str, size: int, look: Look, microscope: Microscope) ->
     radius = radius_of(rng, label)
     centre = tuple(size * (0.5 + np.clip(rng.normal(0, 0.04, 2), -0.09, 0.09)))
     stains = np.zeros((NUM_STAINS, size, size))
-    stains[PINK] = look.background * (1 + 0.3 * smooth_noise(rng, (size, size), size / 6))
+    stains[PINK] = look.background * (1 + 0.18 * smooth_noise(rng, (size, size), size / 8))
     _add_red_cells(rng, stains, look, microscope, centre, radius)
     _add_platelets(rng, stains, scale, centre, radius)
     area, rows, columns = patch(size, scale, centre, 1.3 * radius + 1)
@@ -128,7 +130,7 @@ def _add_red_cells(
     num = int(rng.poisson(look.crowding * extent / 100))
     clear = (centre[0] / scale, centre[1] / scale, radius)
     for x, y in _positions(rng, microscope.field, num, clear):
-        area, rows, columns = patch(size, scale, (x * scale, y * scale), 1.3 * RED_CELL_RADIUS)
+        area, rows, columns = patch(size, scale, (x * scale, y * scale), 1.25 * RED_CELL_RADIUS)
         if area.x.size:
             disc = _red_cell(rng, area, look.pallor)
             stains[HAEMOGLOBIN, rows, columns] += disc
@@ -138,27 +140,30 @@ def _add_red_cells(
 def _red_cell(rng: Rng, area: Patch, pallor: float) -> Array:
     """Thickness of one biconcave disc, 1 at its thick ring."""
     radius = RED_CELL_RADIUS * rng.normal(1, 0.06)
-    distance = outline(rng, area, radius, 0.07)
+    distance = outline(rng, area, radius, 0.07, orders=4)
     depth = np.clip(pallor + rng.normal(0, 0.12), 0, 0.95)
     off = rng.normal(0, 0.25, 2)
-    inner = np.hypot(area.x - off[0], area.y - off[1]) / radius
-    hollow = 1 / (1 + np.exp((inner - rng.uniform(0.36, 0.5)) * 11))
-    rim = 0.14 * np.exp(-(((distance + 0.25) / 0.3) ** 2))
-    return np.asarray(cover(distance, area, 0.15) * (1 - depth * hollow + rim))
+    inner = length(area.x - off[0], area.y - off[1]) / radius
+    slope = np.clip((rng.uniform(0.33, 0.55) - inner) * rng.uniform(2.0, 3.6) + 0.5, 0, 1)
+    hollow = slope * slope * (3 - 2 * slope)
+    body = cover(distance, area, 0.1)
+    rim = 0.2 * bump(distance + 0.2, 0.4)
+    halo = 0.12 * bump(distance - 0.3, 0.4)  # light bent out of the edge
+    return np.asarray(body * (1 - depth * hollow + rim + halo) - halo)
 
 
 def _add_platelets(rng: Rng, stains: Array, scale: float, centre: Point, radius: float) -> None:
     size = stains.shape[1]
     for _ in range(int(rng.poisson(1.3))):
         spot = tuple(rng.uniform(0, size, 2))
-        small = float(rng.uniform(0.7, 1.4))
+        small = float(rng.uniform(0.8, 1.5))
         if np.hypot(spot[0] - centre[0], spot[1] - centre[1]) < (radius + small) * scale:
             continue
         area, rows, columns = patch(size, scale, spot, 2 * small)
         body = cover(outline(rng, area, small, 0.25), area, 0.2)
         dots = granules(rng, area, body, 0.45, (0.15, 0.25), 0.7)
-        stains[PURPLE, rows, columns] += body * (0.16 + 0.06 * texture(rng, area, 0.6))
-        stains[PURPLE, rows, columns] += 0.45 * dots
+        stains[PURPLE, rows, columns] += body * (0.28 + 0.08 * texture(rng, area, 0.6))
+        stains[PURPLE, rows, columns] += 0.3 * dots
         stains[BLUE, rows, columns] += 0.12 * body
 
 
@@ -173,7 +178,7 @@ def _photograph(rng: Rng, stains: Array, look: Look, microscope: Microscope) -> 
         light += microscope.sharpening * (light - _blurred(light, size / 110))
     white = look.white * np.exp(rng.normal(0, 0.03)) * np.exp(rng.normal(0, 0.012, 3))
     picture = light * white[:, None, None] * _lamp(rng, size, microscope.vignetting)
-    picture = 255 * picture + microscope.noise * rng.standard_normal(picture.shape)
+    picture = 255 * picture + microscope.noise * rng.standard_normal(picture.shape, np.float32)
     return np.moveaxis(np.clip(np.rint(picture), 0, 255).astype(np.uint8), 0, 2)
 
 

@@ -19,6 +19,7 @@ from wbc.sources.cell_shapes import (
     Patch,
     Point,
     Rng,
+    bump,
     carve,
     cover,
     ellipse,
@@ -65,18 +66,13 @@ def _body(rng: Rng, area: Patch, radius: float, roughness: float) -> tuple[Array
     return distance, cover(distance, area, 0.1)
 
 
-def _rim(distance: Array, width: float) -> Array:
-    """1 on an outline, falling off over `width` μm on both sides."""
-    return np.exp(-((distance / width) ** 2))
-
-
 def _chromatin(
     rng: Rng, area: Patch, distance: Array, density: float, feature: float, contrast: float
 ) -> Array:
     """Purple of a clumped nucleus: dense blocks, paler channels, a darker membrane."""
     blocks = np.tanh(1.6 * texture(rng, area, feature))
     fine = texture(rng, area, 0.35)
-    amount = density * (1 + contrast * blocks + 0.06 * fine + 0.12 * _rim(distance + 0.2, 0.25))
+    amount = density * (1 + contrast * blocks + 0.07 * fine + 0.12 * bump(distance + 0.2, 0.25))
     return cover(distance, area, 0.12) * np.clip(amount, 0.15, None)
 
 
@@ -90,7 +86,7 @@ def _lobes(
     lobe = radius * float(np.sqrt(share / num_lobes))
     bend = max(radius - lobe - rng.uniform(0.7, 1.1), 0.8 * lobe)
     start, side = rng.uniform(0, 2 * np.pi), rng.choice([-1.0, 1.0])
-    step = 2 * np.arcsin(min(1.0, (2 * lobe + rng.uniform(-0.3, 0.6)) / (2 * bend)))
+    step = 2 * np.arcsin(min(1.0, (2.2 * lobe + rng.uniform(-0.2, 0.9)) / (2 * bend)))
     step = min(step, 2 * np.pi / num_lobes)
     angles = start + side * step * (np.arange(num_lobes) + rng.normal(0, 0.07, num_lobes))
     bends = bend * rng.uniform(0.78, 1.02, num_lobes)
@@ -117,16 +113,16 @@ def neutrophil(rng: Rng, area: Patch, radius: float) -> tuple[Array, Array]:
         nucleus = horseshoe(uneven, bend, width, span, turn)
     else:
         num_lobes = int(rng.choice([2, 3, 4, 5], p=[0.2, 0.42, 0.28, 0.1]))
-        nucleus = _lobes(rng, uneven, radius, num_lobes, rng.uniform(0.32, 0.42), 1.7)
+        nucleus = _lobes(rng, uneven, radius, num_lobes, rng.uniform(0.29, 0.38), 1.6)
     stains = _stains(area)
     dust = granules(rng, area, whole, 0.62, (0.1, 0.2), 0.8)
     strength = rng.uniform(0.5, 1.1)
-    stains[PINK] = whole * (0.34 + 0.08 * texture(rng, area, 1.2) + 0.12 * _rim(distance, 0.25))
+    stains[PINK] = whole * (0.34 + 0.08 * texture(rng, area, 1.2) + 0.12 * bump(distance, 0.25))
     stains[BLUE] = whole * rng.uniform(0.03, 0.12)
     stains[PURPLE] = whole * (0.03 + 0.17 * strength * dust)
     inside = cover(nucleus, area, 0.12)
     stains *= 1 - 0.9 * inside
-    stains[PURPLE] += _chromatin(rng, area, nucleus, rng.uniform(0.9, 1.1), 0.75, 0.2)
+    stains[PURPLE] += _chromatin(rng, area, nucleus, rng.uniform(0.78, 0.95), 0.8, 0.27)
     return whole, stains
 
 
@@ -147,13 +143,13 @@ def lymphocyte(rng: Rng, area: Patch, radius: float) -> tuple[Array, Array]:
     nucleus = np.maximum(nucleus, distance + 0.15)
     stains = _stains(area)
     blue = rng.uniform(0.2, 0.5) if large else rng.uniform(0.4, 0.85)
-    stains[BLUE] = whole * blue * (1 + 0.12 * texture(rng, area, 0.9) + 0.3 * _rim(distance, 0.35))
+    stains[BLUE] = whole * blue * (1 + 0.12 * texture(rng, area, 0.9) + 0.3 * bump(distance, 0.35))
     stains[PINK] = whole * 0.08
     if large:  # a few azurophilic granules
         stains[PURPLE] = 0.5 * granules(rng, area, whole, 1.5, (0.15, 0.28), rng.uniform(0, 0.4))
     stains *= 1 - 0.9 * cover(nucleus, area, 0.12)
-    density = rng.uniform(0.85, 1.0) if large else rng.uniform(0.95, 1.15)
-    stains[PURPLE] += _chromatin(rng, area, nucleus, density, 1.15, 0.13)
+    density = rng.uniform(0.72, 0.85) if large else rng.uniform(0.8, 1.0)
+    stains[PURPLE] += _chromatin(rng, area, nucleus, density, 1.1, 0.2)
     return whole, stains
 
 
@@ -167,32 +163,32 @@ def _folded_nucleus(rng: Rng, area: Patch, radius: float) -> Array:
         deep = rng.uniform(0.38, 0.55) * radius
         return carve(body, ellipse(area, side, (deep, 0.75 * deep), turn), 1.2)
     if kind < 0.75:
-        width = rng.uniform(0.27, 0.33) * radius
+        width = rng.uniform(0.28, 0.35) * radius
         bend = radius - width - rng.uniform(1.0, 1.8)
         return horseshoe(area, bend, width, rng.uniform(2.6, 3.9), turn)
     angles = turn + np.array([0.0, 2.0, 4.1]) + rng.normal(0, 0.2, 3)
-    sizes = rng.uniform(0.32, 0.46, 3) * radius
+    sizes = rng.uniform(0.38, 0.5, 3) * radius
     parts = [
-        ellipse(area, (0.34 * radius * np.cos(a), 0.34 * radius * np.sin(a)), (s, 0.85 * s), a)
+        ellipse(area, (0.27 * radius * np.cos(a), 0.27 * radius * np.sin(a)), (s, 0.85 * s), a)
         for a, s in zip(angles, sizes, strict=True)
     ]
     return union(parts, 1.6)
 
 
 def monocyte(rng: Rng, area: Patch, radius: float) -> tuple[Array, Array]:
-    distance, whole = _body(rng, area, radius, 0.1)
+    distance, whole = _body(rng, warped(rng, area, 4.0, 0.3), radius, 0.1)
     shift = rng.normal(0, 0.05 * radius, 2)
     moved = warped(rng, Patch(area.x - shift[0], area.y - shift[1], area.scale), 2.4, 0.22)
     nucleus = np.maximum(_folded_nucleus(rng, moved, radius), distance + 0.5)
     stains = _stains(area)
     ground = 1 + 0.16 * texture(rng, area, 0.5) + 0.12 * texture(rng, area, 2.0)
-    stains[BLUE] = whole * rng.uniform(0.3, 0.5) * ground
-    stains[PINK] = whole * rng.uniform(0.18, 0.34) * ground
+    stains[BLUE] = whole * rng.uniform(0.2, 0.38) * ground
+    stains[PINK] = whole * rng.uniform(0.15, 0.28) * ground
     stains[PURPLE] = whole * (0.07 + 0.14 * granules(rng, area, whole, 0.8, (0.1, 0.18), 0.6))
     stains *= 1 - 0.75 * cover(nucleus, area, 0.15)
-    lace = np.abs(texture(rng, area, 0.8)) - 0.75  # ridges of the noise: strands and gaps
+    lace = np.abs(texture(rng, area, 0.6)) - 0.75  # ridges of the noise: strands and gaps
     folds = texture(rng, area, 2.2)
-    amount = rng.uniform(0.62, 0.78) * (1 - 0.3 * lace + 0.1 * folds + 0.1 * _rim(distance, 0.3))
+    amount = rng.uniform(0.58, 0.74) * (1 - 0.3 * lace + 0.1 * folds + 0.1 * bump(distance, 0.3))
     stains[PURPLE] += cover(nucleus, area, 0.2) * np.clip(amount, 0.15, None)
     if rng.random() < 0.55:
         holes = granules(rng, area, cover(distance + 1, area), 2.2, (0.35, 0.85), 0.14)
@@ -211,12 +207,12 @@ def eosinophil(rng: Rng, area: Patch, radius: float) -> tuple[Array, Array]:
         rng.uniform(0.6, 0.8) if rng.random() < 0.1 else 0.97,
     )  # fmt: skip
     stains = _stains(area)
-    stains[ORANGE] = whole * 0.18 + rng.uniform(0.75, 1.1) * coarse
+    stains[ORANGE] = whole * 0.26 + rng.uniform(0.5, 0.85) * coarse
     stains[PINK] = whole * (0.15 + 0.35 * coarse)
     stains[BLUE] = whole * rng.uniform(0.02, 0.1)
     # Nearly all granules lie beside the nucleus; a few in front of it show through.
     stains *= 1 - inside * (1 - 0.35 * (texture(rng, area, 1.2) > 1.0))
-    stains[PURPLE] += _chromatin(rng, area, nucleus, rng.uniform(0.85, 1.0), 0.8, 0.2)
+    stains[PURPLE] += _chromatin(rng, area, nucleus, rng.uniform(0.75, 0.92), 0.85, 0.25)
     return whole, stains
 
 
@@ -229,12 +225,16 @@ def basophil(rng: Rng, area: Patch, radius: float) -> tuple[Array, Array]:
     stains[PINK] = whole * rng.uniform(0.15, 0.4)
     stains[BLUE] = whole * rng.uniform(0.1, 0.25) * (1 + 0.15 * texture(rng, area, 1.0))
     stains[PURPLE] = whole * 0.12
-    hidden = rng.uniform(0.4, 0.65)
+    hidden = rng.uniform(0.4, 0.6)
     stains[PURPLE] += _chromatin(rng, area, nucleus, hidden, 1.4, 0.12)
-    keep = rng.uniform(0.35, 0.5) if rng.random() < 0.12 else rng.uniform(0.65, 0.95)
-    coarse = granules(rng, area, cover(distance + 0.1, area), rng.uniform(0.95, 1.2),
-                      (0.3, 0.62), keep)  # fmt: skip
-    stains[PURPLE] += rng.uniform(0.85, 1.1) * coarse * (1 - 0.35 * cover(nucleus, area))
+    keep = rng.uniform(0.35, 0.5) if rng.random() < 0.12 else rng.uniform(0.5, 0.9)
+    within = cover(distance + 0.1, area)
+    bent = warped(rng, area, 1.0, 0.2)
+    coarse = np.maximum(
+        granules(rng, bent, within, rng.uniform(1.15, 1.4), (0.4, 0.72), keep),
+        granules(rng, bent, within, 0.85, (0.2, 0.42), 0.8 * keep),
+    )
+    stains[PURPLE] += rng.uniform(0.75, 0.95) * coarse * (1 - 0.35 * cover(nucleus, area))
     return whole, stains
 
 
