@@ -7,7 +7,7 @@ params.yaml.
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
@@ -32,7 +32,8 @@ Name = Annotated[
     str,
     Pattern(r"[a-z0-9][a-z0-9_-]{0,39}", "lower-case letters, digits, - and _, at most 40"),
 ]
-_INCOMING = r"data/incoming/[^/]+(/[^/]+)*"
+_PART = r"/(?!\.\.?(/|$))[^/]+"  # of a path; never . or .., which could lead out of the folder
+_INCOMING = rf"data/incoming({_PART})+"
 _BRING = "(bring yours there with `dvc import-url /your/path data/incoming/NAME`)"
 IncomingPath = Annotated[str, Pattern(_INCOMING, f"a path under data/incoming/ {_BRING}")]
 KagglePath = Annotated[
@@ -118,7 +119,7 @@ class Model:
     weights: Annotated[
         str,
         Pattern(
-            r"auto|imagenet|none|data/weights/[^/]+(/[^/]+)*",
+            rf"auto|imagenet|none|data/weights({_PART})+",
             "auto, imagenet, none or a file under data/weights/"
             " (bring yours there with `dvc import-url /your/file.pth data/weights/NAME.pth`)",
         ),
@@ -189,12 +190,28 @@ def load(path: Path) -> Params:
             " or bring it back with `git checkout params.yaml`."
         )
     try:
-        # YAML 1.2, as DVC reads it: 1e-3 is a number, `no` is a word, a repeated key is an error.
-        raw = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
-    except (YAMLError, UnicodeDecodeError) as error:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
         raise UserError(f"{path} cannot be read as YAML: {_one_line(error)}.") from None
-    params: Params = build(Params, raw, "", path.name)
-    _check_combinations(params, path.name)
+    return check(read_yaml(text, path.name), path.name)
+
+
+def read_yaml(text: str, file: str) -> Any:
+    """Parse as DVC does, in YAML 1.2: 1e-3 is a number, `no` a word, a repeated key an error."""
+    try:
+        return YAML(typ="safe", pure=True).load(text)
+    except YAMLError as error:
+        raise UserError(f"{file} cannot be read as YAML: {_yaml_words(error)}.") from None
+
+
+def check(raw: object, file: str) -> Params:
+    """Build the parameters from parsed YAML; `file` is the name used in messages.
+
+    Raises:
+        UserError: anything in them could not be run.
+    """
+    params: Params = build(Params, raw, "", file)
+    _check_combinations(params, file)
     return params
 
 
@@ -246,6 +263,11 @@ def _check_combinations(params: Params, file: str) -> None:
 
 
 RESERVED_NAMES = ("train", "val", "test", "test_a", "test_b", "all")
+
+
+def _yaml_words(error: YAMLError) -> str:
+    mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", None)
+    return f"line {mark.line + 1}: {problem}" if mark and problem else _one_line(error)
 
 
 def _one_line(error: Exception) -> str:

@@ -92,7 +92,7 @@ def _member(options: tuple[Any, ...], value: object, key: str, file: str) -> Any
     if not isinstance(value, Mapping):
         raise UserError(f"{file}: {key} must be an entry with `kind:`, but is {value!r}.")
     kind = value.get("kind")
-    if kind not in kinds:
+    if not isinstance(kind, str) or kind not in kinds:
         raise UserError(f"{file}: {key}.kind is {kind!r}, but must be one of {', '.join(kinds)}.")
     return kinds[kind]
 
