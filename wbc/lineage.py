@@ -1,0 +1,116 @@
+"""Where a run comes from: the git commit, what was not committed, DVC's experiment and hashes.
+
+The only module that asks git and DVC. Everything is read from a directory of the caller's choice,
+in a stage its own working directory: under `dvc exp run --temp` and `--queue` that is a copy of
+the repository with the experiment's own changes. dvc.lock is left out of the dirty test, because
+every upstream stage rewrites it while the pipeline runs.
+"""
+
+import os
+import shutil
+import subprocess
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from ruamel.yaml import YAML
+
+MAX_PATCH_BYTES: Final = 5_000_000  # of one patch
+MAX_UNTRACKED_BYTES: Final = 1_000_000  # of one new file; larger ones are only named
+_NOT_DVC_LOCK: Final = (".", ":(exclude)dvc.lock")
+
+
+@dataclass(frozen=True)
+class Lineage:
+    """The state of the code. Empty strings where there is no git or no DVC experiment."""
+
+    commit: str
+    dirty: bool
+    patch: bytes  # `git apply` on the commit brings the changes back; b"" when clean
+    patch_note: str  # what the patch could not hold; "" when it holds everything
+    experiment: str
+    baseline: str
+
+
+def read(directory: Path) -> Lineage:
+    """Read git's and DVC's view of the repository that `directory` belongs to."""
+    commit = _git(directory, "rev-parse", "HEAD").decode().strip()
+    changed = _git(directory, "status", "--porcelain", "--", *_NOT_DVC_LOCK) if commit else b""
+    patch, note = _patch(directory) if changed else (b"", "")
+    return Lineage(
+        commit=commit,
+        dirty=bool(changed),
+        patch=patch,
+        patch_note=note,
+        experiment=os.environ.get("DVC_EXP_NAME", ""),
+        baseline=os.environ.get("DVC_EXP_BASELINE_REV", ""),
+    )
+
+
+def data_hashes(directory: Path) -> dict[str, str]:
+    """Path -> DVC's md5 of every stage output that dvc.lock in `directory` names."""
+    lock = directory / "dvc.lock"
+    if not lock.is_file():
+        return {}
+    document: Any = YAML(typ="safe", pure=True).load(lock.read_text(encoding="utf-8"))
+    stages = (document or {}).get("stages") or {}
+    outs = [out for stage in stages.values() for out in stage.get("outs", [])]
+    return {out["path"]: out["md5"] for out in outs if "md5" in out}
+
+
+def _patch(directory: Path) -> tuple[bytes, str]:
+    """Everything that differs from HEAD, new files included, and what was left out of it.
+
+    New files enter by a copy of the index (`git add --intent-to-add` there), so the user's own
+    index and object store stay as they are.
+    """
+    listed = _git(directory, "ls-files", "--others", "--exclude-standard", "-z", "--", ".")
+    names = [name.decode(errors="surrogateescape") for name in listed.split(b"\0") if name]
+    small = [name for name in names if _size(directory / name) <= MAX_UNTRACKED_BYTES]
+    left_out = sorted(set(names) - set(small))
+    note = f"too large for the patch: {', '.join(left_out)}" if left_out else ""
+    with tempfile.TemporaryDirectory() as scratch:
+        index = Path(scratch) / "index"
+        original = Path(_git(directory, "rev-parse", "--git-path", "index").decode().strip())
+        if (directory / original).is_file():
+            shutil.copyfile(directory / original, index)
+        environment = {"GIT_INDEX_FILE": str(index), "GIT_LITERAL_PATHSPECS": "0"}
+        if small:
+            wanted = "\0".join(f":(literal){name}" for name in small)
+            _git(
+                directory,
+                *("add", "--intent-to-add", "--pathspec-from-file=-", "--pathspec-file-nul"),
+                environment=environment,
+                text=wanted.encode(errors="surrogateescape"),
+            )
+        diff = ("diff", "--binary", "--no-color", "--no-ext-diff", "HEAD", "--", *_NOT_DVC_LOCK)
+        patch = _git(directory, *diff, environment=environment)
+    if len(patch) > MAX_PATCH_BYTES:
+        return patch[:MAX_PATCH_BYTES], f"cut at {MAX_PATCH_BYTES} of {len(patch)} bytes"
+    return patch, note
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.lstat().st_size
+    except OSError:  # gone since git listed it
+        return 0
+
+
+def _git(
+    directory: Path, *arguments: str, environment: dict[str, str] | None = None, text: bytes = b""
+) -> bytes:
+    """What git prints; b"" where there is no git, no repository or no commit yet."""
+    try:
+        done = subprocess.run(
+            ["git", *arguments],
+            cwd=directory,
+            env={**os.environ, "GIT_OPTIONAL_LOCKS": "0", **(environment or {})},
+            input=text,
+            capture_output=True,
+            check=False,
+        )
+    except OSError:
+        return b""
+    return done.stdout if done.returncode == 0 else b""

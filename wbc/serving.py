@@ -1,0 +1,132 @@
+"""A registered version at work: encoded images in, class and probabilities out.
+
+MLflow runs this file from inside the version (models from code), where `code/wbc` is the package
+as it was at registration. That copy is used whatever package of the same name the process has
+imported or has on its path, so two versions, or a version and the workspace, live side by side.
+
+Input: column `image`, each an encoded image (JPEG, PNG, ...) as bytes or as base64 text. Output,
+one row each: `class`; `p_<class>` (they sum to 1); `located` (False: no leukocyte was found, the
+whole picture was judged); `error`. An image that cannot be read has class `unreadable`, the
+reason in `error` and 0 for every probability, so that one bad file does not stop a batch.
+"""
+
+import base64
+import binascii
+import contextlib
+import importlib
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import mlflow.pyfunc
+import numpy as np
+import pandas as pd
+
+_PACKAGE = "wbc"
+_BATCH = 64  # images decoded and judged at a time; bounds memory
+_LOCK = threading.RLock()
+
+
+class OwnPackage:
+    """The copy of wbc in `folder`, kept apart from any other wbc in the process."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = str(folder)
+        self._modules: dict[str, ModuleType] = {}
+
+    @contextlib.contextmanager
+    def __call__(self) -> Iterator[None]:
+        """While this lasts, `import wbc...` means the copy, in this process's only such place."""
+        with _LOCK:
+            outside = _take_modules()
+            sys.modules.update(self._modules)
+            sys.path.insert(0, self._folder)
+            importlib.invalidate_caches()
+            try:
+                yield
+            finally:
+                sys.path.remove(self._folder)
+                self._modules = _take_modules()
+                sys.modules.update(outside)
+
+
+class WhiteBloodCells(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
+    """The pyfunc of a version."""
+
+    def load_context(self, context: Any) -> None:
+        """Load the model with the version's own code."""
+        self._own_package = OwnPackage(Path(__file__).resolve().parent / "code")
+        with self._own_package():
+            model = importlib.import_module(f"{_PACKAGE}.model")
+            self._imaging = importlib.import_module(f"{_PACKAGE}.imaging")
+            self._classifier = model.load(Path(context.artifacts["card"]).parent)
+
+    # MLflow takes type hints of predict for the signature, which is written explicitly instead
+    def predict(self, context, model_input, params=None):  # type: ignore[no-untyped-def]
+        """One row of answers for each row of `model_input`, in the same order and index."""
+        del context, params
+        images = list(model_input["image"])
+        with self._own_package():
+            parts = [
+                self._judge(images[start : start + _BATCH])
+                for start in range(0, len(images), _BATCH)
+            ]
+        rows = [row for part in parts for row in part]
+        columns = list(self._row([0.0] * len(self._classifier.card["classes"])))
+        return pd.DataFrame(rows, columns=columns, index=model_input.index)
+
+    def _judge(self, images: list[Any]) -> list[dict[str, Any]]:
+        prepared, rows = {}, {}
+        for position, image in enumerate(images):
+            try:
+                prepared[position] = self._prepare(image)
+            except (self._imaging.UnreadableImage, binascii.Error) as reason:
+                nothing = [0.0] * len(self._classifier.card["classes"])
+                rows[position] = self._row(nothing, "unreadable", error=str(reason) or "unknown")
+        if prepared:
+            pixels = np.stack([cell.pixels for cell in prepared.values()])
+            probabilities = self._classifier.probabilities(pixels)
+            decisions = self._classifier.decide(probabilities)
+            for (position, cell), shares, decision in zip(
+                prepared.items(), probabilities, decisions, strict=True
+            ):
+                name = self._classifier.card["classes"][int(decision)]
+                rows[position] = self._row(shares, name, located=bool(cell.located))
+        return [rows[position] for position in range(len(images))]
+
+    def _prepare(self, image: Any) -> Any:
+        settings = self._classifier.card["input"]
+        # masks are not sent here; a model trained with them sees the cell that is found instead
+        crop = "cell" if settings["crop"] == "mask" else settings["crop"]
+        return self._imaging.prepare(
+            image_bytes(image), settings["size"], crop, settings["context"]
+        )
+
+    def _row(
+        self, shares: Any, name: str = "", located: bool = False, error: str = ""
+    ) -> dict[str, Any]:
+        classes = self._classifier.card["classes"]
+        numbers = {f"p_{each}": float(p) for each, p in zip(classes, shares, strict=True)}
+        return {"class": name, **numbers, "located": located, "error": error}
+
+
+def image_bytes(image: Any) -> bytes:
+    """Bytes as they are; text as base64, with or without the head of a data URL.
+
+    Raises:
+        binascii.Error: the text is no base64.
+    """
+    if isinstance(image, str):
+        return base64.b64decode("".join(image.rpartition(",")[2].split()), validate=True)
+    return bytes(image)
+
+
+def _take_modules() -> dict[str, ModuleType]:
+    names = [name for name in sys.modules if name.partition(".")[0] == _PACKAGE]
+    return {name: sys.modules.pop(name) for name in names}
+
+
+mlflow.models.set_model(WhiteBloodCells())

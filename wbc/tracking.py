@@ -1,0 +1,213 @@
+"""MLflow's view of a model: one run for its training and its evaluation.
+
+The outputs of the stages are the truth; MLflow gets the same content, live and best effort. If it
+is away, everything goes on, one warning says so, and `python -m wbc sync` publishes later: all
+that a run needs is in models/ and reports/. A model and its run find each other by the tag
+model_sha256 (wbc.model), never by a run id, which would make outputs differ from run to run.
+"""
+
+import contextlib
+import hashlib
+import json
+import logging
+import os
+import signal
+import threading
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from wbc import registry, tracking_log, tracking_record, tracking_store
+from wbc.model import model_sha256
+from wbc.tracking_store import Store
+
+_log = logging.getLogger(__name__)
+
+
+class TrainingRun:
+    """The run of a training that is under way. No method raises because of MLflow."""
+
+    def __init__(self, architecture: str) -> None:
+        self._architecture = architecture
+        self._store: Store | None = None
+        self._run_id = ""
+        self._live = False  # curves are written; stops at the first failure, sync fills the gap
+
+    def start(self, parameters: Mapping[str, object]) -> None:
+        """Create the run; under torchrun only the first process does."""
+        if os.environ.get("RANK", "0") != "0" or os.environ.get("LOCAL_RANK", "0") != "0":
+            return
+        with self._best_effort():
+            store = tracking_store.connect()
+            self._run_id = tracking_log.create_run(store, self._architecture, live=True)
+            self._store, self._live = store, True
+            tracking_log.log_tags(store, self._run_id, {"architecture": self._architecture})
+            tracking_log.log_params(store, self._run_id, parameters)
+            tracking_log.log_data(store, self._run_id)
+
+    def log_epoch(self, epoch: int, metrics: dict[str, float]) -> None:
+        """Add one epoch to the curves; NaN and infinity are left out."""
+        if self._store and self._live:
+            with self._best_effort():
+                kept = tracking_record.epoch_metrics(metrics)
+                tracking_log.log_epoch(self._store, self._run_id, epoch, kept)
+
+    def finish(self, model_dir: Path) -> None:
+        """Name the run after the model that it made."""
+        if self._store:
+            with self._best_effort():
+                _name_after_model(self._store, self._run_id, model_dir)
+
+    def end(self, status: str) -> None:
+        """Close the run: FINISHED, FAILED or KILLED."""
+        if self._store:
+            with self._best_effort():
+                self._store.client.set_terminated(self._run_id, status)
+
+    @contextlib.contextmanager
+    def _best_effort(self) -> Iterator[None]:
+        warned = bool(self._store) and not self._live
+        try:
+            yield
+        except Exception as error:
+            self._live = False
+            if not warned:
+                _warn(error)
+
+
+@contextlib.contextmanager
+def training_run(architecture: str, parameters: Mapping[str, object]) -> Iterator[TrainingRun]:
+    """A run from the start of training to its end.
+
+    An exception leaves it FAILED; Ctrl-C, SIGTERM and sys.exit leave it KILLED. (SIGKILL leaves
+    it RUNNING: nobody is left to say otherwise.)
+    """
+    run = TrainingRun(architecture)
+    with _termination_raises():
+        run.start(parameters)
+        try:
+            yield run
+        except BaseException as error:
+            run.end("FAILED" if isinstance(error, Exception) else "KILLED")
+            raise
+        run.end("FINISHED")
+
+
+def publish(architecture: str, model_dir: Path, report_dir: Path) -> None:
+    """Complete the run of a trained and evaluated model and register the model; best effort.
+
+    The run is the newest one of this model, or a new one written from the outputs alone (a
+    restored run cache, a fresh clone). Publishing twice is the same as publishing once.
+    """
+    try:
+        name = _publish(tracking_store.connect(), model_dir, report_dir)
+        _log.info("%s: MLflow run %s", architecture, name)
+    except Exception as error:
+        _warn(error)
+
+
+def sync(repository: Path) -> list[str]:
+    """Publish every models/*/ with its reports/*/ that MLflow does not have; a sentence each.
+
+    Raises:
+        Exception: what MLflow or the network raise; unlike in a stage, this is the user's wish.
+    """
+    store = tracking_store.connect(repository)
+    sentences = []
+    for card in sorted((repository / "models").glob("*/model.json")):
+        report_dir = repository / "reports" / card.parent.name
+        run = _find_run(store, model_sha256(card.parent))
+        if run and run.data.tags.get("published") == _report_digest(report_dir):
+            sentences.append(f"{card.parent.name}: run {run.info.run_name} is there already.")
+        else:
+            name = _publish(store, card.parent, report_dir)
+            sentences.append(f"{card.parent.name}: published as run {name}.")
+    return sentences
+
+
+def ui(port: int) -> None:
+    """Become the MLflow server on 127.0.0.1 over the repository's database; does not return."""
+    repository = tracking_store.root()
+    tracking_store.connect(repository)
+    os.environ["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] = "false"
+    command = tracking_store.server_command(repository, port)
+    os.execv(command[0], command)
+
+
+def _publish(store: Store, model_dir: Path, report_dir: Path) -> str:
+    """Write what the model's run lacks; returns the run's name."""
+    card = json.loads((model_dir / "model.json").read_text(encoding="utf-8"))
+    metrics_path = report_dir / "metrics.json"
+    report = json.loads(metrics_path.read_text("utf-8")) if metrics_path.is_file() else {}
+    scores = tracking_record.final_metrics(card, report)
+    with store.lock():
+        run = _find_run(store, model_sha256(model_dir))
+        run_id = run.info.run_id if run else tracking_log.create_run(store, "new", live=False)
+        name = _name_after_model(store, run_id, model_dir)
+    tracking_log.log_params(store, run_id, card["parameters"])
+    tracking_log.log_data(store, run_id, card["sources"])
+    tracking_log.log_evaluation_data(store, run_id, report)
+    tracking_log.log_history(store, run_id, tracking_record.history(model_dir))
+    tracking_log.log_scores(store, run_id, scores)
+    tracking_log.log_files(store, run_id, model_dir, report_dir)
+    note = {"mlflow.note.content": tracking_record.sentence(card, scores)}
+    tracking_log.log_tags(store, run_id, note)
+    registry.register(store, run_id, model_dir, scores)
+    tracking_log.log_tags(store, run_id, {"published": _report_digest(report_dir)})
+    if store.client.get_run(run_id).info.status == "RUNNING":
+        store.client.set_terminated(run_id, "FINISHED")
+    return name
+
+
+def _name_after_model(store: Store, run_id: str, model_dir: Path) -> str:
+    identity = model_sha256(model_dir)
+    card = json.loads((model_dir / "model.json").read_text(encoding="utf-8"))
+    name = f"{card['architecture']}-{identity[:8]}"
+    tracking_log.log_tags(store, run_id, tracking_record.model_tags(card, identity, model_dir))
+    store.client.update_run(run_id, name=name)
+    return name
+
+
+def _find_run(store: Store, identity: str) -> Any | None:
+    """The newest run of the model, one of the same DVC experiment before all others."""
+    runs = store.client.search_runs(
+        [store.experiment_id],
+        f"tags.model_sha256 = '{identity}'",
+        order_by=["attributes.start_time DESC"],
+    )
+    here = os.environ.get("DVC_EXP_NAME")
+    same = [run for run in runs if run.data.tags.get("dvc.experiment") == here]
+    return next(iter([*same, *runs]), None)
+
+
+def _report_digest(report_dir: Path) -> str:
+    """Changes when the report's numbers change; "" where there is no report."""
+    path = report_dir / "metrics.json"
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:16] if path.is_file() else "no report"
+
+
+@contextlib.contextmanager
+def _termination_raises() -> Iterator[None]:
+    """SIGTERM ends the process as an exception, so that the run can be closed on the way out."""
+
+    def stop(number: int, _frame: FrameType | None) -> None:
+        raise SystemExit(128 + number)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _warn(error: Exception) -> None:
+    reason = " ".join(str(error).split())[:300] or type(error).__name__
+    _log.warning(
+        "MLflow could not be written (%s); the results are complete without it and"
+        " `python -m wbc sync` publishes them later.",
+        reason,
+    )

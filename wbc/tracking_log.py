@@ -1,0 +1,142 @@
+"""Writing one run through MLflow's client; each function may be repeated without doubling.
+
+Only the client with explicit run ids is used, never MLflow's process-wide active run.
+"""
+
+import json
+import tempfile
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from wbc import lineage, tracking_record
+from wbc.tracking_store import Store
+
+_BATCH: Final = 100  # MLflow's limit for params and tags in one call
+
+
+def create_run(store: Store, name: str, live: bool) -> str:
+    """A new run with the lineage of the working directory.
+
+    live: this process trains the model, so its device and versions belong to the run.
+    """
+    origin = lineage.read(Path.cwd())
+    tags = tracking_record.lineage_tags(origin)
+    tags |= tracking_record.environment_tags() if live else {}
+    tags |= {"recorded": "live" if live else "afterwards", "mlflow.source.name": "dvc repro"}
+    run = store.client.create_run(store.experiment_id, tags=tags, run_name=name)
+    run_id = str(run.info.run_id)
+    if origin.patch:
+        _log_file(store, run_id, "lineage", "uncommitted.patch", origin.patch)
+    return run_id
+
+
+def log_params(store: Store, run_id: str, parameters: Mapping[str, object]) -> None:
+    """Add the parameters that the run does not have yet; MLflow never changes one."""
+    from mlflow.entities import Param
+
+    texts = tracking_record.parameter_texts(parameters)
+    known = store.client.get_run(run_id).data.params
+    params = [Param(name, text) for name, text in texts.items() if name not in known]
+    for batch in _batches(params):
+        store.client.log_batch(run_id, params=batch)
+
+
+def log_tags(store: Store, run_id: str, tags: Mapping[str, str]) -> None:
+    """Set tags; those with an empty value are left out."""
+    from mlflow.entities import RunTag
+
+    kept = [RunTag(name, value) for name, value in tags.items() if value]
+    for batch in _batches(kept):
+        store.client.log_batch(run_id, tags=batch)
+
+
+def log_epoch(store: Store, run_id: str, epoch: int, metrics: Mapping[str, float]) -> None:
+    """One point of each curve, at step `epoch`."""
+    store.client.log_batch(run_id, metrics=_metrics(metrics, epoch))
+
+
+def log_history(store: Store, run_id: str, epochs: Mapping[int, Mapping[str, float]]) -> None:
+    """Add the points of the curves that the run does not have yet."""
+    names = sorted({name for metrics in epochs.values() for name in metrics})
+    known = {
+        (point.key, point.step)
+        for name in names
+        for point in store.client.get_metric_history(run_id, name)
+    }
+    points = [
+        point
+        for epoch, metrics in epochs.items()
+        for point in _metrics(metrics, epoch)
+        if (point.key, epoch) not in known
+    ]
+    for batch in _batches(points):
+        store.client.log_batch(run_id, metrics=batch)
+
+
+def log_scores(store: Store, run_id: str, scores: Mapping[str, float]) -> None:
+    """Set the scores that differ from what the run says."""
+    known = store.client.get_run(run_id).data.metrics
+    new = {name: value for name, value in scores.items() if known.get(name) != value}
+    for batch in _batches(_metrics(new, 0)):
+        store.client.log_batch(run_id, metrics=batch)
+
+
+def log_data(store: Store, run_id: str, sources: Iterable[Mapping[str, str]] = ()) -> None:
+    """The data that the model was trained on, by DVC's hashes, as inputs of the run."""
+    hashes = lineage.data_hashes(Path.cwd())
+    source = {"dvc": "dvc.lock", "sources": [dict(entry) for entry in sources]}
+    inputs = [
+        _dataset(path, hashes[path], {**source, "path": path}, "training")
+        for path in tracking_record.DATA_PATHS
+        if path in hashes
+    ]
+    store.client.log_inputs(run_id, datasets=inputs)
+
+
+def log_evaluation_data(store: Store, run_id: str, scores: Mapping[str, Any]) -> None:
+    """The evaluation sets, each with the hash of the store that its cells lie in."""
+    digest = lineage.data_hashes(Path.cwd()).get("data/pixels")
+    if digest:
+        inputs = [
+            _dataset(name, digest, {"dvc": "dvc.lock", "path": "data/pixels"}, "evaluation")
+            for name in scores
+        ]
+        store.client.log_inputs(run_id, datasets=inputs)
+
+
+def log_files(store: Store, run_id: str, model_dir: Path, report_dir: Path) -> None:
+    """Report, training history, model card and dvc.lock as artifacts."""
+    if report_dir.is_dir():
+        store.client.log_artifacts(run_id, str(report_dir), "report")
+    for name in ("history.csv", "model.json"):
+        if (model_dir / name).is_file():
+            store.client.log_artifact(run_id, str(model_dir / name), "training")
+    if Path("dvc.lock").is_file():
+        store.client.log_artifact(run_id, "dvc.lock", "lineage")
+
+
+def _dataset(name: str, digest: str, source: Mapping[str, object], context: str) -> Any:
+    from mlflow.entities import Dataset, DatasetInput, InputTag
+
+    dataset = Dataset(name=name, digest=digest, source_type="dvc", source=json.dumps(source))
+    return DatasetInput(dataset, [InputTag("mlflow.data.context", context)])
+
+
+def _metrics(metrics: Mapping[str, float], step: int) -> list[Any]:
+    from mlflow.entities import Metric
+
+    now = int(time.time() * 1000)
+    return [Metric(name, value, now, step) for name, value in metrics.items()]
+
+
+def _log_file(store: Store, run_id: str, folder: str, name: str, content: bytes) -> None:
+    with tempfile.TemporaryDirectory() as scratch:
+        path = Path(scratch) / name
+        path.write_bytes(content)
+        store.client.log_artifact(run_id, str(path), folder)
+
+
+def _batches(items: Sequence[Any]) -> Iterable[list[Any]]:
+    return (list(items[start : start + _BATCH]) for start in range(0, len(items), _BATCH))

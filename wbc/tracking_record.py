@@ -1,0 +1,136 @@
+"""What a run says about a model: parameters, scores, tags and data, as plain values.
+
+Everything here is computed from the outputs of train and evaluate, so that a run which was lost
+can be written again; only `environment_tags` looks at the machine, and only while training runs.
+"""
+
+import hashlib
+import json
+import math
+import platform
+from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from wbc.lineage import Lineage
+
+EPOCH_PREFIX = "epoch/"  # of the curves, so that `val/macro_f1` stays the score of the model kept
+DATA_PATHS = ("data/raw", "data/split", "data/pixels")
+_NOT_A_METRIC = ("epoch", "phase")
+
+
+def parameter_texts(parameters: Mapping[str, object]) -> dict[str, str]:
+    """Parameters as they are written in params.yaml: true, 0.01, googlenet, ["a", "b"]."""
+    return {
+        name: value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+        for name, value in sorted(parameters.items())
+    }
+
+
+def flat_scores(scores: Mapping[str, Any], prefix: str = "") -> dict[str, float]:
+    """{"val": {"recall": {"monocyte": 0.9}}} -> {"val/recall/monocyte": 0.9}; finite ones only.
+
+    MLflow's run page cannot show a NaN, so a score that is not defined is left out.
+    """
+    flat: dict[str, float] = {}
+    for name, value in scores.items():
+        if isinstance(value, Mapping):
+            flat.update(flat_scores(value, f"{prefix}{name}/"))
+        elif isinstance(value, int | float) and math.isfinite(value):
+            flat[f"{prefix}{name}"] = float(value)
+    return flat
+
+
+def epoch_metrics(metrics: Mapping[str, Any]) -> dict[str, float]:
+    """One line of history.csv, or what training reports of an epoch, as names of curves."""
+    kept = {name: value for name, value in metrics.items() if name not in _NOT_A_METRIC}
+    return flat_scores(kept, EPOCH_PREFIX)
+
+
+def history(model_dir: Path) -> dict[int, dict[str, float]]:
+    """Epoch -> its metrics, from history.csv; empty where the model has none."""
+    path = model_dir / "history.csv"
+    if not path.is_file():
+        return {}
+    rows = pd.read_csv(path).to_dict("records")
+    return {int(row["epoch"]): epoch_metrics(row) for row in rows}
+
+
+def final_metrics(card: Mapping[str, Any], report: Mapping[str, Any]) -> dict[str, float]:
+    """Every score of metrics.json, and what was best in training as `best/...`."""
+    return {**flat_scores(card.get("best", {}), "best/"), **flat_scores(report)}
+
+
+def model_tags(card: Mapping[str, Any], model_sha256: str, model_dir: Path) -> dict[str, str]:
+    """What the model is; equal for every run and version of the same model."""
+    weights = (model_dir / "model.safetensors").read_bytes()
+    return {
+        "model_sha256": model_sha256,
+        "weights_sha256": hashlib.sha256(weights).hexdigest(),
+        "data_sha256": str(card["inputs"]["pixels"]),
+        "architecture": str(card["architecture"]),
+        "start": str(card["start"]),
+        "start_note": str(card["start_note"]),
+        "drawn": json.dumps(bool(card["drawn"])),
+    }
+
+
+def sentence(card: Mapping[str, Any], scores: Mapping[str, float]) -> str:
+    """The model in a few words, with what must not be overlooked in capitals."""
+    starts = {
+        "imagenet": "fine-tuned from ImageNet weights",
+        "file": "fine-tuned from a weights file",
+        "random": "trained from random weights",
+    }
+    words = f"{card['architecture']} {starts.get(card['start'], card['start'])}"
+    if "val/macro_f1" in scores:
+        words += f", validation macro-F1 {scores['val/macro_f1']:.3f}"
+    if card["drawn"]:
+        words += ". TRAINED ON DRAWN CELLS: for trying the pipeline, never for blood"
+    if card["start_note"]:
+        words += f". FALLBACK: {str(card['start_note']).rstrip('.')}"
+    return f"{words}. Not a medical device."
+
+
+def lineage_tags(lineage: Lineage) -> dict[str, str]:
+    """The commit and DVC's names for the run, without what is not there."""
+    tags = {
+        "git.commit": lineage.commit,
+        "mlflow.source.git.commit": lineage.commit,
+        "git.dirty": json.dumps(lineage.dirty) if lineage.commit else "",
+        "git.patch": lineage.patch_note,
+        "dvc.experiment": lineage.experiment,
+        "dvc.baseline": lineage.baseline,
+    }
+    return {name: value for name, value in tags.items() if value}
+
+
+def environment_tags() -> dict[str, str]:
+    """Device and versions of this process; nothing that names the host or the user."""
+    import torch
+
+    tags = {f"version.{name}": _version(name) for name in ("torch", "mlflow", "dvc")}
+    tags["version.python"] = platform.python_version()
+    tags["version.rocm"] = torch.version.hip or ""
+    tags["version.cuda"] = torch.version.cuda or ""
+    tags["device"] = torch.cuda.get_device_name(0) if torch.cuda.is_available() else _processor()
+    return {name: value for name, value in tags.items() if value}
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return ""
