@@ -144,6 +144,31 @@ def confusion_table(predictions: pd.DataFrame, evaluation_set: str) -> pd.DataFr
     return table.reset_index(drop=True)
 
 
+def choose_mistakes(
+    predictions: pd.DataFrame, limit: int = 40, classes: Sequence[str] = CLASSES
+) -> NDArray[np.int64]:
+    """Positions (at most `limit`) of the wrong rows that a contact sheet should show.
+
+    `predictions` are the rows of one set of predictions.csv. The types take turns, so that a rare
+    one is seen beside a common one; of each type the surest mistakes come first. The positions
+    are in order of true type, then of falling probability, then of path.
+    """
+    wrong = predictions.reset_index(drop=True)
+    wrong = wrong[wrong["label"] != wrong["predicted"]].copy()
+    wrong["type"] = [classes.index(label) for label in wrong["label"]]
+    wrong["sure"] = decided_probability(wrong)
+    wrong = wrong.sort_values(["type", "sure", "path"], ascending=[True, False, True])
+    wrong["turn"] = wrong.groupby("type").cumcount()
+    chosen = wrong.sort_values("turn", kind="stable").head(limit)
+    chosen = chosen.sort_values(["type", "turn"])
+    return np.array(chosen.index, dtype=np.int64)
+
+
+def decided_probability(predictions: pd.DataFrame) -> list[float]:
+    """Of each row of predictions.csv, the probability of the class that was decided on."""
+    return [row[f"p_{row['predicted']}"] for row in predictions.to_dict("records")]
+
+
 def _check(
     labels: NDArray[np.integer[Any]],
     decisions: NDArray[np.integer[Any]],

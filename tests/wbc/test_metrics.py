@@ -11,6 +11,7 @@ import pytest
 from wbc.cells import CLASSES, read_table, write_table
 from wbc.errors import UserError
 from wbc.metrics import (
+    choose_mistakes,
     class_indices,
     confusion,
     confusion_table,
@@ -176,3 +177,32 @@ def test_confusion_table_is_one_set_for_dvc(cells: pd.DataFrame) -> None:
         "predicted": ["lymphocyte", "basophil"],
     }
     assert confusion_table(table, "test")["predicted"].tolist() == ["eosinophil"]
+
+
+def predictions(labels: list[int], decisions: list[int], sure: list[float]) -> pd.DataFrame:
+    probabilities = np.zeros((len(labels), 5))
+    probabilities[np.arange(len(labels)), decisions] = sure
+    cells = pd.DataFrame(
+        {
+            "path": [f"{number}.png" for number in range(len(labels))],
+            "split": "val",
+            "group": "",
+            "label": [CLASSES[label] for label in labels],
+        }
+    )
+    return predictions_table(cells, np.array(decisions), probabilities)
+
+
+def test_choose_mistakes_gives_every_type_its_turn() -> None:
+    # five neutrophils wrong with rising probability, one basophil wrong, one monocyte right
+    table = predictions(
+        [0, 0, 0, 0, 0, 4, 2], [1, 1, 1, 1, 1, 3, 2], [0.5, 0.6, 0.7, 0.8, 0.9, 0.4, 1]
+    )
+    assert choose_mistakes(table, 3).tolist() == [4, 3, 5]
+    assert choose_mistakes(table).tolist() == [4, 3, 2, 1, 0, 5]
+    assert choose_mistakes(table.iloc[6:]).tolist() == []
+
+
+def test_equal_mistakes_are_chosen_by_path() -> None:
+    table = predictions([0, 0], [1, 1], [0.5, 0.5]).iloc[::-1]
+    assert choose_mistakes(table, 1).tolist() == [1]  # the position of 0.png in this order
