@@ -15,7 +15,6 @@ from typing import Any, Final
 
 from wbc import tracking_log, tracking_record, tracking_store
 from wbc.cells import CLASSES
-from wbc.model import model_sha256
 from wbc.tracking_store import MODEL, Store
 
 CHALLENGER: Final = "challenger"
@@ -43,7 +42,7 @@ def register(store: Store, run_id: str, model_dir: Path, scores: dict[str, float
     Another run that made the same model is tagged `reproduces` with that number.
     """
     with store.lock():
-        version = find_version(store, model_sha256(model_dir))
+        version = find_version(store, tracking_record.identity(model_dir))
         if version is None:
             version = _create_version(store, run_id, model_dir, scores)
     name = "model_version" if version.run_id == run_id else "reproduces"
@@ -51,15 +50,15 @@ def register(store: Store, run_id: str, model_dir: Path, scores: dict[str, float
     return str(version.version)
 
 
-def find_version(store: Store, identity: str) -> Any | None:
+def find_version(store: Store, sha256: str) -> Any | None:
     """The version of the model with this SHA-256, or None."""
     found = store.client.search_model_versions(
-        f"name = '{MODEL}' and tags.model_sha256 = '{identity}'"
+        f"name = '{MODEL}' and tags.model_sha256 = '{sha256}'"
     )
     return found[0] if found else None
 
 
-def propose_challenger(identity: str, metric: str, value: float, evaluation_set_sha256: str) -> str:
+def propose_challenger(sha256: str, metric: str, value: float, evaluation_set_sha256: str) -> str:
     """Move the alias challenger to the model if its validation score is better; best effort.
 
     Only scores on the same evaluation set and models with the same kind of start (ImageNet, a
@@ -68,17 +67,17 @@ def propose_challenger(identity: str, metric: str, value: float, evaluation_set_
     try:
         store = tracking_store.connect()
         with store.lock():
-            return _propose(store, identity, metric, value, evaluation_set_sha256)
+            return _propose(store, sha256, metric, value, evaluation_set_sha256)
     except Exception as error:
         reason = " ".join(str(error).split())[:300]
         return f"The alias {CHALLENGER} was not looked at, because MLflow failed ({reason})."
 
 
-def _propose(store: Store, identity: str, metric: str, value: float, cells: str) -> str:
-    candidate = find_version(store, identity)
+def _propose(store: Store, sha256: str, metric: str, value: float, cells: str) -> str:
+    candidate = find_version(store, sha256)
     if candidate is None:
         return (
-            f"The alias {CHALLENGER} stays: the model {identity[:8]} is not registered;"
+            f"The alias {CHALLENGER} stays: the model {sha256[:8]} is not registered;"
             " `python -m wbc sync` does that."
         )
     number = candidate.version

@@ -64,8 +64,7 @@ class WhiteBloodCells(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
             self._imaging = importlib.import_module(f"{_PACKAGE}.imaging")
             self._classifier = model.load(Path(context.artifacts["card"]).parent)
 
-    # MLflow takes type hints of predict for the signature, which is written explicitly instead
-    def predict(self, context, model_input, params=None):  # type: ignore[no-untyped-def]
+    def predict(self, context: Any, model_input: pd.DataFrame, params: Any = None) -> pd.DataFrame:
         """One row of answers for each row of `model_input`, in the same order and index."""
         del context, params
         images = list(model_input["image"])

@@ -19,8 +19,11 @@ from types import FrameType
 from typing import Any
 
 from wbc import registry, tracking_log, tracking_record, tracking_store
-from wbc.model import model_sha256
+from wbc.tracking_record import identity
+from wbc.tracking_server import ui
 from wbc.tracking_store import Store
+
+__all__ = ["TrainingRun", "publish", "sync", "training_run", "ui"]
 
 _log = logging.getLogger(__name__)
 
@@ -44,7 +47,6 @@ class TrainingRun:
             self._store, self._live = store, True
             tracking_log.log_tags(store, self._run_id, {"architecture": self._architecture})
             tracking_log.log_params(store, self._run_id, parameters)
-            tracking_log.log_data(store, self._run_id)
 
     def log_epoch(self, epoch: int, metrics: dict[str, float]) -> None:
         """Add one epoch to the curves; NaN and infinity are left out."""
@@ -117,22 +119,13 @@ def sync(repository: Path) -> list[str]:
     sentences = []
     for card in sorted((repository / "models").glob("*/model.json")):
         report_dir = repository / "reports" / card.parent.name
-        run = _find_run(store, model_sha256(card.parent))
+        run = _find_run(store, identity(card.parent))
         if run and run.data.tags.get("published") == _report_digest(report_dir):
             sentences.append(f"{card.parent.name}: run {run.info.run_name} is there already.")
         else:
             name = _publish(store, card.parent, report_dir)
             sentences.append(f"{card.parent.name}: published as run {name}.")
     return sentences
-
-
-def ui(port: int) -> None:
-    """Become the MLflow server on 127.0.0.1 over the repository's database; does not return."""
-    repository = tracking_store.root()
-    tracking_store.connect(repository)
-    os.environ["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] = "false"
-    command = tracking_store.server_command(repository, port)
-    os.execv(command[0], command)
 
 
 def _publish(store: Store, model_dir: Path, report_dir: Path) -> str:
@@ -142,11 +135,10 @@ def _publish(store: Store, model_dir: Path, report_dir: Path) -> str:
     report = json.loads(metrics_path.read_text("utf-8")) if metrics_path.is_file() else {}
     scores = tracking_record.final_metrics(card, report)
     with store.lock():
-        run = _find_run(store, model_sha256(model_dir))
+        run = _find_run(store, identity(model_dir))
         run_id = run.info.run_id if run else tracking_log.create_run(store, "new", live=False)
         name = _name_after_model(store, run_id, model_dir)
     tracking_log.log_params(store, run_id, card["parameters"])
-    tracking_log.log_data(store, run_id, card["sources"])
     tracking_log.log_evaluation_data(store, run_id, report)
     tracking_log.log_history(store, run_id, tracking_record.history(model_dir))
     tracking_log.log_scores(store, run_id, scores)
@@ -161,19 +153,20 @@ def _publish(store: Store, model_dir: Path, report_dir: Path) -> str:
 
 
 def _name_after_model(store: Store, run_id: str, model_dir: Path) -> str:
-    identity = model_sha256(model_dir)
+    sha256 = identity(model_dir)
     card = json.loads((model_dir / "model.json").read_text(encoding="utf-8"))
-    name = f"{card['architecture']}-{identity[:8]}"
-    tracking_log.log_tags(store, run_id, tracking_record.model_tags(card, identity, model_dir))
+    name = f"{card['architecture']}-{sha256[:8]}"
+    tracking_log.log_tags(store, run_id, tracking_record.model_tags(card, sha256, model_dir))
+    tracking_log.log_data(store, run_id, card["sources"])
     store.client.update_run(run_id, name=name)
     return name
 
 
-def _find_run(store: Store, identity: str) -> Any | None:
+def _find_run(store: Store, sha256: str) -> Any | None:
     """The newest run of the model, one of the same DVC experiment before all others."""
     runs = store.client.search_runs(
         [store.experiment_id],
-        f"tags.model_sha256 = '{identity}'",
+        f"tags.model_sha256 = '{sha256}'",
         order_by=["attributes.start_time DESC"],
     )
     here = os.environ.get("DVC_EXP_NAME")

@@ -4,6 +4,7 @@ Only the client with explicit run ids is used, never MLflow's process-wide activ
 """
 
 import json
+import os
 import tempfile
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -21,10 +22,13 @@ def create_run(store: Store, name: str, live: bool) -> str:
 
     live: this process trains the model, so its device and versions belong to the run.
     """
-    origin = lineage.read(Path.cwd())
+    origin = lineage.read(store.workspace)
     tags = tracking_record.lineage_tags(origin)
     tags |= tracking_record.environment_tags() if live else {}
-    tags |= {"recorded": "live" if live else "afterwards", "mlflow.source.name": "dvc repro"}
+    tags |= {
+        "recorded": "live" if live else "afterwards",
+        "mlflow.source.name": os.environ.get("DVC_STAGE", "python -m wbc"),
+    }
     run = store.client.create_run(store.experiment_id, tags=tags, run_name=name)
     run_id = str(run.info.run_id)
     if origin.patch:
@@ -83,9 +87,9 @@ def log_scores(store: Store, run_id: str, scores: Mapping[str, float]) -> None:
         store.client.log_batch(run_id, metrics=batch)
 
 
-def log_data(store: Store, run_id: str, sources: Iterable[Mapping[str, str]] = ()) -> None:
+def log_data(store: Store, run_id: str, sources: Iterable[Mapping[str, str]]) -> None:
     """The data that the model was trained on, by DVC's hashes, as inputs of the run."""
-    hashes = lineage.data_hashes(Path.cwd())
+    hashes = lineage.data_hashes(store.workspace)
     source = {"dvc": "dvc.lock", "sources": [dict(entry) for entry in sources]}
     inputs = [
         _dataset(path, hashes[path], {**source, "path": path}, "training")
@@ -97,7 +101,7 @@ def log_data(store: Store, run_id: str, sources: Iterable[Mapping[str, str]] = (
 
 def log_evaluation_data(store: Store, run_id: str, scores: Mapping[str, Any]) -> None:
     """The evaluation sets, each with the hash of the store that its cells lie in."""
-    digest = lineage.data_hashes(Path.cwd()).get("data/pixels")
+    digest = lineage.data_hashes(store.workspace).get("data/pixels")
     if digest:
         inputs = [
             _dataset(name, digest, {"dvc": "dvc.lock", "path": "data/pixels"}, "evaluation")
@@ -113,8 +117,8 @@ def log_files(store: Store, run_id: str, model_dir: Path, report_dir: Path) -> N
     for name in ("history.csv", "model.json"):
         if (model_dir / name).is_file():
             store.client.log_artifact(run_id, str(model_dir / name), "training")
-    if Path("dvc.lock").is_file():
-        store.client.log_artifact(run_id, "dvc.lock", "lineage")
+    if (store.workspace / "dvc.lock").is_file():
+        store.client.log_artifact(run_id, str(store.workspace / "dvc.lock"), "lineage")
 
 
 def _dataset(name: str, digest: str, source: Mapping[str, object], context: str) -> Any:

@@ -22,6 +22,13 @@ DATA_PATHS = ("data/raw", "data/split", "data/pixels")
 _NOT_A_METRIC = ("epoch", "phase")
 
 
+def identity(model_dir: Path) -> str:
+    """The model's SHA-256, `wbc.model.model_sha256`; imported late, because it brings torch."""
+    from wbc.model import model_sha256
+
+    return model_sha256(model_dir)
+
+
 def parameter_texts(parameters: Mapping[str, object]) -> dict[str, str]:
     """Parameters as they are written in params.yaml: true, 0.01, googlenet, ["a", "b"]."""
     return {

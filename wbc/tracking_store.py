@@ -9,7 +9,6 @@ that creates the experiment first puts its artifacts elsewhere.
 
 import logging
 import os
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -34,8 +33,8 @@ class Store:
 
     client: Any  # mlflow.MlflowClient
     experiment_id: str
-    uri: str
     lock_path: Path
+    workspace: Path  # where git and dvc.lock are read: the stage's own directory
 
     def lock(self) -> FileLock:
         """Held around read-then-write, such as `register unless it is there`."""
@@ -61,21 +60,29 @@ def uri(repository: Path) -> str:
     return named
 
 
+def artifact_root(address: str) -> str | None:
+    """The folder `artifacts` beside a SQLite database; None where a server decides."""
+    if not address.startswith(_SQLITE):
+        return None
+    return (Path(address.removeprefix(_SQLITE)).parent / "artifacts").as_uri()
+
+
 def connect(repository: Path | None = None) -> Store:
     """Connect to MLflow; create database, experiment and registered model where they are missing.
+
+    Without `repository` the caller is a stage, whose working directory may be a copy of it.
 
     Raises:
         Exception: whatever MLflow, the database or the network raise.
     """
+    workspace = repository or Path.cwd()
     repository = repository or root()
     prepare_environment()
     address = uri(repository)
     lock_path = repository / "mlruns" / ".lock"
-    artifacts: str | None = None
+    artifacts = artifact_root(address)
     if address.startswith(_SQLITE):
-        folder = Path(address.removeprefix(_SQLITE)).parent
-        folder.mkdir(parents=True, exist_ok=True)
-        lock_path, artifacts = folder / ".lock", (folder / "artifacts").as_uri()
+        lock_path = Path(address.removeprefix(_SQLITE)).parent / ".lock"
     lock_path.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(lock_path, timeout=120):
         from mlflow import MlflowClient
@@ -85,23 +92,13 @@ def connect(repository: Path | None = None) -> Store:
         experiment_id = _experiment(client, artifacts)
         _registered_model(client)
     _use_by_default(address)
-    return Store(client, experiment_id, address, lock_path)
+    return Store(client, experiment_id, lock_path, workspace)
 
 
 def prepare_environment() -> None:
     """No telemetry, bounded waiting for a server; what the user has set stays."""
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
-
-
-def server_command(repository: Path, port: int) -> list[str]:
-    """The command of `make ui`: one worker on 127.0.0.1 over the same database."""
-    address = uri(repository)
-    command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", address]
-    if address.startswith(_SQLITE):
-        artifacts = (Path(address.removeprefix(_SQLITE)).parent / "artifacts").as_uri()
-        command += ["--default-artifact-root", artifacts]
-    return [*command, "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
 
 
 def _use_by_default(address: str) -> None:
