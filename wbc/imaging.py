@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 from scipy import ndimage
 
-from wbc.localisation import Box, background_colour, locate
+from wbc.localisation import Box, locate
+from wbc.staining import background_colour
 
 __all__ = ["Box", "Prepared", "UnreadableImage", "decode", "header_size", "prepare"]
 

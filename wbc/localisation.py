@@ -1,14 +1,8 @@
 """Where the leukocyte lies in a stained smear, found by the colour of its nucleus.
 
-The measure is chemistry, not a camera's look. In every Romanowsky stain (Giemsa,
-May-Grünwald-Giemsa, Wright, Leishman) azure B and eosin bind to chromatin as a purple complex
-that absorbs most at about 550 nm: green. Haemoglobin absorbs blue (Soret band, 415 nm) at least as
-strongly as green. The difference of the optical densities of green and blue is therefore high in
-leukocytes, highest in their nuclei, and near zero in red cells and on the bare glass, whatever
-the exposure; the lamp's colour divides out (Beer-Lambert). Divided by the density it becomes a
-hue, the same in thin cytoplasm as in thick. docs/localisation.md gives figures and failures.
-
-All lengths are shares of the picture or of the nucleus found, never pixels of the picture.
+wbc.staining says which colour, and why it holds in every laboratory; docs/localisation.md gives
+figures and failures. All lengths are shares of the picture or of the nucleus found, never pixels
+of the picture.
 """
 
 from dataclasses import dataclass
@@ -20,17 +14,17 @@ from PIL import Image
 from scipy import ndimage
 from scipy.spatial import ConvexHull, QhullError
 
-Mask = NDArray[np.bool_]
-Values = NDArray[np.float32]
+from wbc.staining import FAINT, Stain, Values, absorbed, background_colour, reduced
 
-WORKING_SIDE: Final = 144  # pixels, longer side of the copy in which the nucleus is looked for
+Mask = NDArray[np.bool_]
+
 NUCLEUS_SIDE: Final = 24  # pixels, root of the nucleus's area in the copy that shows its cell
-BACKGROUND_SHARE: Final = 0.15  # of the pixels, the brightest in green: bare glass
-FAINT: Final = 0.1  # optical density; less is haze, sensor noise or uneven light
 MIN_CONTRAST: Final = 0.2  # violet of nuclei over the rest; red cells alone differ by about 0.1
 MIN_NUCLEUS_SHARE: Final = 0.0008  # of the picture's area; smaller is a platelet or dirt
 CYTOPLASM_VIOLET: Final = 0.25  # of the nuclear threshold; less violet than this is no cytoplasm
 REACH: Final = 0.8  # of the nucleus's side: how far cytoplasm goes beyond the nucleus
+RIVAL: Final = 0.3  # of the chosen nucleus's area; a smaller violet spot is no second leukocyte
+CENTRAL: Final = 5.0  # pictures are framed on their cell, yet a platelet may lie in the middle
 # Cytoplasm begins where the hue has gone this share of the way from red cells to nuclei. Tried in
 # turn until the cell is convex: one that has run over into red cells is not.
 CYTOPLASM_HUES: Final = (0.28, 0.4, 0.55)
@@ -55,29 +49,6 @@ class Box:
         return self.bottom - self.top
 
 
-@dataclass(frozen=True)
-class Stain:
-    """What the stain absorbs at each pixel (H x W), in natural logarithms."""
-
-    violet: Values  # optical density of green minus that of blue
-    density: Values  # the largest of the three channels' optical densities
-
-    @property
-    def hue(self) -> Values:
-        """Violet per density: independent of thickness; near 0 where hardly anything absorbs."""
-        hue: Values = self.violet / (np.maximum(self.density, np.float32(0)) + np.float32(FAINT))
-        return hue
-
-
-def background_colour(image: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """RGB (0 to 255) of the bare glass: the median of the pixels that are brightest in green.
-
-    Green, because everything stained absorbs it; a median, because dust and halos shine brighter.
-    image: H x W x 3.
-    """
-    return _background(_reduced(image))
-
-
 def locate(image: NDArray[np.uint8]) -> Box | None:
     """The bounding box of the leukocyte, nucleus and cytoplasm; None where there is none.
 
@@ -85,52 +56,21 @@ def locate(image: NDArray[np.uint8]) -> Box | None:
     is looked for in a reduced copy of the whole picture, the cell's rim in a copy of the nucleus's
     surroundings that is scaled to the nucleus, so that every magnification is treated alike.
     """
-    small = _reduced(image)
-    background = _background(small)
-    stain = _stain(small, background, sigma=1.0)
+    small = reduced(image)
+    background = background_colour(small)
+    stain = absorbed(small, background, sigma=1.0)
     threshold = _nuclear_threshold(stain.violet)
     if threshold is None:
         return None
     hues = _cytoplasm_hues(stain, stain.violet > threshold)
-    nucleus = _nucleus(stain, threshold, hues[0])
-    if nucleus is None:
+    nucleus, others = _nuclei(stain, threshold, hues[0])
+    if np.count_nonzero(nucleus) < max(2, MIN_NUCLEUS_SHARE * nucleus.size):
         return None
     window, near = _surroundings(image, nucleus)
-    seed = _overlaid(nucleus, image.shape, window, near.shape)
-    cell = _cell(_stain(near, background, sigma=0.7), seed, threshold, hues)
+    seed, rivals = (_overlaid(mask, image.shape, window, near.shape) for mask in (nucleus, others))
+    own = _own(seed, rivals)
+    cell = _cell(absorbed(near, background, sigma=0.7), seed, own, threshold, hues)
     return _box(cell, window)
-
-
-def _reduced(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """The picture with its longer side at most WORKING_SIDE, by averaging."""
-    height, width = image.shape[:2]
-    scale = max(height, width) / WORKING_SIDE
-    if scale <= 1:
-        return image
-    size = (max(1, round(width / scale)), max(1, round(height / scale)))
-    return np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BOX))
-
-
-def _background(small: NDArray[np.uint8]) -> NDArray[np.float64]:
-    green = small[..., 1]
-    bright = green >= np.quantile(green, 1 - BACKGROUND_SHARE)
-    colour: NDArray[np.float64] = np.median(small[bright], axis=0)
-    return colour
-
-
-def _stain(image: NDArray[np.uint8], background: NDArray[np.float64], sigma: float) -> Stain:
-    """Beer-Lambert: density = log(background / light).
-
-    Smoothed by `sigma` pixels, against noise and against the violet and yellow rims that lateral
-    chromatic aberration gives to the opposite sides of a red cell.
-    """
-    table = np.log(np.arange(1, 257, dtype=np.float32))
-    glass = np.log(background.astype(np.float32) + 1)
-    red, green, blue = (
-        ndimage.gaussian_filter(glass[channel] - table[image[..., channel]], sigma, truncate=3)
-        for channel in range(3)
-    )
-    return Stain(green - blue, np.maximum(np.maximum(red, green), blue))
 
 
 def _nuclear_threshold(violet: Values) -> float | None:
@@ -179,10 +119,11 @@ def _cytoplasm(stain: Stain, threshold: float, hue: float) -> Mask:
     return mask
 
 
-def _nucleus(stain: Stain, threshold: float, hue: float) -> Mask | None:
-    """The nucleus, all its lobes, of the largest and most central leukocyte.
+def _nuclei(stain: Stain, threshold: float, hue: float) -> tuple[Mask, Mask]:
+    """The nucleus, all its lobes, of the largest and most central leukocyte; other nuclei.
 
-    Lobes belong together when nucleus or cytoplasm joins them.
+    Lobes belong together when nucleus or cytoplasm joins them. A cell at the picture's edge must
+    be CENTRAL times as large as one in the middle to be preferred.
     """
     nuclei = stain.violet > threshold
     labels, count = ndimage.label(
@@ -190,15 +131,15 @@ def _nucleus(stain: Stain, threshold: float, hue: float) -> Mask | None:
     )
     rows, columns = np.nonzero(nuclei)
     cells = labels[rows, columns]
-    areas = np.maximum(np.bincount(cells, minlength=count + 1), 1)
-    height, width = nuclei.shape
-    down = np.bincount(cells, rows, minlength=count + 1) / areas / height - 0.5
-    across = np.bincount(cells, columns, minlength=count + 1) / areas / width - 0.5
-    best = int(np.argmax(areas * np.exp(-4 * (down**2 + across**2))))
-    if areas[best] < max(2, MIN_NUCLEUS_SHARE * nuclei.size):
-        return None
-    nucleus: Mask = nuclei & (labels == best)
-    return nucleus
+    areas = np.bincount(cells, minlength=count + 1)
+    divisor = np.maximum(areas, 1)
+    down = np.bincount(cells, rows, minlength=count + 1) / divisor / nuclei.shape[0] - 0.5
+    across = np.bincount(cells, columns, minlength=count + 1) / divisor / nuclei.shape[1] - 0.5
+    weights = areas / (1 + 4 * (CENTRAL - 1) * (down**2 + across**2))
+    best = int(np.argmax(weights))
+    rivals = areas > RIVAL * areas[best]
+    rivals[best] = False
+    return nuclei & (labels == best), nuclei & rivals[labels]
 
 
 def _surroundings(
@@ -232,12 +173,22 @@ def _overlaid(
     return overlaid
 
 
-def _cell(stain: Stain, nucleus: Mask, threshold: float, hues: tuple[float, ...]) -> Mask:
+def _own(nucleus: Mask, rivals: Mask) -> Mask:
+    """Where this cell's cytoplasm may lie: within reach, and no nearer to another's nucleus."""
+    distance = ndimage.distance_transform_edt(~nucleus)
+    own: Mask = distance <= REACH * NUCLEUS_SIDE
+    if rivals.any():
+        own &= distance <= ndimage.distance_transform_edt(~rivals)
+    return own
+
+
+def _cell(
+    stain: Stain, nucleus: Mask, own: Mask, threshold: float, hues: tuple[float, ...]
+) -> Mask:
     """Nucleus and cytoplasm: the widest of the candidates that is convex enough."""
-    reach = ndimage.distance_transform_edt(~nucleus) <= REACH * NUCLEUS_SIDE
     best, best_solidity = nucleus, 0.0
     for hue in hues:
-        around = ndimage.binary_closing(_cytoplasm(stain, threshold, hue), iterations=2) & reach
+        around = ndimage.binary_closing(_cytoplasm(stain, threshold, hue), iterations=2) & own
         labels, _ = ndimage.label(ndimage.binary_opening(around | nucleus, DISC) | nucleus)
         cell = np.isin(labels, np.unique(labels[nucleus]))
         solidity = _solidity(cell)
