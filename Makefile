@@ -79,36 +79,34 @@ clean: ## remove generated data, models and reports (`dvc checkout` brings them 
 	@rm -rf $(OUTPUTS) $(CACHES)
 	@find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
 	@echo "removed: $(OUTPUTS) $(CACHES) __pycache__"
-	@echo "kept: $(VENV), data/incoming, data/weights, mlruns and DVC's cache (dvc checkout restores from it)"
+	@echo "kept: $(VENV), data/incoming, data/weights, mlruns and DVC's cache (dvc checkout restores)"
 
 clean-all: ## also remove .venv, every MLflow run and model, and DVC's cache; needs SURE=yes
-	@test "$(SURE)" = yes || { echo "error: clean-all removes $(VENV), all MLflow runs and registered" \
-	  "models in mlruns and DVC's cache for good; type: make clean-all SURE=yes"; exit 1; } >&2
+	@test "$(SURE)" = yes || { echo "error: clean-all removes $(VENV), all MLflow runs and" \
+	  "registered models in mlruns and DVC's cache for good; type: make clean-all SURE=yes"; \
+	  exit 1; } >&2
 	@$(MAKE) --no-print-directory clean
 	@find mlruns -mindepth 1 -not -name .gitkeep -delete
 	@rm -rf $(VENV) .dvc/cache .dvc/tmp
-	@echo "removed: $(VENV), what was in mlruns, .dvc/cache and .dvc/tmp; kept: data/incoming, data/weights"
+	@echo "removed: $(VENV), what was in mlruns, .dvc/cache, .dvc/tmp"
+	@echo "kept: data/incoming, data/weights"
 
 active:
 	@"$(BIN)/python" -c 'import importlib.util as u, sys; sys.exit(not all(map(u.find_spec, \
-	  ("torch", "dvc", "mlflow"))))' || { echo "error: the active environment ($(BIN)) lacks packages;" \
-	  "type: pip install -r requirements.txt"; exit 1; } >&2
+	  ("torch", "dvc", "mlflow"))))' || { echo "error: the active environment ($(BIN)) lacks" \
+	  "packages; type: pip install -r requirements.txt"; exit 1; } >&2
 
 # Unpacked from a zip there is no git, which DVC must be told, and untold once there is one.
 scm: $(READY)
-	@if git rev-parse --git-dir >/dev/null 2>&1 || test -e .git; then \
-	  ! grep -qs no_scm .dvc/config.local || $(RUN) -m dvc config -q --local --unset core.no_scm; \
-	elif ! grep -qs no_scm .dvc/config.local; then \
-	  echo "No git repository here: the results will not name a commit (git clone instead does)."; \
-	  $(RUN) -m dvc config -q --local core.no_scm true; fi
+	@"$(BIN)/python" .ci/dvc_scm.py
 
 # A stamp dated 1970 means "begun": remembered as the choice, yet to be finished.
 $(VENV)/.installed-%: requirements.txt
 	@PYTHON="$(PYTHON)" .ci/make_venv $(VENV)
-	@echo "Installing the packages of requirements.txt into $(VENV), with PyTorch for $*: several GB, once"
+	@echo "Installing requirements.txt into $(VENV), with PyTorch for $* (several GB, once)"
 	@for stamp in $(VENV)/.installed-*; do test ! -e "$$stamp" || touch -t 197001020000 "$$stamp"; done
-	@"$(BIN)/python" -m pip install --disable-pip-version-check $(BUILD_ARGS) -r requirements.txt || { \
-	  echo "error: pip could not install PyTorch for $* and the packages of requirements.txt (its reason" \
-	  "is above); check the network or choose another TORCH= (make help), then type the same again"; \
-	  exit 1; } >&2
+	@"$(BIN)/python" -m pip install --disable-pip-version-check $(BUILD_ARGS) \
+	  -r requirements.txt || { echo "error: pip could not install requirements.txt with PyTorch for" \
+	  "$* (its reason is above); check the network or choose another TORCH= (make help), then type" \
+	  "the same again"; exit 1; } >&2
 	@rm -f $(VENV)/.installed-* && touch $@

@@ -1,0 +1,31 @@
+"""Tell DVC, in .dvc/config.local, whether there is a git repository around this one.
+
+A copy unpacked from a zip has none, and DVC then stops unless core.no_scm is set; `dvc config`
+would stop too. Other entries of the file, such as a remote's password, stay.
+"""
+
+from pathlib import Path
+
+from configobj import ConfigObj
+
+LOCAL = Path(".dvc/config.local")
+
+
+def main() -> None:
+    here = Path.cwd()
+    has_git = any((folder / ".git").exists() for folder in (here, *here.parents))
+    config = ConfigObj(str(LOCAL))
+    told = "no_scm" in config.get("core", {})
+    if has_git and told:
+        del config["core"]["no_scm"]
+    elif not has_git and not told:
+        note = "No git repository here, so results will not name a commit (git clone makes one)."
+        print(note)  # noqa: T201
+        config.setdefault("core", {})["no_scm"] = "true"
+    else:
+        return
+    config.write()
+
+
+if __name__ == "__main__":
+    main()
