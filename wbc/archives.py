@@ -70,6 +70,8 @@ def unpack(archive: Path, target: Path) -> None:
             " not; unpack it yourself and give the folder instead."
         )
     target.mkdir(parents=True, exist_ok=True)
+    if any(target.iterdir()):
+        raise UserError(f"{archive}: {target} was expected to be empty but is not; remove it.")
     try:
         if kind == "zip":
             with zipfile.ZipFile(archive) as opened_zip:

@@ -28,7 +28,7 @@ CONNECT_DEADLINE = 8.0  # seconds for name look-up and connection together
 READ_TIMEOUT = 30.0  # seconds without a byte until a connection counts as stalled
 ATTEMPTS = 4
 _CHUNK = 1 << 20
-_PAUSES = (1.0, 2.0, 4.0)  # seconds before the second, third and fourth attempt
+PAUSES = (1.0, 2.0, 4.0)  # seconds before the second, third and fourth attempt
 _USER_AGENT = "wbc"
 _BROKEN_OFF = (
     requests.ConnectionError,
@@ -145,7 +145,7 @@ def _download_part(url: str, part: Path, connect_timeout: float) -> None:
             raise UserError(f"{part} cannot be written: {_one_line(error)}.") from None
         if attempt < ATTEMPTS - 1:
             log.warning("download of %s broke off (%s); trying again", part.stem, problem)
-            time.sleep(_PAUSES[attempt])
+            time.sleep(PAUSES[attempt])
     raise UserError(
         f"{url} could not be downloaded in {ATTEMPTS} attempts ({problem}); run the same command"
         " again to go on."

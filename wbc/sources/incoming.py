@@ -88,7 +88,7 @@ def _unnested(material: Material, work: Path) -> Material:
     if listing.images or not inner:
         return material
     for number, path in enumerate(inner):
-        archives.unpack(material.folder / path, work / (path.stem if len(inner) > 1 else "all"))
+        archives.unpack(material.folder / path, work / path.stem if len(inner) > 1 else work)
         log.info("unpacked %s (%d of %d)", path, number + 1, len(inner))
     return Material(work, movable=True)
 

@@ -16,8 +16,9 @@ from typing import Any
 
 import requests
 
+from wbc import fetching
 from wbc.errors import UserError
-from wbc.fetching import ATTEMPTS, READ_TIMEOUT, NoNetwork, check_network
+from wbc.fetching import ATTEMPTS, NoNetwork, check_network
 
 _CONNECT_TIMEOUT = 5.0  # seconds
 _DAMAGED = (zipfile.BadZipFile, ValueError, EOFError)  # ValueError: kagglehub knows no such archive
@@ -68,7 +69,7 @@ def _download(handle: str) -> Path:
             raise UserError(f"{handle} cannot be stored: {_one_line(error)}.") from None
         log.warning("download of %s broke off (%s)", handle, problem)
         if attempt < ATTEMPTS - 1:
-            time.sleep(2**attempt)
+            time.sleep(fetching.PAUSES[attempt])
     raise UserError(
         f"{handle} could not be downloaded in {ATTEMPTS} attempts ({problem}); run the same command"
         " again to go on."
@@ -82,7 +83,7 @@ def _bounded_waits() -> Iterator[None]:
 
     def bounded(session: requests.Session, request: Any, **options: Any) -> requests.Response:
         if options.get("timeout") is None:
-            options["timeout"] = (_CONNECT_TIMEOUT, READ_TIMEOUT)
+            options["timeout"] = (_CONNECT_TIMEOUT, fetching.READ_TIMEOUT)
         return send(session, request, **options)
 
     requests.Session.send = bounded  # type: ignore[method-assign,assignment]

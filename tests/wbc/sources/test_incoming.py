@@ -1,0 +1,104 @@
+"""Material at hand: what is listed, what is skipped, how it is copied."""
+
+import logging
+import os
+from pathlib import Path, PurePosixPath
+
+import pytest
+
+from tests.kaggle_server import zipped
+from wbc.errors import UserError
+from wbc.sources.incoming import Cell, Material, list_files, log_skipped, opened, place
+
+
+def touch(folder: Path, *names: str) -> Path:
+    for name in names:
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(name.encode())
+    return folder
+
+
+def test_listing_is_sorted_and_counts_what_it_leaves(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    touch(tmp_path, "b/2.PNG", "a/1.jpg", "a/1.JPG", "a/notes.txt", "a/.hidden.jpg")
+    touch(tmp_path, "__MACOSX/a/._1.jpg", ".git/x.jpg", "Thumbs.db")
+    listing = list_files(tmp_path)
+    assert [str(path) for path in listing.images] == ["a/1.JPG", "b/2.PNG"]
+    assert [str(path) for path in listing.case_duplicates] == ["a/1.jpg"]
+    assert [str(path) for path in listing.others] == ["Thumbs.db", "a/notes.txt"]
+    assert listing.num_hidden == 1
+    with caplog.at_level(logging.INFO):
+        log_skipped("lab", listing)
+    assert "skipped 1 files whose names differ" in caplog.text
+    assert "skipped 2 files that are no images by their extension and 1 hidden" in caplog.text
+
+
+def test_links_are_followed_but_not_in_circles(tmp_path: Path) -> None:
+    touch(tmp_path / "store", "1.jpg")
+    material = touch(tmp_path / "lab", "eos/2.jpg")
+    (material / "neu").symlink_to(tmp_path / "store")
+    (material / "eos" / "up").symlink_to(material)
+    assert [str(path) for path in list_files(material).images] == ["eos/2.jpg", "neu/1.jpg"]
+
+
+def test_missing_path_names_the_command(tmp_path: Path) -> None:
+    with (
+        pytest.raises(UserError, match=r"dvc import-url /your/path data/incoming/lab"),
+        opened("data/incoming/lab", tmp_path, tmp_path / "raw"),
+    ):
+        pass
+
+
+def test_archives_side_by_side_keep_their_names(tmp_path: Path) -> None:
+    for name in ("Train", "Test-A"):
+        archive = zipped(touch(tmp_path / name, f"neu/{name}.jpg"))
+        touch(tmp_path / "lab", f"{name}.zip")
+        (tmp_path / f"lab/{name}.zip").write_bytes(archive)
+    with opened("lab", tmp_path, tmp_path / "raw") as material:
+        images = [str(path) for path in list_files(material.folder).images]
+    assert images == ["Test-A/neu/Test-A.jpg", "Train/neu/Train.jpg"]
+
+
+@pytest.mark.parametrize("nested", [False, True])
+def test_archives_also_within_a_folder(tmp_path: Path, nested: bool) -> None:
+    archive = zipped(touch(tmp_path / "tree", "neu/1.jpg"))
+    place_of_zip = tmp_path / ("lab/inner.zip" if nested else "lab.zip")
+    place_of_zip.parent.mkdir(exist_ok=True)
+    place_of_zip.write_bytes(archive)
+    with opened("lab" if nested else "lab.zip", tmp_path, tmp_path / "raw") as material:
+        assert material.movable
+        assert [str(path) for path in list_files(material.folder).images] == ["neu/1.jpg"]
+    assert list((tmp_path / "raw").iterdir()) == []
+
+
+def test_copies_are_independent_and_lose_only_wrapping_folders(tmp_path: Path) -> None:
+    folder = touch(tmp_path / "lab", "w/neu/1.jpg", "w/eos/2.jpg", "w/masks/1.png")
+    cells = [
+        Cell(PurePosixPath("w/neu/1.jpg"), "neutrophil", mask=PurePosixPath("w/masks/1.png")),
+        Cell(PurePosixPath("w/eos/2.jpg"), "eosinophil", "s1", "test"),
+    ]
+    table = place(cells, Material(folder, movable=False), tmp_path / "raw", "lab")
+    assert table.to_dict("list") == {
+        "path": ["neu/1.jpg", "eos/2.jpg"],
+        "label": ["neutrophil", "eosinophil"],
+        "group": ["", "s1"],
+        "official_split": ["", "test"],
+        "mask": ["masks/1.png", ""],
+    }
+    copy = tmp_path / "raw/neu/1.jpg"
+    assert copy.read_bytes() == b"w/neu/1.jpg"
+    assert copy.stat().st_ino != (folder / "w/neu/1.jpg").stat().st_ino
+
+
+def test_names_that_are_no_utf8_become_text(tmp_path: Path) -> None:
+    folder = tmp_path / "lab"
+    (folder / "neu").mkdir(parents=True)
+    name = os.fsdecode(b"neu/\xe4.jpg")
+    (folder / name).write_bytes(b"x")
+    listing = list_files(folder)
+    cells = [Cell(path, "neutrophil") for path in listing.images]
+    table = place(cells, Material(folder, movable=False), tmp_path / "raw", "lab")
+    assert table["path"].tolist() == ["neu/%E4.jpg"]
+    assert (tmp_path / "raw/neu/%E4.jpg").read_bytes() == b"x"
