@@ -21,6 +21,7 @@ Values = NDArray[np.float32]
 
 WORKING_SIDE: Final = 144  # pixels, longer side of the copy in which whole pictures are judged
 BACKGROUND_SHARE: Final = 0.15  # of the pixels, the brightest in green: bare glass
+DARK: Final = 8  # of 255 levels, stray light; black corners have no colour, only noise
 FAINT: Final = 0.1  # optical density; less is haze, sensor noise or uneven light
 
 
@@ -66,8 +67,8 @@ def absorbed(image: NDArray[np.uint8], background: NDArray[np.float64], sigma: f
     Smoothed by `sigma` pixels, against noise and against the violet and yellow rims that lateral
     chromatic aberration gives to the opposite sides of a red cell.
     """
-    table = np.log(np.arange(1, 257, dtype=np.float32))
-    glass = np.log(background.astype(np.float32) + 1)
+    table = np.log(np.arange(256, dtype=np.float32) + DARK)
+    glass = np.log(background.astype(np.float32) + DARK)
     red, green, blue = (
         ndimage.gaussian_filter(glass[channel] - table[image[..., channel]], sigma, truncate=3)
         for channel in range(3)
