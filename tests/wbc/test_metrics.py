@@ -159,6 +159,7 @@ def test_predictions_table_and_its_file(cells: pd.DataFrame, tmp_path: Any) -> N
         "predicted",
         *(f"p_{name}" for name in CLASSES),
     ]
+    assert table.index.tolist() == [0, 1, 2] and table["p_basophil"].dtype == np.float64
     write_table(table, tmp_path / "predictions.csv")
     assert (tmp_path / "predictions.csv").read_text().splitlines()[1:] == [
         "a/1.jpg,val,007,neutrophil,lymphocyte,0.333333,0.666667,0.0,0.0,0.0",
