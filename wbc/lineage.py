@@ -84,8 +84,8 @@ def _patch(directory: Path) -> tuple[bytes, str]:
                 environment=environment,
                 text=wanted.encode(errors="surrogateescape"),
             )
-        diff = ("diff", "--binary", "--no-color", "--no-ext-diff", "HEAD", "--", *_NOT_DVC_LOCK)
-        patch = _git(directory, *diff, environment=environment)
+        diff = ("-c", "diff.noprefix=false", "diff", "--binary", "--no-color", "--no-ext-diff")
+        patch = _git(directory, *diff, "HEAD", "--", *_NOT_DVC_LOCK, environment=environment)
     if len(patch) > MAX_PATCH_BYTES:
         return patch[:MAX_PATCH_BYTES], f"cut at {MAX_PATCH_BYTES} of {len(patch)} bytes"
     return patch, note

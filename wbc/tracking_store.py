@@ -88,6 +88,7 @@ def connect(repository: Path | None = None) -> Store:
         from mlflow import MlflowClient
 
         logging.getLogger("alembic").setLevel(logging.WARNING)
+        logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)  # we warn, once
         client = MlflowClient(tracking_uri=address, registry_uri=address)
         experiment_id = _experiment(client, artifacts)
         _registered_model(client)

@@ -1,0 +1,104 @@
+"""A repository with a trained model, its report and an MLflow database of its own, made quickly.
+
+MLflow needs seconds to create a database, so it does so once a session and tests get copies.
+"""
+
+import contextlib
+import functools
+import json
+import shutil
+import sqlite3
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from wbc import model, tracking_store
+from wbc.backbones import Network
+from wbc.cells import CLASSES
+
+ARCHITECTURE = "squeezenet1_1"  # the smallest file of all, 3 MB
+HISTORY = """epoch,phase,learning_rate,train/loss,val/loss,val/accuracy,val/macro_f1
+1,head,0.001,1.5,1.4,0.5,0.4
+2,all,0.0005,1.25,,0.75,0.7
+"""
+REPORT = {
+    "val": {"accuracy": 0.75, "macro_f1": 0.7, "recall": {"monocyte": 0.5, "basophil": None}},
+    "test_a": {"accuracy": 0.8, "macro_f1": 0.6, "num_cells": 40},
+}
+DVC_LOCK = """schema: '2.0'
+stages:
+  download:
+    cmd: python -m stages.download
+    outs:
+    - path: data/raw
+      hash: md5
+      md5: 11111111111111111111111111111111.dir
+  preprocess:
+    cmd: python -m stages.preprocess
+    outs:
+    - path: data/pixels
+      hash: md5
+      md5: 22222222222222222222222222222222.dir
+"""
+
+
+@functools.cache
+def _template() -> Path:
+    root = Path(tempfile.mkdtemp(prefix="mlflow-template-"))
+    tracking_store.connect(root)
+    return root / "mlruns" / "mlflow.db"
+
+
+def new_home(root: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A repository's root with an empty database, and this process standing in it."""
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    database = root / "mlruns" / "mlflow.db"
+    database.parent.mkdir(parents=True)
+    shutil.copyfile(_template(), database)
+    with contextlib.closing(sqlite3.connect(database)) as connection:
+        location = (root / "mlruns" / "artifacts").as_uri()
+        connection.execute(
+            "UPDATE experiments SET artifact_location = ? WHERE name = 'wbc'", (location,)
+        )
+        connection.commit()
+    (root / "dvc.lock").write_text(DVC_LOCK)
+    monkeypatch.setenv("DVC_ROOT", str(root))
+    monkeypatch.chdir(root)
+    return root
+
+
+def card(**changes: Any) -> dict[str, Any]:
+    """A model.json as train writes it."""
+    return {
+        "format": 1,
+        "architecture": ARCHITECTURE,
+        "classes": list(CLASSES),
+        "input": {"size": 64, "crop": "cell", "context": 1.5},
+        "start": "random",
+        "start_note": "",
+        "log_prior": [-1.0, -1.5, -2.0, -2.0, -2.5],
+        "decision": "logit_adjustment",
+        "best": {"epoch": 2, "val/macro_f1": 0.7},
+        "parameters": {"seed": 1, "train.epochs": 2, "train.augment.flips": True},
+        "inputs": {"pixels": "ab" * 32, "weights": ""},
+        "drawn": False,
+        "sources": [{"name": "barcelona", "kind": "folder", "role": "auto"}],
+    } | changes
+
+
+def write_model(root: Path, seed: int = 1, report: Any = None, **changes: Any) -> tuple[Path, Path]:
+    """models/ and reports/ of an untrained network; another seed gives another model."""
+    torch.manual_seed(seed)
+    described = card(**changes)
+    model_dir = root / "models" / described["architecture"]
+    report_dir = root / "reports" / described["architecture"]
+    model.save(model_dir, Network(ARCHITECTURE, dropout=0.0, frozen_batch_norm=True), described)
+    (model_dir / "history.csv").write_text(HISTORY)
+    (report_dir / "figures").mkdir(parents=True, exist_ok=True)
+    (report_dir / "metrics.json").write_text(json.dumps(report or REPORT))
+    (report_dir / "predictions.csv").write_text("path,set,label,predicted\n")
+    (report_dir / "figures" / "confusion.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    return model_dir, report_dir

@@ -1,0 +1,358 @@
+"""wbc.tracking: one run a model, live and best effort, or written again from the outputs."""
+
+import logging
+import multiprocessing
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.mlflow_home import ARCHITECTURE, HISTORY, card, new_home, write_model
+from wbc import tracking, tracking_log, tracking_record, tracking_store
+from wbc.errors import UserError
+from wbc.model import model_sha256
+
+PARAMETERS = card()["parameters"]
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    return new_home(tmp_path / "a räther odd name", monkeypatch)
+
+
+def _runs() -> list[Any]:
+    store = tracking_store.connect()
+    return list(store.client.search_runs([store.experiment_id]))
+
+
+def _only_run() -> Any:
+    (run,) = _runs()
+    return run
+
+
+def _artifacts(run: Any, folder: str = "") -> set[str]:
+    client = tracking_store.connect().client
+    found: set[str] = set()
+    for item in client.list_artifacts(run.info.run_id, folder or None):
+        found |= _artifacts(run, item.path) if item.is_dir else {item.path}
+    return found
+
+
+def _curve(run: Any, name: str) -> list[tuple[int, float]]:
+    points = tracking_store.connect().client.get_metric_history(run.info.run_id, name)
+    return sorted((point.step, point.value) for point in points)
+
+
+def _train(model_dir: Path) -> None:
+    with tracking.training_run(ARCHITECTURE, parameters=PARAMETERS) as run:
+        for epoch, metrics in tracking_record.history(model_dir).items():
+            run.log_epoch(epoch, {k.removeprefix("epoch/"): v for k, v in metrics.items()})
+        run.finish(model_dir)
+
+
+def test_a_training_is_seen_while_it_runs(home: Path) -> None:
+    with tracking.training_run(ARCHITECTURE, parameters=PARAMETERS) as run:
+        run.log_epoch(1, {"train/loss": 1.5, "val/loss": float("nan")})
+        run.log_epoch(2, {"train/loss": 1.25, "val/loss": float("inf")})
+        seen = _only_run()
+
+    assert (seen.info.status, seen.info.run_name) == ("RUNNING", ARCHITECTURE)
+    assert seen.data.params == {"seed": "1", "train.augment.flips": "true", "train.epochs": "2"}
+    assert seen.data.metrics == {"epoch/train/loss": 1.25}
+    assert _curve(seen, "epoch/train/loss") == [(1, 1.5), (2, 1.25)]
+    assert seen.data.tags["recorded"] == "live"
+    assert {"device", "version.torch", "version.python"} <= set(seen.data.tags)
+    assert _only_run().info.status == "FINISHED"
+
+
+@pytest.mark.parametrize(
+    ("raised", "status"),
+    [(ValueError("x"), "FAILED"), (KeyboardInterrupt(), "KILLED"), (SystemExit(1), "KILLED")],
+)
+def test_an_interrupted_training_says_so(home: Path, raised: BaseException, status: str) -> None:
+    with pytest.raises(type(raised)), tracking.training_run(ARCHITECTURE, parameters={}):
+        raise raised
+    assert _only_run().info.status == status
+
+
+def test_sigterm_closes_the_run(home: Path) -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(SystemExit) as ended, tracking.training_run(ARCHITECTURE, parameters={}):
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(5)
+    assert ended.value.code == 128 + signal.SIGTERM
+    assert _only_run().info.status == "KILLED"
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_train_and_evaluate_share_one_run(home: Path) -> None:
+    model_dir, report_dir = write_model(home)
+    _train(model_dir)
+    tracking.publish(ARCHITECTURE, model_dir, report_dir)
+
+    run = _only_run()
+    sha256 = model_sha256(model_dir)
+    assert run.info.run_name == f"{ARCHITECTURE}-{sha256[:8]}"
+    assert run.info.status == "FINISHED"
+    assert run.data.tags["model_sha256"] == sha256
+    assert run.data.tags["start"] == "random"
+    assert run.data.tags["model_version"] == "1"
+    metrics = run.data.metrics
+    assert metrics["val/macro_f1"] == 0.7
+    assert metrics["test_a/macro_f1"] == 0.6
+    assert metrics["best/epoch"] == 2
+    assert "val/recall/basophil" not in metrics  # not defined: None
+    assert _curve(run, "epoch/val/macro_f1") == [(1, 0.4), (2, 0.7)]
+    assert {
+        "report/figures/confusion.png",
+        "report/metrics.json",
+        "report/predictions.csv",
+        "training/history.csv",
+        "training/model.json",
+        "lineage/dvc.lock",
+    } <= _artifacts(run)
+
+
+def test_data_are_inputs_with_dvcs_hashes(home: Path) -> None:
+    tracking.publish(ARCHITECTURE, *write_model(home))
+
+    inputs = _only_run().inputs.dataset_inputs
+    found = {(i.dataset.name, i.dataset.digest[:4], i.tags[0].value) for i in inputs}
+    assert found == {
+        ("data/raw", "1111", "training"),
+        ("data/pixels", "2222", "training"),
+        ("val", "2222", "evaluation"),
+        ("test_a", "2222", "evaluation"),
+    }
+    (raw,) = [i.dataset for i in inputs if i.dataset.name == "data/raw"]
+    assert raw.digest == "1" * 32 + ".dir"
+    assert "barcelona" in raw.source
+
+
+def test_publishing_twice_is_publishing_once(home: Path) -> None:
+    outputs = write_model(home)
+    _train(outputs[0])
+
+    def everything() -> Any:
+        run = _only_run()
+        histories = {name: _curve(run, name) for name in run.data.metrics}
+        inputs = sorted(i.dataset.name for i in run.inputs.dataset_inputs)
+        versions = tracking_store.connect().client.search_model_versions("name = 'wbc-classifier'")
+        return run.data.tags, run.data.params, histories, inputs, len(versions), _artifacts(run)
+
+    tracking.publish(ARCHITECTURE, *outputs)
+    once = everything()
+    tracking.publish(ARCHITECTURE, *outputs)
+    assert everything() == once
+
+
+def test_outputs_alone_give_the_same_run(home: Path) -> None:
+    outputs = write_model(home)
+    _train(outputs[0])
+    tracking.publish(ARCHITECTURE, *outputs)
+    live = _only_run()
+    store = tracking_store.connect()
+    store.client.delete_run(live.info.run_id)
+
+    tracking.publish(ARCHITECTURE, *outputs)
+
+    again = _only_run()
+    assert again.info.run_id != live.info.run_id
+    assert again.info.run_name == live.info.run_name
+    assert again.info.status == "FINISHED"
+    assert again.data.params == live.data.params
+    assert again.data.metrics == live.data.metrics
+    assert _artifacts(again) == _artifacts(live)
+    assert again.data.tags["recorded"] == "afterwards"
+    assert "device" not in again.data.tags  # the machine that publishes did not train
+
+
+def test_a_repeated_training_reproduces_a_version(home: Path) -> None:
+    outputs = write_model(home)
+    for _ in range(2):
+        _train(outputs[0])
+        tracking.publish(ARCHITECTURE, *outputs)
+
+    newest, oldest = _runs()
+    assert oldest.data.tags["model_version"] == "1"
+    assert newest.data.tags["reproduces"] == "1"
+    assert newest.data.metrics == oldest.data.metrics
+    client = tracking_store.connect().client
+    assert len(client.search_model_versions("name = 'wbc-classifier'")) == 1
+
+
+def test_runs_of_the_same_experiment_are_completed(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outputs = write_model(home)
+    monkeypatch.setenv("DVC_EXP_NAME", "able-newt")
+    _train(outputs[0])
+    monkeypatch.setenv("DVC_EXP_NAME", "bold-crab")
+    _train(outputs[0])
+
+    monkeypatch.setenv("DVC_EXP_NAME", "able-newt")
+    tracking.publish(ARCHITECTURE, *outputs)
+
+    scored = {
+        run.data.tags["dvc.experiment"]: "val/accuracy" in run.data.metrics for run in _runs()
+    }
+    assert scored == {"able-newt": True, "bold-crab": False}
+
+
+def test_git_is_read_where_the_stage_runs(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy = tmp_path / "copy"  # as under `dvc exp run --temp`
+    copy.mkdir()
+    for command in (["init", "-q"], ["add", "."], ["commit", "-qm", "x", "--allow-empty"]):
+        identity = ["-c", "user.name=t", "-c", "user.email=t@example.org"]
+        subprocess.run(["git", *identity, *command], cwd=copy, check=True)
+    (copy / "new.py").write_text("x = 1\n")
+    monkeypatch.chdir(copy)
+
+    tracking.publish(ARCHITECTURE, *write_model(copy))
+
+    run = _only_run()
+    assert run.data.tags["git.dirty"] == "true"
+    assert len(run.data.tags["git.commit"]) == 40
+    patch = Path(run.info.artifact_uri.removeprefix("file://").replace("%20", " "))
+    assert "uncommitted.patch" in {path.split("/")[-1] for path in _artifacts(run)}, patch
+    assert list((home / "mlruns" / "artifacts").iterdir())
+
+
+def test_a_dead_server_costs_one_warning(
+    home: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    outputs = write_model(home)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    started = time.monotonic()
+    with caplog.at_level(logging.WARNING, "wbc"):
+        _train(outputs[0])
+
+    assert time.monotonic() - started < 10
+    (warning,) = [record.getMessage() for record in caplog.records]
+    assert "`python -m wbc sync` publishes them later" in warning
+    caplog.clear()
+    tracking.publish(ARCHITECTURE, *outputs)
+    assert len(caplog.records) == 1
+    monkeypatch.delenv("MLFLOW_TRACKING_URI")
+    assert _runs() == []
+
+
+def test_a_server_that_dies_halfway_leaves_gaps_that_are_filled(
+    home: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    outputs = write_model(home)
+
+    def dead(*_: Any) -> None:
+        raise ConnectionError("gone")
+
+    with caplog.at_level(logging.WARNING, "wbc"):
+        with tracking.training_run(ARCHITECTURE, parameters=PARAMETERS) as run:
+            run.log_epoch(1, {"train/loss": 1.5})
+            with monkeypatch.context() as patched:
+                patched.setattr(tracking_log, "log_epoch", dead)
+                run.log_epoch(2, {"train/loss": 1.25})
+                run.log_epoch(3, {"train/loss": 1.0})
+            run.finish(outputs[0])
+        assert len(caplog.records) == 1
+    tracking.publish(ARCHITECTURE, *outputs)
+
+    run = _only_run()
+    assert run.info.status == "FINISHED"
+    assert _curve(run, "epoch/train/loss") == [(1, 1.5), (2, 1.25)]
+
+
+def test_sync_publishes_what_is_missing(home: Path) -> None:
+    model_dir, _ = write_model(home)
+    write_model(home, seed=2, architecture="resnet18", start="imagenet")
+
+    first = tracking.sync(home)
+    second = tracking.sync(home)
+
+    name = f"{ARCHITECTURE}-{model_sha256(model_dir)[:8]}"
+    assert f"{ARCHITECTURE}: published as run {name}." in first
+    assert f"{ARCHITECTURE}: run {name} is there already." in second
+    assert len(first) == len(second) == len(_runs()) == 2
+    assert tracking.sync(home.parent / "nothing here") == []
+
+
+def test_sync_brings_a_changed_report_up_to_date(home: Path) -> None:
+    tracking.publish(ARCHITECTURE, *write_model(home))
+    write_model(home, report={"val": {"accuracy": 0.5, "macro_f1": 0.5}})
+
+    assert "published" in tracking.sync(home)[0]
+    assert _only_run().data.metrics["val/accuracy"] == 0.5
+
+
+def test_the_address_is_absolute_and_the_repositorys(monkeypatch: pytest.MonkeyPatch) -> None:
+    root = Path("/somewhere")
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    assert tracking_store.uri(root) == "sqlite:////somewhere/mlruns/mlflow.db"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///other/mlflow.db")
+    assert tracking_store.uri(root) == "sqlite:////somewhere/other/mlflow.db"
+    assert (
+        tracking_store.artifact_root(tracking_store.uri(root))
+        == "file:///somewhere/other/artifacts"
+    )
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://mlflow.example.org")
+    assert tracking_store.uri(root) == "https://mlflow.example.org"
+
+    monkeypatch.setenv("DVC_ROOT", "/somewhere")
+    assert tracking_store.root() == root
+    monkeypatch.delenv("DVC_ROOT")
+    assert (tracking_store.root() / "wbc" / "tracking_store.py").is_file()
+
+
+def test_connecting_leaves_the_users_environment_alone(home: Path) -> None:
+    tracking_store.connect()
+    assert "MLFLOW_TRACKING_URI" not in os.environ
+    assert os.environ["MLFLOW_DISABLE_TELEMETRY"] == "true"
+
+
+def test_the_history_file_is_the_curves(tmp_path: Path) -> None:
+    assert tracking_record.history(tmp_path) == {}
+    (tmp_path / "history.csv").write_text(HISTORY)
+    curves = tracking_record.history(tmp_path)
+    assert curves[1]["epoch/val/macro_f1"] == 0.4
+    assert "epoch/val/loss" not in curves[2]
+    assert not any("phase" in name for name in curves[1])
+
+
+def test_ui_refuses_what_cannot_work(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import socket
+
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(UserError, match=f"Port {port} on 127.0.0.1 is taken"):
+            tracking.ui(port)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://mlflow.example.org")
+    with pytest.raises(UserError, match=r"https://mlflow\.example\.org, a server with its own UI"):
+        tracking.ui(0)
+
+
+def _create_a_run(barrier: Any) -> None:
+    barrier.wait()
+    store = tracking_store.connect()
+    store.client.create_run(store.experiment_id)
+
+
+def test_four_processes_create_one_database(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without the lock Alembic's first migrations collide and break the database for good."""
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    forked = multiprocessing.get_context("fork")
+    barrier = forked.Barrier(4)
+    processes = [forked.Process(target=_create_a_run, args=(barrier,)) for _ in range(4)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(120)
+    assert [process.exitcode for process in processes] == [0, 0, 0, 0]
+    assert len(_runs()) == 4
