@@ -1,0 +1,20 @@
+"""preprocess: every image decoded, cropped and resized once, into a memory-mapped store."""
+
+from pathlib import Path
+
+from stages._run import run
+from wbc import params
+from wbc.cells import read_table, write_table
+from wbc.preprocessing import fill_store
+
+RAW_DIR, SPLIT_PATH, OUT_DIR = Path("data/raw"), Path("data/split/split.csv"), Path("data/pixels")
+
+
+def main() -> None:
+    settings = params.load(Path("params.yaml")).preprocess
+    _, quarantine = fill_store(read_table(SPLIT_PATH), RAW_DIR, OUT_DIR, settings)
+    write_table(quarantine, OUT_DIR / "quarantine.csv")
+
+
+if __name__ == "__main__":
+    run(main)

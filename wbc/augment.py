@@ -1,0 +1,122 @@
+"""Batched augmentation on the training device, exact to the sample.
+
+The random numbers of a sample are a function of (seed, epoch, sample index) only, so neither the
+order of samples nor the number of loader workers, devices or interruptions changes them.
+"""
+
+import math
+from typing import Final
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from wbc.params import Augment
+
+NUM_DRAWS: Final = 14
+
+# Optical densities (R, G, B) of Giemsa's two dyes, methylene blue and eosin: the "Giemsa" vectors
+# of G. Landini's Colour Deconvolution (after Ruifrok & Johnston 2001, Anal Quant Cytol Histol 23).
+_GIEMSA = torch.tensor([[0.834750, 0.513556, 0.196330], [0.092789, 0.954111, 0.283111]])
+DYES: Final = F.normalize(_GIEMSA, dim=1).T  # (3, 2), unit columns
+DYES_INVERSE: Final = torch.linalg.pinv(DYES)  # (2, 3)
+LUMA: Final = torch.tensor([0.299, 0.587, 0.114])  # ITU-R BT.601
+
+
+def uniform_draws(seed: int, epoch: int, samples: NDArray[np.int64], count: int) -> Tensor:
+    """Numbers in [-1, 1) of shape (len(samples), count), hashed (SplitMix64), not streamed."""
+    with np.errstate(over="ignore"):
+        state = _mix(np.uint64(seed) + np.uint64(0x9E3779B97F4A7C15))
+        state = _mix(state + np.uint64(epoch))
+        rows = _mix(state + samples.astype(np.uint64))[:, None]
+        steps = np.arange(1, count + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+        bits = _mix(rows + steps)
+    unit = (bits >> np.uint64(11)).astype(np.float64) / float(1 << 53)
+    return torch.from_numpy((2 * unit - 1).astype(np.float32))
+
+
+def augment(images: Tensor, draws: Tensor, settings: Augment) -> Tensor:
+    """Turn, mirror, scale, shift and recolour.
+
+    Args:
+        images: (N, 3, H, W), values in 0..1.
+        draws: (N, NUM_DRAWS) from `uniform_draws`, on the same device.
+
+    Returns:
+        The same shape and range.
+    """
+    moved = _move(images, draws[:, :7], settings)
+    return _recolour(moved, draws[:, 7:], settings)
+
+
+def _move(images: Tensor, draws: Tensor, settings: Augment) -> Tensor:
+    """One affine resampling; what comes from outside is mirrored at the border."""
+    turn = math.radians(settings.rotation) * draws[:, 0]
+    if settings.flips:
+        turn = turn + (math.pi / 2) * torch.floor(2 * (draws[:, 1] + 1))
+    mirror = torch.where(draws[:, 2] < 0, -1.0, 1.0) if settings.flips else torch.ones_like(turn)
+    zoom = 1 + settings.scale * draws[:, 3]
+    cos, sin = torch.cos(turn) / zoom, torch.sin(turn) / zoom
+    shift_x, shift_y = 2 * settings.shift * draws[:, 4], 2 * settings.shift * draws[:, 5]
+    rows = (cos * mirror, -sin, shift_x, sin * mirror, cos, shift_y)
+    matrices = torch.stack(rows, dim=1).view(-1, 2, 3)
+    grid = F.affine_grid(matrices, list(images.shape), align_corners=False)
+    return F.grid_sample(images, grid, padding_mode="reflection", align_corners=False)
+
+
+def _recolour(images: Tensor, draws: Tensor, settings: Augment) -> Tensor:
+    """Stain in optical density, then one colour matrix for all the rest."""
+    if settings.stain > 0:
+        images = _restain(images, 1 + settings.stain * draws[:, :2])
+    matrix, offset = _colour_matrix(images, draws[:, 2:6], settings)
+    flat = torch.baddbmm(offset, matrix, images.flatten(2))
+    return flat.clamp(0, 1).view(images.shape)
+
+
+def _restain(images: Tensor, strengths: Tensor) -> Tensor:
+    """Scale each dye's share of the optical density; what is no dye stays."""
+    dyes, inverse = DYES.to(images.device), DYES_INVERSE.to(images.device)
+    change = (dyes.unsqueeze(0) * (strengths - 1).unsqueeze(1)) @ inverse  # (N, 3, 3)
+    change = change + torch.eye(3, device=images.device)
+    density = -torch.log(images.clamp(min=1 / 255))
+    return torch.exp(-torch.bmm(change, density.flatten(2))).view(images.shape)
+
+
+def _colour_matrix(images: Tensor, draws: Tensor, settings: Augment) -> tuple[Tensor, Tensor]:
+    """Hue, saturation, contrast and brightness as one 3x3 matrix and offset a sample.
+
+    Hue turns the colour around the grey axis (Rodrigues); saturation mixes with luma; contrast
+    stretches about the picture's mean luma, as in torchvision's ColorJitter.
+    """
+    n, device = len(images), images.device
+    luma = LUMA.to(device)
+    angle = 2 * math.pi * settings.hue * draws[:, 3]
+    saturation = 1 + settings.saturation * draws[:, 2]
+    contrast = 1 + settings.contrast * draws[:, 1]
+    brightness = 1 + settings.brightness * draws[:, 0]
+    eye = torch.eye(3, device=device).expand(n, 3, 3)
+    grey = luma.expand(3, 3)
+    mixed = saturation.view(-1, 1, 1) * eye + (1 - saturation).view(-1, 1, 1) * grey
+    matrix = torch.bmm(mixed, _turn_about_grey(angle))
+    scale = (contrast * brightness).view(-1, 1, 1)
+    mean = torch.einsum("nchw,c->n", images, luma) / (images.shape[2] * images.shape[3])
+    offset = (mean * (1 - contrast) * brightness).view(-1, 1, 1).expand(n, 3, 1)
+    return scale * matrix, offset
+
+
+def _turn_about_grey(angle: Tensor) -> Tensor:
+    axis = 1 / math.sqrt(3)
+    cross = axis * torch.tensor([[0.0, -1, 1], [1, 0, -1], [-1, 1, 0]], device=angle.device)
+    outer = torch.full((3, 3), 1 / 3, device=angle.device)
+    cos, sin = torch.cos(angle).view(-1, 1, 1), torch.sin(angle).view(-1, 1, 1)
+    return cos * torch.eye(3, device=angle.device) + sin * cross + (1 - cos) * outer
+
+
+def _mix(x: NDArray[np.uint64] | np.uint64) -> NDArray[np.uint64]:
+    """SplitMix64's finaliser (Steele, Lea & Flood 2014)."""
+    x = np.asarray(x, dtype=np.uint64)
+    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return x ^ (x >> np.uint64(31))

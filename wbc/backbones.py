@@ -1,0 +1,257 @@
+"""The networks: torchvision's, with a new five-class head, cut into named blocks.
+
+A `Network` keeps torchvision's module, so its state dict has torchvision's names, and walks it as
+a list of blocks. Everything below `first_trained` is the trunk: it runs in eval mode without
+gradient, and its tensors stay byte-equal to the weights it was started from.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+import torchvision.models as tv
+from torch import Tensor, nn
+
+from wbc.cells import CLASSES
+from wbc.errors import UserError
+
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+@dataclass(frozen=True)
+class Block:
+    """Modules or functions that are applied one after the other, and what to call them."""
+
+    name: str
+    parts: tuple[Callable[[Tensor], Tensor], ...]
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """What is particular to a network.
+
+    `head` is the dotted name of the layer that answers; `upper` names the first block that
+    `unfreeze: upper` trains: the blocks of the last resolution, 7x7 at 224 pixels (in SqueezeNet,
+    which has no such stage, the last fires).
+    """
+
+    build: Callable[..., nn.Module]
+    blocks: Callable[[Any], list[Block]]
+    head: str
+    upper: str
+    mean: tuple[float, float, float] = IMAGENET_MEAN
+    std: tuple[float, float, float] = IMAGENET_STD
+    # What a file may hold and is left behind: auxiliary classifiers (fine-tuning trains the main
+    # head only), and heads of another name.
+    dropped: tuple[str, ...] = ()
+
+
+def _flatten(x: Tensor) -> Tensor:
+    return torch.flatten(x, 1)
+
+
+def _mean_pool(x: Tensor) -> Tensor:
+    return x.mean([2, 3])
+
+
+def _named(net: nn.Module, *names: str) -> list[Block]:
+    return [Block(name, (net.get_submodule(name),)) for name in names]
+
+
+def _googlenet_blocks(net: tv.GoogLeNet) -> list[Block]:
+    trunk = "conv1 maxpool1 conv2 conv3 maxpool2 inception3a inception3b maxpool3 inception4a"
+    upper = "inception4b inception4c inception4d inception4e maxpool4 inception5a inception5b"
+    head = Block("head", (net.avgpool, _flatten, net.dropout, net.fc))
+    return [*_named(net, *trunk.split(), *upper.split()), head]
+
+
+def _resnet_blocks(net: tv.ResNet) -> list[Block]:
+    stem = Block("stem", (net.conv1, net.bn1, net.relu, net.maxpool))
+    head = Block("head", (net.avgpool, _flatten, net.fc))
+    return [stem, *_named(net, "layer1", "layer2", "layer3", "layer4"), head]
+
+
+def _features_blocks(net: Any) -> list[Block]:
+    """MobileNets and EfficientNet: numbered features, average pool, classifier."""
+    features = [Block(f"features.{i}", (layer,)) for i, layer in enumerate(net.features)]
+    hidden, last = list(net.classifier[:-2]), list(net.classifier[-2:])
+    pooled = Block("pool", (net.avgpool, _flatten, *hidden))
+    return [*features, pooled, Block("head", tuple(last))]
+
+
+def _mobilenet_v2_blocks(net: tv.MobileNetV2) -> list[Block]:
+    features = [Block(f"features.{i}", (layer,)) for i, layer in enumerate(net.features)]
+    return [*features, Block("head", (_mean_pool, *net.classifier))]
+
+
+def _squeezenet_blocks(net: tv.SqueezeNet) -> list[Block]:
+    features = [Block(f"features.{i}", (layer,)) for i, layer in enumerate(net.features)]
+    # torchvision ends in a ReLU, under which a logit can die at 0; five classes need none.
+    dropout, conv, _, pool = net.classifier
+    return [*features, Block("head", (dropout, conv, pool, _flatten))]
+
+
+def _shufflenet_blocks(net: tv.ShuffleNetV2) -> list[Block]:
+    names = ("conv1", "maxpool", "stage2", "stage3", "stage4", "conv5")
+    return [*_named(net, *names), Block("head", (_mean_pool, net.fc))]
+
+
+def _with_dropout(build: Callable[..., nn.Module]) -> Callable[..., nn.Module]:
+    """ResNet and ShuffleNet come without dropout before `fc`."""
+
+    def built(num_classes: int, dropout: float) -> nn.Module:
+        net: Any = build(weights=None, num_classes=num_classes)
+        net.fc = nn.Sequential(nn.Dropout(dropout), net.fc)
+        return net  # type: ignore[no-any-return]
+
+    return built
+
+
+def _plain(build: Callable[..., nn.Module], **fixed: Any) -> Callable[..., nn.Module]:
+    def built(num_classes: int, dropout: float) -> nn.Module:
+        return build(weights=None, num_classes=num_classes, dropout=dropout, **fixed)
+
+    return built
+
+
+# torchvision maps ImageNet-normalised pixels to (x - 0.5) / 0.5 inside GoogLeNet
+# (`transform_input`); here the pixels are normalised that way at once.
+ARCHITECTURES: Mapping[str, Architecture] = {
+    "googlenet": Architecture(
+        build=_plain(tv.googlenet, aux_logits=False, init_weights=False, transform_input=False),
+        blocks=_googlenet_blocks,
+        head="fc",
+        upper="inception5a",
+        mean=(0.5, 0.5, 0.5),
+        std=(0.5, 0.5, 0.5),
+        dropped=("aux1.", "aux2."),
+    ),
+    "mobilenet_v2": Architecture(
+        _plain(tv.mobilenet_v2), _mobilenet_v2_blocks, "classifier.1", "features.14"
+    ),
+    "mobilenet_v3_small": Architecture(
+        _plain(tv.mobilenet_v3_small), _features_blocks, "classifier.3", "features.9"
+    ),
+    "mobilenet_v3_large": Architecture(
+        _plain(tv.mobilenet_v3_large), _features_blocks, "classifier.3", "features.13"
+    ),
+    "efficientnet_b0": Architecture(
+        _plain(tv.efficientnet_b0), _features_blocks, "classifier.1", "features.6"
+    ),
+    "squeezenet1_0": Architecture(
+        _plain(tv.squeezenet1_0), _squeezenet_blocks, "classifier.1", "features.9"
+    ),
+    "squeezenet1_1": Architecture(
+        _plain(tv.squeezenet1_1), _squeezenet_blocks, "classifier.1", "features.9"
+    ),
+    "shufflenet_v2_x1_0": Architecture(
+        _with_dropout(tv.shufflenet_v2_x1_0), _shufflenet_blocks, "fc.1", "stage4", dropped=("fc.",)
+    ),
+    "resnet18": Architecture(
+        _with_dropout(tv.resnet18), _resnet_blocks, "fc.1", "layer4", dropped=("fc.",)
+    ),
+}
+
+Unfreeze = Literal["head", "upper", "all"]
+
+
+class Network(nn.Module):
+    """A torchvision network as blocks: pixels in, five logits out.
+
+    `frozen_batch_norm` keeps batch-norm statistics as they are also in layers that learn.
+    """
+
+    def __init__(self, architecture: str, dropout: float, frozen_batch_norm: bool) -> None:
+        super().__init__()
+        self.architecture = ARCHITECTURES[architecture]
+        self.net = self.architecture.build(num_classes=len(CLASSES), dropout=dropout)
+        self.blocks = self.architecture.blocks(self.net)
+        self.frozen_batch_norm = frozen_batch_norm
+        self.first_trained = 0
+        self.mean: Tensor
+        self.std: Tensor
+        self.register_buffer("mean", _channels(self.architecture.mean), persistent=False)
+        self.register_buffer("std", _channels(self.architecture.std), persistent=False)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits (N, 5) of images (N, 3, H, W) with values in 0..1."""
+        x = (images - self.mean) / self.std
+        x = x.contiguous(memory_format=torch.channels_last)
+        with torch.set_grad_enabled(torch.is_grad_enabled() and self.first_trained == 0):
+            for block in self.blocks[: self.first_trained]:
+                x = _apply(block, x)
+        for block in self.blocks[self.first_trained :]:
+            x = _apply(block, x)
+        return x
+
+    def unfreeze(self, what: Unfreeze) -> None:
+        """Let the head, the upper blocks and all above, or everything learn."""
+        self.first_trained = self._first(what)
+        self.requires_grad_(False)
+        for module in self._modules_of(self.blocks[self.first_trained :]):
+            module.requires_grad_(True)
+        self.train(self.training)
+
+    def train(self, mode: bool = True) -> "Network":
+        """Training mode for the blocks that learn only; frozen layers and statistics in eval."""
+        super().train(False)
+        self.training = mode
+        for module in self._modules_of(self.blocks[self.first_trained :]):
+            module.train(mode)
+        if self.frozen_batch_norm:
+            for module in self.modules():
+                if isinstance(module, nn.BatchNorm2d):
+                    module.train(False)
+        return self
+
+    def head_parameters(self) -> list[nn.Parameter]:
+        return list(self.net.get_submodule(self.architecture.head).parameters())
+
+    def body_parameters(self, what: Unfreeze) -> list[nn.Parameter]:
+        """The parameters that `unfreeze(what)` lets learn, without the head's."""
+        head = {id(parameter) for parameter in self.head_parameters()}
+        modules = self._modules_of(self.blocks[self._first(what) :])
+        own = [parameter for module in modules for parameter in module.parameters()]
+        return [parameter for parameter in own if id(parameter) not in head]
+
+    def _first(self, what: Unfreeze) -> int:
+        names = [block.name for block in self.blocks]
+        return {"head": len(names) - 1, "upper": names.index(self.architecture.upper), "all": 0}[
+            what
+        ]
+
+    def _modules_of(self, blocks: list[Block]) -> list[nn.Module]:
+        return [part for block in blocks for part in block.parts if isinstance(part, nn.Module)]
+
+
+def load_start(network: Network, state: Mapping[str, Tensor], origin: str) -> None:
+    """Fill everything but the head from a torchvision state dict (1000-class or our own head).
+
+    Raises:
+        UserError: `state` belongs to another network.
+    """
+    architecture = network.architecture
+    head = (f"{architecture.head}.weight", f"{architecture.head}.bias")
+    wanted = {k: v for k, v in network.net.state_dict().items() if k not in head}
+    given = {k: v for k, v in state.items() if k not in head}
+    given = {k: v for k, v in given.items() if not k.startswith(architecture.dropped or ("\0",))}
+    counters = {k for k in wanted if k.endswith("num_batches_tracked")}  # absent in old files
+    wrong = sorted((set(wanted) ^ set(given)) - counters)
+    wrong += sorted(k for k in set(wanted) & set(given) if wanted[k].shape != given[k].shape)
+    if wrong:
+        raise UserError(
+            f"{origin} does not fit the network: {len(wrong)} tensors differ, {wrong[0]} first;"
+            " give a file in torchvision's format for this very network."
+        )
+    network.net.load_state_dict(given, strict=False)
+
+
+def _apply(block: Block, x: Tensor) -> Tensor:
+    for part in block.parts:
+        x = part(x)
+    return x
+
+
+def _channels(values: tuple[float, float, float]) -> Tensor:
+    return torch.tensor(values).view(1, 3, 1, 1)

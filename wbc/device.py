@@ -1,0 +1,63 @@
+"""The one place that picks device and precision, and says why."""
+
+import logging
+import os
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+
+from wbc.errors import UserError
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Device:
+    """What to compute on: a torch device type, Lightning's names for it, and words for the log."""
+
+    type: Literal["cpu", "cuda"]  # torch calls ROCm devices cuda as well
+    precision: Literal["32-true", "bf16-mixed"]
+    name: str
+
+    @property
+    def accelerator(self) -> str:
+        return "gpu" if self.type == "cuda" else "cpu"
+
+
+def pick(device: str = "auto", precision: str | int = "auto", threads: int = 0) -> Device:
+    """Choose by `train.device`, `train.precision` and `train.threads` (0: all cores).
+
+    Raises:
+        UserError: a GPU, or a precision, is asked for and is not there.
+    """
+    torch.set_num_threads(threads or os.cpu_count() or 1)
+    gpu = torch.cuda.is_available()
+    if device == "gpu" and not gpu:
+        build = f"ROCm {torch.version.hip}" if torch.version.hip else f"CUDA {torch.version.cuda}"
+        raise UserError(
+            f"train.device is gpu, but torch {torch.__version__} (built for {build}) sees none; set"
+            " train.device: cpu, or install the right build with `make repro TORCH=rocm` or"
+            " TORCH=cuda (consumer AMD cards also need HSA_OVERRIDE_GFX_VERSION, see the README)."
+        )
+    if device == "cpu" or not gpu:
+        if precision == "bf16":
+            raise UserError(
+                "train.precision is bf16, which this project uses on GPUs only (on most CPUs it is"
+                " several times slower); set train.precision: auto."
+            )
+        return Device("cpu", "32-true", f"CPU, {torch.get_num_threads()} threads, 32 bit")
+    return _gpu(precision)
+
+
+def _gpu(precision: str | int) -> Device:
+    system = f"ROCm {torch.version.hip}" if torch.version.hip else f"CUDA {torch.version.cuda}"
+    has_bf16 = torch.cuda.is_bf16_supported(including_emulation=False)
+    if precision == "bf16" and not has_bf16:
+        raise UserError(
+            f"train.precision is bf16, but {torch.cuda.get_device_name()} does not compute in it;"
+            " set train.precision: auto or 32."
+        )
+    half = has_bf16 and precision != 32
+    words = f"{torch.cuda.get_device_name()}, {system}, {'bf16' if half else '32 bit'}"
+    return Device("cuda", "bf16-mixed" if half else "32-true", words)

@@ -1,0 +1,117 @@
+"""The pixel store: every cell decoded once, as uint8 in memory-mapped shards with an index.
+
+A store is a folder: `shard-00000.npy`, ... of shape (cells, size, size, 3), `index.csv` with one
+row a cell (shard, row, located and the columns of split.csv), and `store.json`.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.lib.format import open_memmap
+from numpy.typing import NDArray
+
+from wbc.cells import CLASSES, read_table, write_table
+
+Pixels = NDArray[np.uint8]
+Place = tuple[int, int]  # shard, row
+
+
+def shard_path(folder: Path, shard: int) -> Path:
+    return folder / f"shard-{shard:05d}.npy"
+
+
+def allocate(folder: Path, num_cells: int, size: int, shard_cells: int) -> list[Place]:
+    """Create empty shards for `num_cells` squares; the place of each, in order."""
+    folder.mkdir(parents=True, exist_ok=True)
+    places = [divmod(i, shard_cells) for i in range(num_cells)]
+    for shard in range(-(-num_cells // shard_cells)):
+        rows = min(shard_cells, num_cells - shard * shard_cells)
+        shape = (rows, size, size, 3)
+        open_memmap(shard_path(folder, shard), mode="w+", dtype=np.uint8, shape=shape)
+    return places
+
+
+def write_cells(folder: Path, cells: Iterable[tuple[Place, Pixels]]) -> None:
+    """Write squares to their places; several processes may write to one store at once."""
+    open_shards: dict[int, Pixels] = {}
+    for (shard, row), pixels in cells:
+        if shard not in open_shards:
+            open_shards[shard] = np.load(shard_path(folder, shard), mmap_mode="r+")
+        open_shards[shard][row] = pixels
+
+
+def finish(folder: Path, index: pd.DataFrame, settings: dict[str, Any]) -> str:
+    """Write the index and store.json; the SHA-256 over index and shards, which names the store.
+
+    Places without a row in `index` (quarantined files) stay zero and are never read.
+    """
+    write_table(index, folder / "index.csv")
+    digest = hashlib.sha256((folder / "index.csv").read_bytes())
+    for path in sorted(folder.glob("shard-*.npy")):
+        with path.open("rb") as file:
+            digest.update(hashlib.file_digest(file, "sha256").digest())
+    store = {**settings, "num_cells": len(index), "sha256": digest.hexdigest()}
+    text = json.dumps(store, indent=2, sort_keys=True)
+    (folder / "store.json").write_text(text + "\n", encoding="utf-8")
+    return digest.hexdigest()
+
+
+@dataclass(frozen=True)
+class PixelStore:
+    """A finished store, opened for reading. `table` is the index, or a part of it."""
+
+    folder: Path
+    table: pd.DataFrame
+    settings: dict[str, Any]
+    shards: tuple[Pixels, ...]
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+    @property
+    def labels(self) -> NDArray[np.int64]:
+        """Class indices into CLASSES, one a row."""
+        positions = {name: i for i, name in enumerate(CLASSES)}
+        return np.array([positions[label] for label in self.table["label"]], dtype=np.int64)
+
+    def part(self, split: str) -> "PixelStore":
+        """The rows of one split or evaluation set."""
+        rows = self.table[self.table["split"] == split].reset_index(drop=True)
+        return PixelStore(self.folder, rows, self.settings, self.shards)
+
+    def evaluation_sets(self) -> list[str]:
+        """val first, then the tests, then external sources, each in alphabetical order."""
+        first = ("val", "test", "test_a", "test_b")
+        names = set(self.table["split"]) - {"train"}
+        return [n for n in first if n in names] + sorted(names - set(first))
+
+    def read(self, rows: NDArray[np.int64] | list[int]) -> Pixels:
+        """The squares of these rows, (N, size, size, 3)."""
+        shard, row = self._places
+        size = int(self.settings["size"])
+        out = np.empty((len(rows), size, size, 3), dtype=np.uint8)
+        for position, index in enumerate(rows):
+            out[position] = self.shards[shard[index]][row[index]]
+        return out
+
+    def batches(self, batch_size: int) -> Iterator[Pixels]:
+        """All squares in order."""
+        for start in range(0, len(self), batch_size):
+            yield self.read(list(range(start, min(start + batch_size, len(self)))))
+
+    @property
+    def _places(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        return self.table["shard"].to_numpy(), self.table["row"].to_numpy()
+
+
+def open_store(folder: Path) -> PixelStore:
+    settings = json.loads((folder / "store.json").read_text(encoding="utf-8"))
+    paths = sorted(folder.glob("shard-*.npy"))
+    shards = tuple(np.load(path, mmap_mode="r") for path in paths)
+    return PixelStore(folder, read_table(folder / "index.csv"), settings, shards)

@@ -1,0 +1,133 @@
+"""From image files to the pixel store: on all cores, in memory that does not grow."""
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+from joblib import Parallel, delayed
+from tqdm import tqdm
+
+from wbc.errors import UserError
+from wbc.imaging import UnreadableImage, prepare
+from wbc.params import Preprocess
+from wbc.pixels import Place, allocate, finish, write_cells
+
+log = logging.getLogger(__name__)
+
+CHUNK = 32  # cells a task: small enough for a lively progress bar, large enough to be cheap
+UNREADABLE = "unreadable: "  # how split.csv begins the reason of a file that could not be decoded
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One task's entry: paths relative to the raw folder, and the place in the store."""
+
+    path: str
+    mask: str
+    place: Place
+
+
+@dataclass(frozen=True)
+class Written:
+    """What became of a cell: `problem` is "" where its pixels are in the store."""
+
+    located: bool
+    problem: str
+
+
+def fill_store(
+    cells: pd.DataFrame, raw_dir: Path, target: Path, settings: Preprocess
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Decode, crop and store every cell that has a split.
+
+    Args:
+        cells: the table of split.csv.
+
+    Returns:
+        The index and the quarantine list (path, split, reason), as written to `target`.
+
+    Raises:
+        UserError: more than `max_broken_share` of all files are broken, or an evaluation set or
+            the training set is left empty.
+    """
+    wanted = cells[cells["split"] != ""].sort_values(["split", "path"]).reset_index(drop=True)
+    places = allocate(target, len(wanted), settings.size, settings.shard_cells)
+    tasks = [
+        Cell(path, mask, place)
+        for path, mask, place in zip(wanted["path"], wanted["mask"], places, strict=True)
+    ]
+    results = _run(tasks, raw_dir, target, settings)
+    index = wanted.drop(columns=["reason"]).assign(
+        shard=[place[0] for place in places],
+        row=[place[1] for place in places],
+        located=[result.located for result in results],
+    )
+    problems = pd.Series([result.problem for result in results], dtype=str)
+    index, broken = index[problems == ""], wanted[problems != ""]
+    quarantine = _quarantine(cells, broken.assign(reason=problems[problems != ""]))
+    _check(quarantine, len(cells), settings)
+    options = {"size": settings.size, "crop": settings.crop, "context": settings.context}
+    finish(target, index, options)
+    _report(index, quarantine, settings)
+    return index, quarantine
+
+
+def _run(tasks: list[Cell], raw_dir: Path, target: Path, settings: Preprocess) -> list[Written]:
+    chunks = [tasks[i : i + CHUNK] for i in range(0, len(tasks), CHUNK)]
+    jobs = (delayed(_write_chunk)(chunk, raw_dir, target, settings) for chunk in chunks)
+    results: list[Written] = []
+    with tqdm(total=len(tasks), desc="preprocess", unit="cell", disable=None) as bar:
+        for written in Parallel(n_jobs=-1, return_as="generator")(jobs):
+            results.extend(written)
+            bar.update(len(written))
+    return results
+
+
+def _write_chunk(
+    chunk: list[Cell], raw_dir: Path, target: Path, settings: Preprocess
+) -> list[Written]:
+    written, squares = [], []
+    for cell in chunk:
+        try:
+            mask = (raw_dir / cell.mask).read_bytes() if cell.mask else None
+            if settings.crop == "mask" and mask is None:
+                raise UnreadableImage("has no mask, which preprocess.crop: mask needs")
+            data = (raw_dir / cell.path).read_bytes()
+            given = mask if settings.crop == "mask" else None
+            square = prepare(data, settings.size, settings.crop, settings.context, given)
+        except (UnreadableImage, OSError) as error:
+            written.append(Written(located=False, problem=str(error)))
+        else:
+            written.append(Written(square.located, ""))
+            squares.append((cell.place, square.pixels))
+    write_cells(target, squares)
+    return written
+
+
+def _quarantine(cells: pd.DataFrame, broken: pd.DataFrame) -> pd.DataFrame:
+    """Files that split could not decode, and those that failed here."""
+    earlier = cells[cells["reason"].str.startswith(UNREADABLE)]
+    earlier = earlier.assign(reason=earlier["reason"].str.removeprefix(UNREADABLE))
+    both = pd.concat([earlier, broken])[["path", "split", "reason"]]
+    return both.sort_values("path").reset_index(drop=True)
+
+
+def _check(quarantine: pd.DataFrame, num_files: int, settings: Preprocess) -> None:
+    share = len(quarantine) / max(1, num_files)
+    if share > settings.max_broken_share:
+        first = quarantine.iloc[0]
+        raise UserError(
+            f"{len(quarantine)} of {num_files} files ({share:.1%}) cannot be used, more than"
+            f" preprocess.max_broken_share {settings.max_broken_share:g} allows; the first is"
+            f" data/raw/{first['path']} ({first['reason']}). Replace the files, or raise the share."
+        )
+
+
+def _report(index: pd.DataFrame, quarantine: pd.DataFrame, settings: Preprocess) -> None:
+    for row in quarantine.itertuples():
+        log.warning("quarantined %s: %s", row.path, row.reason)
+    log.info("%d cells stored, %d files quarantined", len(index), len(quarantine))
+    if settings.crop != "none" and len(index):
+        lost = int((~index["located"]).sum())
+        log.info("no leukocyte found in %d of %d: stored whole", lost, len(index))

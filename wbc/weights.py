@@ -1,0 +1,149 @@
+"""Where a network starts from: ImageNet weights, a file, or random initialisation.
+
+Downstream of this everything is offline: the resolved weights are written as safetensors with a
+`start.json` that says what they are.
+"""
+
+import hashlib
+import json
+import logging
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal
+
+import torch
+from safetensors.torch import load_file, save_file
+
+from wbc.backbones import ARCHITECTURES, Network, load_start
+from wbc.errors import UserError
+from wbc.fetching import NoNetwork, download
+
+log = logging.getLogger(__name__)
+
+HUB = "https://download.pytorch.org/models"
+# torchvision's IMAGENET1K_V1 of each network; the digits in a name begin the file's SHA-256.
+IMAGENET_FILES = {
+    "googlenet": "googlenet-1378be20.pth",
+    "mobilenet_v2": "mobilenet_v2-b0353104.pth",
+    "mobilenet_v3_small": "mobilenet_v3_small-047dcff4.pth",
+    "mobilenet_v3_large": "mobilenet_v3_large-8738ca79.pth",
+    "efficientnet_b0": "efficientnet_b0_rwightman-7f5810bc.pth",
+    "squeezenet1_0": "squeezenet1_0-b66bff10.pth",
+    "squeezenet1_1": "squeezenet1_1-b8a52dc0.pth",
+    "shufflenet_v2_x1_0": "shufflenetv2_x1-5666bf0f80.pth",
+    "resnet18": "resnet18-f37072fd.pth",
+}
+
+
+@dataclass(frozen=True)
+class Start:
+    """What a network starts from; `note` is "" unless `auto` fell back to random weights."""
+
+    architecture: str
+    start: Literal["imagenet", "file", "random"]
+    sha256: str  # of the weights as written here, "" for random
+    note: str
+
+
+def resolve(architecture: str, choice: str, root: Path, target: Path) -> Start:
+    """Write `target`/start.json and, unless random, `target`/start.safetensors.
+
+    Args:
+        choice: `auto`, `imagenet`, `none`, or a path relative to `root` in which
+            `{architecture}` stands for the network's name.
+
+    Raises:
+        UserError: the choice cannot be met (`auto` never raises for want of a network).
+    """
+    target.mkdir(parents=True, exist_ok=True)
+    start = _resolve(architecture, choice, root, target)
+    text = json.dumps(asdict(start), indent=2, sort_keys=True)
+    (target / "start.json").write_text(text + "\n", encoding="utf-8")
+    return start
+
+
+def read_start(folder: Path) -> Start:
+    return Start(**json.loads((folder / "start.json").read_text(encoding="utf-8")))
+
+
+def load_into(network: Network, folder: Path) -> None:
+    """Fill `network` (all but its head) from what `resolve` wrote; random stays as built."""
+    path = folder / "start.safetensors"
+    if path.is_file():
+        load_start(network, load_file(path), str(path))
+
+
+def _resolve(architecture: str, choice: str, root: Path, target: Path) -> Start:
+    if choice == "none":
+        return Start(architecture, "random", "", "")
+    if choice not in ("auto", "imagenet"):
+        source = root / choice.format(architecture=architecture)
+        return Start(architecture, "file", _convert(architecture, source, target), "")
+    try:
+        source = _imagenet(architecture)
+    except NoNetwork as error:
+        if choice == "imagenet":
+            raise UserError(
+                f"model.weights is imagenet, but {HUB} cannot be reached ({error}); bring"
+                f" {IMAGENET_FILES[architecture]} to data/weights/ by hand and set model.weights to"
+                " its path, or set model.weights: auto to start from random weights."
+            ) from None
+        note = (
+            f"{architecture} starts from RANDOM weights, because ImageNet's could not be"
+            " downloaded; expect lower scores. When there is a network, try again with:"
+            f" dvc repro --force --single-item weights@{architecture} && dvc repro"
+        )
+        log.warning("WARNING: %s", note)
+        return Start(architecture, "random", "", note)
+    return Start(architecture, "imagenet", _convert(architecture, source, target), "")
+
+
+def _imagenet(architecture: str) -> Path:
+    """The published file, in torch's own cache (TORCH_HOME) like torchvision's downloads."""
+    name = IMAGENET_FILES[architecture]
+    prefix = name.rsplit("-", 1)[1].removesuffix(".pth")
+    cached = Path(torch.hub.get_dir()) / "checkpoints" / name
+    if cached.is_file() and sha256_of(cached).startswith(prefix):
+        return cached
+    cached.parent.mkdir(parents=True, exist_ok=True)
+    return download(f"{HUB}/{name}", cached, sha256_prefix=prefix)
+
+
+def _convert(architecture: str, source: Path, target: Path) -> str:
+    """Check the file against the network and write its tensors without pickle; its SHA-256."""
+    if not source.is_file():
+        raise UserError(
+            f"model.weights names {source}, which is not there; bring it with"
+            f" `dvc import-url /your/file data/weights/{source.name}`."
+        )
+    state = _read(source)
+    load_start(Network(architecture, 0.0, frozen_batch_norm=True), state, source.name)
+    dropped = ARCHITECTURES[architecture].dropped
+    kept = {k: v.contiguous() for k, v in state.items() if not (dropped and k.startswith(dropped))}
+    written = target / "start.safetensors"
+    save_file(kept, written)
+    return sha256_of(written)
+
+
+def _read(source: Path) -> dict[str, torch.Tensor]:
+    try:
+        if source.suffix == ".safetensors":
+            return load_file(source)
+        state = torch.load(source, map_location="cpu", weights_only=True)
+    except Exception as error:
+        first = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise UserError(
+            f"{source.name} cannot be read as weights ({first}); a torchvision state dict (.pth) or"
+            " a .safetensors file is expected."
+        ) from None
+    if not isinstance(state, dict) or not all(torch.is_tensor(v) for v in state.values()):
+        raise UserError(
+            f"{source.name} holds no state dict of tensors; save the network with"
+            " `torch.save(model.state_dict(), path)`."
+        )
+    return state
+
+
+def sha256_of(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
