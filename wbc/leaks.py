@@ -91,14 +91,16 @@ def links(outcome: Outcome, copies: Copies) -> list[Link]:
 
 def leave_out_conflicts(outcome: Outcome) -> None:
     """Training cells whose very pixels bear another label elsewhere: which is right?"""
-    conflicts = [
-        link for link in outcome.links if link.kind == "exact" and outcome.label_conflict(link)
-    ]
-    kept = {link.a for link in conflicts}
-    copies = [link for link in outcome.links if link.kind == "exact" and link.a in kept]
-    for cell in sorted(kept | {link.b for link in copies}):
-        if not outcome.given[cell] and not outcome.reason[cell]:
-            outcome.reason[cell] = "label conflict: the same pixels bear different labels"
+    exact = [link for link in outcome.links if link.kind == "exact"]
+    other = {link.a: link.b for link in reversed(exact) if outcome.label_conflict(link)}
+    label, path = outcome.cells["label"], outcome.cells["path"]
+    for kept, odd in other.items():
+        for cell in (kept, *(link.b for link in exact if link.a == kept)):
+            if not outcome.given[cell] and not outcome.reason[cell]:
+                twin = kept if label[cell] != label[kept] else odd
+                outcome.reason[cell] = (
+                    f"label conflict: the same pixels as {path[twin]}, a {label[twin]}"
+                )
 
 
 def leave_out_crossing(outcome: Outcome) -> None:

@@ -80,7 +80,7 @@ def report(outcome: Outcome, settings: params.Split) -> str:
         "## Cells left out",
         _left_out(outcome),
     ]
-    return "\n\n".join(parts) + "\n"
+    return "\n\n".join(part for part in parts if part) + "\n"
 
 
 def _in_words(outcome: Outcome, settings: params.Split) -> str:
@@ -183,14 +183,14 @@ def _copy_sections(outcome: Outcome) -> list[str]:
     )
     return [
         "## Copies of one picture",
-        f"{kinds['exact']} exact pairs (the same pixels) and {kinds['near']} near pairs"
-        f" (re-encoded or resized); {len(across)} of them between different splits."
+        f"Exact pairs (the same pixels): {kinds['exact']}. Near pairs (re-encoded, resized or taken"
+        f" twice): {kinds['near']}. Between different splits, of all these: {len(across)}."
         " All are listed in duplicates.csv.",
         _table(columns, across[columns].to_numpy().tolist()),
         "## Label conflicts",
-        f"{len(exact)} pairs with the same pixels bear different labels.",
+        f"Exact pairs with different labels: {len(exact)}.",
         _table(label_columns, exact[label_columns].to_numpy().tolist()),
-        f"{len(near)} near pairs bear different labels; they are worth a look.",
+        f"Near pairs with different labels, worth a look: {len(near)}.",
         _table(label_columns, near[label_columns].to_numpy().tolist()),
     ]
 

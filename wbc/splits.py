@@ -186,7 +186,7 @@ def _warn_of_missing_classes(outcome: Outcome) -> None:
     for split in sorted({"train", "val"} | made):
         lacking = _lacking(outcome, split)
         if lacking and split in ("train", "val"):
-            meaning = {"train": "cannot be learnt", "val": "do not count in choosing the epoch"}
+            meaning = {"train": "cannot be learnt", "val": "without a say in choosing the epoch"}
             outcome.warnings.append(f"{split} has no {', no '.join(lacking)}: {meaning[split]}.")
         elif lacking:
             outcome.warnings.append(f"{split} has no {', no '.join(lacking)}.")
