@@ -170,7 +170,7 @@ def _add_platelets(rng: Rng, stains: Array, scale: float, centre: Point, radius:
 def _photograph(rng: Rng, stains: Array, look: Look, microscope: Microscope) -> NDArray[np.uint8]:
     """Light through the stains, lens, camera: (size, size, 3), 8 bits."""
     size = stains.shape[1]
-    density = np.tensordot(look.density, stains, axes=(0, 0))  # (3, size, size)
+    density = np.einsum("sc,syx->cyx", look.density, stains)  # (3, size, size)
     light = np.exp(-np.log(10) * microscope.contrast * density)
     sigma = rng.uniform(*microscope.blur) * (1 if rng.random() < 0.9 else 1.8)
     light = _blurred(light, sigma * size / microscope.field)

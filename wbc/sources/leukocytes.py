@@ -198,7 +198,7 @@ def monocyte(rng: Rng, area: Patch, radius: float) -> tuple[Array, Array]:
 
 def eosinophil(rng: Rng, area: Patch, radius: float) -> tuple[Array, Array]:
     distance, whole = _body(rng, area, radius, 0.05)
-    num_lobes = int(rng.choice([1, 2, 3], p=[0.05, 0.8, 0.15]))
+    num_lobes = int(rng.choice([2, 3], p=[0.82, 0.18]))
     uneven = warped(rng, area, 1.8, 0.12)
     nucleus = _lobes(rng, uneven, radius, num_lobes, rng.uniform(0.28, 0.36), 1.5)
     inside = cover(nucleus, area, 0.12)

@@ -35,8 +35,8 @@ FIRST_MICROSCOPE: Final = Microscope(
     vignetting=0.06, noise=2.0, quality=(88, 94),
 )  # fmt: skip
 SECOND_MICROSCOPE: Final = Microscope(
-    field=38.0, white=(0.80, 0.88, 0.95), contrast=1.3, blur=(0.14, 0.22), sharpening=0.9,
-    vignetting=0.34, noise=4.0, quality=(66, 78),
+    field=38.0, white=(0.88, 0.91, 0.93), contrast=1.15, blur=(0.13, 0.2), sharpening=0.8,
+    vignetting=0.32, noise=4.0, quality=(66, 78),
 )  # fmt: skip
 MICROSCOPES: Final = {
     "Train": FIRST_MICROSCOPE,

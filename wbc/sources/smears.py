@@ -58,7 +58,9 @@ def plan(num_cells: int) -> list[DrawnCell]:
 
 def class_counts(part: str, num_cells: int) -> dict[str, int]:
     """Cells of each class in a part; the commonest class takes what rounding leaves."""
-    total = round(num_cells * PART_SHARES[part])
+    totals = {name: round(num_cells * PART_SHARES[name]) for name in ("Test-A", "Test-B")}
+    totals["Train"] = num_cells - sum(totals.values())
+    total = totals[part]
     published = dict(zip(CLASSES, PUBLISHED[part], strict=True))
     whole = sum(published.values())
     counts = {
@@ -91,7 +93,7 @@ def _smear_names(
         num_smears = max(3, round(sum(by_class.values()) / CELLS_PER_SMEAR))
         smears[part] = [_smear_name(k) for k in range(first, first + num_smears)]
         first += num_smears
-        days[part] = [f"2019{5 + number:02}{11 + 2 * k:02}" for k in range(5 - number)]
+        days[part] = [f"2019{5 + number:02}{11 + 2 * k:02}" for k in range(5 - 2 * number)]
     smears["Test-A"][-1] = smears["Train"][-1]
     days["Test-A"][-1] = days["Train"][-1]
     return smears, days
@@ -107,7 +109,9 @@ def _assign(
     rng: np.random.Generator, part: str, label: str, smears: list[str], count: int
 ) -> list[str]:
     """A smear for each of `count` cells, unevenly, as laboratories collect them."""
-    shares = rng.uniform(0.6, 1.4, len(smears))
+    shares = rng.uniform(0.7, 1.3, len(smears))
     if part == "Train" and label == "eosinophil":
         shares[0] = EOSINOPHILIA_SHARE / (1 - EOSINOPHILIA_SHARE) * shares[1:].sum()
-    return [str(name) for name in rng.choice(smears, count, p=shares / shares.sum())]
+    # Equal steps through the shares rather than draws: few cells still spread over the smears.
+    steps = (np.arange(count) + 0.5) / count
+    return [smears[k] for k in np.searchsorted(shares.cumsum() / shares.sum(), steps)]
