@@ -18,6 +18,7 @@ from pathlib import Path
 from tests.loopback import LoopbackServer, RangedFile, redirect, send
 
 SERVICE = "/api/v1/datasets.DatasetApiService"
+GET_DATASET = f"{SERVICE}/GetDataset"
 ARCHIVE = "/storage/archive.zip"
 
 
@@ -31,7 +32,7 @@ class KaggleServer(LoopbackServer):
         self._handle, self._version = handle, version
         super().__init__(
             {
-                f"{SERVICE}/GetDataset": self._get_dataset,
+                GET_DATASET: self._get_dataset,
                 f"{SERVICE}/DownloadDataset": redirect(f"http://localhost{ARCHIVE}"),
                 ARCHIVE: self.file,
             }

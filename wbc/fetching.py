@@ -189,17 +189,8 @@ def _receive(response: requests.Response, url: str, part: Path, offset: int) -> 
     if not resumed:
         part.unlink(missing_ok=True)
         _write_state(part, url, response.headers)
-    with (
-        part.open("ab") as file,
-        tqdm(
-            total=total,
-            initial=offset,
-            unit="B",
-            unit_scale=True,
-            desc=part.stem,
-            disable=None,
-        ) as bar,
-    ):
+    bar = tqdm(total=total, initial=offset, unit="B", unit_scale=True, desc=part.stem, disable=None)
+    with part.open("ab") as file, bar:
         for chunk in response.iter_content(_CHUNK):
             file.write(chunk)
             bar.update(len(chunk))

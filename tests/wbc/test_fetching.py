@@ -60,7 +60,7 @@ def test_a_later_call_resumes(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("etag", ['"v2"', 'W/"v1"'])
 def test_another_or_a_weak_validator_restarts(tmp_path: Path, etag: str) -> None:
-    file = RangedFile(b"old" * len(DATA), etag='W/"v1"' if etag[0] == "W" else '"v1"', num_cuts=4)
+    file = RangedFile(DATA[::-1], etag='W/"v1"' if etag[0] == "W" else '"v1"', num_cuts=4)
     with LoopbackServer({"/f": file}) as server:
         with pytest.raises(UserError):
             download(f"{server.url}/f", tmp_path / "f")
@@ -142,6 +142,15 @@ def test_redirect_is_followed_but_not_out_of_encryption(tmp_path: Path) -> None:
         download(f"{server.url}/f", tmp_path / "f", sha256=SHA256)
     with pytest.raises(UserError, match="not encrypted"):
         fetching._check_scheme("http://x/f", start="https://x/f")
+
+
+def test_downloads_wait_in_the_repository_that_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("DVC_ROOT", raising=False)
+    assert fetching.downloads_dir(tmp_path) == tmp_path / "scratch/downloads"
+    monkeypatch.setenv("DVC_ROOT", "/stays")
+    assert fetching.downloads_dir(tmp_path) == Path("/stays/scratch/downloads")
 
 
 def test_nobody_listens(tmp_path: Path) -> None:

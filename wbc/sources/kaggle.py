@@ -37,6 +37,7 @@ def dataset(handle: str) -> Path:
     """
     from kagglesdk.kaggle_env import get_endpoint, get_env  # type: ignore[import-untyped]
 
+    _check_credentials()
     try:
         check_network(get_endpoint(get_env()))
         return _download(handle)
@@ -45,6 +46,15 @@ def dataset(handle: str) -> Path:
             log.warning("%s The version of %s in kagglehub's cache is used.", error, handle)
             return cached
         raise
+
+
+def _check_credentials() -> None:
+    from kagglehub.config import get_kaggle_credentials
+
+    try:
+        get_kaggle_credentials()
+    except ValueError as error:
+        raise UserError(f"{_one_line(error)}; mend or remove it, none is needed.") from None
 
 
 def _download(handle: str) -> Path:
@@ -59,7 +69,9 @@ def _download(handle: str) -> Path:
         except requests.exceptions.ProxyError as error:
             raise NoNetwork(f"Kaggle cannot be reached: {_one_line(error)}.") from None
         except requests.HTTPError as error:
-            raise UserError(f"Kaggle refuses {handle}: {_one_line(error)}") from None
+            if error.response.status_code < 500 and error.response.status_code != 429:
+                raise UserError(f"Kaggle refuses {handle}: {_one_line(error)}") from None
+            problem = _one_line(error)
         except (requests.RequestException, DataCorruptionError) as error:
             problem = _one_line(error)
         except _DAMAGED as error:

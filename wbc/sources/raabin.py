@@ -70,7 +70,8 @@ def cells_of_layout(images: Sequence[PurePosixPath], name: str, where: str) -> l
     if not {"train", "test_a"} <= found:
         raise UserError(
             f"source {name}: {where} was expected to hold Train and Test-A (and perhaps Test-B)"
-            f" with class folders, found {', '.join(sorted(found)) or 'neither'}; see"
+            f" with class folders, found {', '.join(sorted(found)) or 'neither'} and"
+            f" {len(outside)} images elsewhere ({incoming.shorten(outside)}); see"
             f" https://www.kaggle.com/datasets/{HANDLE}."
         )
     if outside:

@@ -2,11 +2,13 @@
 
 import shutil
 import time
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path, PurePosixPath
 
 import pytest
 
-from tests.kaggle_server import ARCHIVE, KaggleServer, zipped
+from tests.kaggle_server import ARCHIVE, GET_DATASET, KaggleServer, zipped
+from tests.loopback import send
 from wbc import fetching
 from wbc.errors import UserError
 from wbc.fetching import NoNetwork
@@ -92,7 +94,7 @@ def test_test_b_may_be_absent_and_strangers_are_named(caplog: pytest.LogCaptureF
 
 
 def test_missing_test_a_is_a_sentence() -> None:
-    with pytest.raises(UserError, match=r"Train and Test-A.*found train"):
+    with pytest.raises(UserError, match=r"Train and Test-A.*found train and 0 images"):
         raabin.cells_of_layout([PurePosixPath(FILES[0])], "raabin", "x")
 
 
@@ -170,6 +172,31 @@ def test_refusal_of_kaggle_is_a_sentence(tmp_path: Path, monkeypatch: pytest.Mon
         serve(server, tmp_path, monkeypatch)
         with pytest.raises(UserError, match=r"Kaggle refuses .* 404"):
             raabin.fetch(source(), tmp_path / "raw", tmp_path)
+
+
+def test_overloaded_kaggle_is_asked_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with KaggleServer(make_tree(tmp_path / "tree"), raabin.HANDLE) as server:
+        answer, busy = server.routes[GET_DATASET], [503, 429]
+
+        def sometimes(handler: BaseHTTPRequestHandler) -> None:
+            send(handler, b"", busy.pop()) if busy else answer(handler)
+
+        server.routes[GET_DATASET] = sometimes
+        serve(server, tmp_path, monkeypatch)
+        assert len(raabin.fetch(source(), tmp_path / "raw", tmp_path)) == len(FILES)
+
+
+def test_credentials_are_sent_where_there_are_any(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with KaggleServer(make_tree(tmp_path / "tree"), raabin.HANDLE) as server:
+        serve(server, tmp_path, monkeypatch)
+        (tmp_path / "no-credentials/kaggle.json").write_text("{}")
+        with pytest.raises(UserError, match=r"kaggle\.json.*mend or remove it"):
+            raabin.fetch(source(), tmp_path / "raw", tmp_path)
+        monkeypatch.setenv("KAGGLE_API_TOKEN", "secret")
+        raabin.fetch(source(), tmp_path / "raw", tmp_path)
+        assert server.requests[0][2]["authorization"] == "Bearer secret"
 
 
 def test_damaged_archive_is_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
