@@ -1,13 +1,12 @@
 """How often, how well and how fast the localiser finds the leukocyte.
 
-    python -m benchmarks.localisation --krd-wbc DIR [--pbc DIR] [--working] [--sheet OUT.png]
+    python -m benchmarks.localisation --krd-wbc DIR [--pbc DIR] [--working] [--changed] [--sheet P]
 
 KRD-WBC has masks of the whole cell. A hit has its box's centre inside the mask and an
 intersection over union with the mask's box of at least 0.5. Every sixth field is a working field,
 on which the method was made; the other 500 are for the figure only (`--working` leaves them
-alone). PBC has no masks: its contact sheet is judged by eye. For both, changed copies of the
-pictures (scaled, turned, shifted, cut close, darker, blurred, ...) show how far the method holds;
-there the box in the original, carried along, is the truth for PBC.
+alone). PBC has no masks: its contact sheet is judged by eye. `--changed` adds changed copies of
+the working pictures: how far the method holds.
 """
 
 import argparse
@@ -18,29 +17,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFilter
+from PIL import Image, ImageDraw
 from scipy import ndimage
 
+from benchmarks.changed_fields import CHANGES, Field, bounds
 from wbc.imaging import decode, prepare
 from wbc.localisation import Box, locate
 
-Pixels = NDArray[np.uint8]
 NUM_FIELDS = 600
 WORKING = frozenset(range(6, NUM_FIELDS + 1, 6))
 MIN_IOU = 0.5
 TILE = 240  # pixels, side of a picture on the contact sheet
 PBC_PER_CLASS = 20
-
-
-@dataclass(frozen=True)
-class Field:
-    """One picture and where its cell is."""
-
-    name: str
-    pixels: Pixels
-    mask: NDArray[np.bool_] | None  # the whole cell; None: not known
-    truth: Box
 
 
 @dataclass(frozen=True)
@@ -62,11 +50,13 @@ def main() -> None:
         others = [score(field) for field in krd_fields(krd, rest)]
         print_scores("KRD-WBC other fields", others)
         tiles += [tile(found) for found in others if not found.hit]
-    print_changes("KRD-WBC working fields", [found.field for found in working])
+    if arguments.changed:
+        print_changes("KRD-WBC working fields", [found.field for found in working])
     tiles += [tile(found) for found in sorted(working, key=lambda found: found.iou)]
     if arguments.pbc:
         pbc = list(pbc_fields(arguments.pbc))
-        print_changes("PBC", pbc)
+        if arguments.changed:
+            print_changes("PBC", pbc)
         tiles += [tile(score(field)) for field in pbc]
     print_times(krd / "image", sorted(WORKING)[:20])
     if arguments.sheet:
@@ -78,6 +68,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--krd-wbc", type=Path, required=True, metavar="DIR")
     parser.add_argument("--pbc", type=Path, metavar="DIR")
     parser.add_argument("--working", action="store_true", help="leave the 500 other fields alone")
+    parser.add_argument("--changed", action="store_true", help="also changed copies (a minute)")
     parser.add_argument("--sheet", type=Path, metavar="OUT.png", help="misses, then all boxes")
     return parser.parse_args()
 
@@ -100,11 +91,6 @@ def pbc_fields(folder: Path) -> Iterator[Field]:
             pixels = decode(path.read_bytes())
             truth = locate(pixels) or Box(0, 0, 0, 0)
             yield Field(path.stem, pixels, None, truth)
-
-
-def bounds(mask: NDArray[np.bool_]) -> Box:
-    rows, columns = ndimage.find_objects(mask.astype(np.int8))[0]
-    return Box(columns.start, rows.start, columns.stop, rows.stop)
 
 
 def iou(a: Box, b: Box) -> float:
@@ -174,109 +160,6 @@ def print_times(folder: Path, numbers: list[int]) -> None:
         f"time a picture of 575 x 575: decode {1000 * decoding:.1f} ms, "
         f"locate + crop + resize {1000 * (whole - decoding):.1f} ms"
     )
-
-
-def _map(field: Field, alter: Callable[[Image.Image], Image.Image], carry: bool) -> Field:
-    """A changed picture; with `carry` its mask changes alike (else colours only).
-
-    Where there is no mask, the ellipse in the box stands for it.
-    """
-    pixels = np.asarray(alter(Image.fromarray(field.pixels)))
-    if not carry:
-        return Field(field.name, pixels, field.mask, field.truth)
-    height, width = field.pixels.shape[:2]
-    painted = field.mask
-    if painted is None:
-        painted = np.zeros((height, width), bool)
-        box = field.truth
-        y, x = np.ogrid[:height, :width]
-        down = (2 * y - box.top - box.bottom) / max(1.0, box.height)
-        across = (2 * x - box.left - box.right) / max(1.0, box.width)
-        painted = down**2 + across**2 <= 1
-    moved = np.asarray(alter(Image.fromarray(painted.astype(np.uint8) * 255).convert("RGB")))
-    mask = moved[..., 0] > 127
-    truth = bounds(mask) if mask.any() else Box(0, 0, 0, 0)
-    return Field(field.name, pixels, mask if field.mask is not None else None, truth)
-
-
-def _scaled(factor: float) -> Callable[[Field], Field]:
-    def change(field: Field) -> Field:
-        def alter(picture: Image.Image) -> Image.Image:
-            size = (round(picture.width * factor), round(picture.height * factor))
-            return picture.resize(size, Image.Resampling.BICUBIC)
-
-        return _map(field, alter, carry=True)
-
-    return change
-
-
-def _cut(left: float, top: float, right: float, bottom: float) -> Callable[[Field], Field]:
-    """Cut to the cell's box and, on each side, this share of its longer side."""
-
-    def change(field: Field) -> Field:
-        box = field.truth
-        side = max(box.width, box.height)
-        edges = (
-            max(0, round(box.left - left * side)),
-            max(0, round(box.top - top * side)),
-            min(field.pixels.shape[1], round(box.right + right * side)),
-            min(field.pixels.shape[0], round(box.bottom + bottom * side)),
-        )
-        return _map(field, lambda picture: picture.crop(edges), carry=True)
-
-    return change
-
-
-def _coloured(alter: Callable[[Pixels], Pixels]) -> Callable[[Field], Field]:
-    return lambda field: _map(
-        field, lambda picture: Image.fromarray(alter(np.asarray(picture))), carry=False
-    )
-
-
-def _gain(red: float, green: float, blue: float) -> Callable[[Field], Field]:
-    gains = np.array([red, green, blue])
-    return _coloured(lambda pixels: (pixels * gains).clip(0, 255).astype(np.uint8))
-
-
-def _noisy(pixels: Pixels) -> Pixels:
-    noise = np.random.default_rng(0).normal(0, 12, pixels.shape)
-    return (pixels + noise).clip(0, 255).astype(np.uint8)
-
-
-def _gamma(pixels: Pixels) -> Pixels:
-    return (255 * (pixels / 255) ** 0.6).astype(np.uint8)
-
-
-CHANGES: dict[str, Callable[[Field], Field]] = {
-    "a quarter the size": _scaled(0.25),
-    "half the size": _scaled(0.5),
-    "twice the size": _scaled(2),
-    "turned by 90 degrees": lambda field: _map(
-        field, lambda picture: picture.transpose(Image.Transpose.ROTATE_90), carry=True
-    ),
-    "turned by 30 degrees": lambda field: _map(field, lambda picture: _turned(picture), carry=True),
-    "cut to twice the cell": _cut(0.5, 0.5, 0.5, 0.5),
-    "cut close": _cut(0.1, 0.1, 0.1, 0.1),
-    "cell in the corner": _cut(0.0, 0.0, 1.5, 1.5),
-    "darker by a third": _gain(0.67, 0.67, 0.67),
-    "lamp yellow": _gain(1.0, 0.95, 0.7),
-    "lamp blue": _gain(0.8, 0.9, 1.0),
-    "gamma 0.6": _coloured(_gamma),
-    "noise of 12 levels": _coloured(_noisy),
-    "blurred by 1/128": lambda field: _map(
-        field,
-        lambda picture: picture.filter(ImageFilter.GaussianBlur(picture.width / 128)),
-        carry=False,
-    ),
-}
-
-
-def _turned(picture: Image.Image) -> Image.Image:
-    """Turned and cut to the largest upright square that stays inside."""
-    turned = picture.rotate(30, Image.Resampling.BICUBIC)
-    side = min(picture.size) / (np.cos(np.pi / 6) + np.sin(np.pi / 6))
-    left, top = (picture.width - side) / 2, (picture.height - side) / 2
-    return turned.crop((round(left), round(top), round(left + side), round(top + side)))
 
 
 def tile(found: Found) -> Image.Image:

@@ -1,0 +1,161 @@
+"""Cells drawn here: discs in the colours of a Giemsa smear, no outside data."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFilter
+
+from wbc.localisation import Box, locate
+from wbc.staining import background_colour
+
+GLASS = (240, 228, 214)
+RED_CELL = (214, 168, 152)
+CYTOPLASM = (206, 172, 204)
+NUCLEUS = (96, 48, 140)
+Disc = tuple[float, float, float]  # x, y, radius
+
+
+def smear(
+    side: int = 320,
+    cell: Disc | None = (160, 160, 40),
+    lobes: Sequence[Disc] = ((160, 160, 26),),
+    red_cells: Sequence[Disc] = ((60, 70, 30), (250, 80, 30), (70, 250, 30), (260, 260, 30)),
+    scale: float = 1.0,
+) -> NDArray[np.uint8]:
+    """A drawn field; all lengths are multiplied by `scale`."""
+    picture = Image.new("RGB", (round(side * scale),) * 2, GLASS)
+    draw = ImageDraw.Draw(picture)
+    discs = [(disc, RED_CELL) for disc in red_cells]
+    discs += [(cell, CYTOPLASM)] if cell else []
+    discs += [(lobe, NUCLEUS) for lobe in lobes]
+    for (x, y, radius), colour in discs:
+        edges = [scale * edge for edge in (x - radius, y - radius, x + radius, y + radius)]
+        draw.ellipse(edges, fill=colour)
+    blurred = np.asarray(picture.filter(ImageFilter.GaussianBlur(0.004 * side * scale)))
+    noise = np.random.default_rng(1).normal(0, 3, blurred.shape)
+    return (blurred + noise).clip(0, 255).astype(np.uint8)
+
+
+def overlap(box: Box | None, x: float, y: float, radius: float) -> float:
+    """Intersection over union with the square around a disc; 0 for no box."""
+    if box is None:
+        return 0.0
+    width = max(0.0, min(box.right, x + radius) - max(box.left, x - radius))
+    height = max(0.0, min(box.bottom, y + radius) - max(box.top, y - radius))
+    common = width * height
+    return common / (box.width * box.height + 4 * radius**2 - common)
+
+
+@pytest.mark.parametrize("scale", [0.3, 0.6, 1.0, 2.0, 4.0])
+def test_the_whole_cell_is_found_at_every_magnification(scale: float) -> None:
+    box = locate(smear(scale=scale))
+    assert overlap(box, 160 * scale, 160 * scale, 40 * scale) > 0.85
+
+
+@pytest.mark.parametrize("radius", [12, 25, 60, 100])
+def test_the_whole_cell_is_found_at_every_size_in_the_field(radius: float) -> None:
+    red_cells = ((20, 20, 0.75 * radius), (300, 300, 0.75 * radius))
+    field = smear(cell=(160, 160, radius), lobes=((160, 160, 0.65 * radius),), red_cells=red_cells)
+    assert overlap(locate(field), 160, 160, radius) > 0.8
+
+
+@pytest.mark.parametrize("x, y", [(60, 60), (250, 70), (160, 270), (45, 160)])
+def test_the_cell_is_found_wherever_it_lies(x: float, y: float) -> None:
+    field = smear(cell=(x, y, 40), lobes=((x + 8, y, 26),), red_cells=((150, 150, 30),))
+    assert overlap(locate(field), x, y, 40) > 0.85
+
+
+@pytest.mark.parametrize(
+    "gains", [(1, 1, 1), (0.5, 0.5, 0.5), (1.0, 0.95, 0.7), (0.8, 0.9, 1.05), (0.7, 1.0, 0.9)]
+)
+def test_lamp_and_exposure_do_not_matter(gains: tuple[float, float, float]) -> None:
+    field = (smear() * np.array(gains)).clip(0, 255).astype(np.uint8)
+    assert overlap(locate(field), 160, 160, 40) > 0.85
+
+
+def test_the_lobes_of_one_nucleus_are_one_cell() -> None:
+    field = smear(lobes=((138, 150, 13), (180, 150, 13), (160, 183, 13)))
+    assert overlap(locate(field), 160, 160, 40) > 0.85
+
+
+def test_a_nucleus_at_the_rim_of_its_cell_gives_the_whole_cell() -> None:
+    field = smear(lobes=((178, 160, 22),))
+    assert overlap(locate(field), 160, 160, 40) > 0.85
+
+
+def test_a_touching_red_cell_is_left_out() -> None:
+    field = smear(red_cells=((226, 160, 30), (160, 94, 30), (60, 250, 30)))
+    assert overlap(locate(field), 160, 160, 40) > 0.8
+
+
+def test_a_cell_that_fills_the_picture_is_found() -> None:
+    field = smear(side=90, cell=(45, 45, 42), lobes=((45, 45, 30),), red_cells=())
+    assert overlap(locate(field), 45, 45, 42) > 0.85
+
+
+def test_a_cell_cut_by_the_border_ends_there() -> None:
+    box = locate(smear(cell=(10, 160, 40), lobes=((10, 160, 26),)))
+    assert box is not None
+    assert box.left == 0
+    assert box.right == pytest.approx(50, abs=5)
+
+
+def test_of_two_alike_the_central_one_is_taken() -> None:
+    field = smear(
+        cell=(160, 160, 40), lobes=((160, 160, 26), (285, 160, 27)), red_cells=((60, 70, 30),)
+    )
+    assert overlap(locate(field), 160, 160, 40) > 0.8
+
+
+def test_a_platelet_in_the_middle_does_not_win_over_the_cell() -> None:
+    field = smear(cell=(60, 240, 40), lobes=((60, 240, 26), (160, 160, 7)))
+    assert overlap(locate(field), 60, 240, 40) > 0.85
+
+
+def test_a_close_neighbour_stays_outside() -> None:
+    """Its nucleus lies within reach of the cell's own cytoplasm."""
+    field = smear(lobes=((160, 160, 30), (231, 160, 20)), red_cells=((60, 70, 30),))
+    assert overlap(locate(field), 160, 160, 40) > 0.85
+
+
+@pytest.mark.parametrize(
+    "field",
+    [
+        smear(cell=None, lobes=()),
+        smear(cell=None, lobes=(), red_cells=()),
+        np.zeros((50, 60, 3), np.uint8),
+        np.full((50, 60, 3), 255, np.uint8),
+        np.full((1, 1, 3), 128, np.uint8),
+        np.repeat(np.arange(256, dtype=np.uint8).reshape(1, 256, 1), 40, 0).repeat(3, 2),
+    ],
+    ids=["red cells", "glass", "black", "white", "one pixel", "grey ramp"],
+)
+def test_no_leukocyte_gives_none(field: NDArray[np.uint8]) -> None:
+    assert locate(field) is None
+
+
+@pytest.mark.parametrize("shape", [(1, 300, 3), (300, 1, 3), (2, 2, 3), (7, 900, 3)])
+def test_noise_of_any_shape_gives_none_or_a_box_inside(shape: tuple[int, int, int]) -> None:
+    box = locate(np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8))
+    if box is not None:
+        assert 0 <= box.left < box.right <= shape[1]
+        assert 0 <= box.top < box.bottom <= shape[0]
+
+
+def test_noise_in_black_corners_is_no_cell() -> None:
+    """A round field of view: in black only noise has colour."""
+    field = smear()
+    y, x = np.ogrid[:320, :320]
+    outside = (x - 160) ** 2 + (y - 160) ** 2 > 150**2
+    field[outside] = np.random.default_rng(2).integers(0, 7, (int(outside.sum()), 3))
+    assert overlap(locate(field), 160, 160, 40) > 0.85
+
+
+def test_the_background_is_the_glass() -> None:
+    assert background_colour(smear()) == pytest.approx(GLASS, abs=4)
+
+
+def test_the_answer_is_always_the_same() -> None:
+    assert locate(smear()) == locate(smear())
