@@ -12,7 +12,7 @@ from wbc.backbones import Network
 from wbc.card import make_card
 from wbc.cells import write_table
 from wbc.pixels import open_store
-from wbc.weights import load_into, read_start
+from wbc.start import load_into, read_start
 
 
 def main() -> None:

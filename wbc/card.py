@@ -1,12 +1,16 @@
 """model.json: what a trained model is, where it comes from and how its output is read."""
 
-from typing import Any
+from typing import Any, Final
 
 from wbc import params
 from wbc.cells import CLASSES
 from wbc.pixels import PixelStore
+from wbc.start import Start
 from wbc.training import Outcome, Plan
-from wbc.weights import Start
+
+# Parameters that make the model, given the pixels and the start (which have hashes of their own):
+# those that the stage train depends on.
+RECORDED: Final = ("seed", "data", "model.dropout", "train")
 
 
 def make_card(
@@ -38,6 +42,15 @@ def make_card(
         "best": outcome.best,
         "sources": sources,
         "drawn": any(source["kind"] == "sample" for source in trained_on),
-        "parameters": params.flatten(settings, architecture),
+        "parameters": recorded(params.flatten(settings, architecture)),
         "inputs": {"pixels": store.settings["sha256"], "weights": start.sha256},
+    }
+
+
+def recorded(parameters: dict[str, Any]) -> dict[str, Any]:
+    """The flat parameters that belong on the card."""
+    return {
+        name: value
+        for name, value in parameters.items()
+        if name == "architecture" or any(f"{name}.".startswith(f"{key}.") for key in RECORDED)
     }

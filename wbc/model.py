@@ -6,6 +6,7 @@ Both files are deterministic; the SHA-256 over them is the model's identity.
 
 import hashlib
 import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 
 from wbc.backbones import Network
@@ -83,6 +84,14 @@ def load(folder: Path, device: str = "cpu") -> Classifier:
     network.eval().requires_grad_(False)
     network.to(device).to(memory_format=torch.channels_last)
     return Classifier(network, card, device)
+
+
+def num_parameters(folder: Path) -> int:
+    """How many numbers were learned or could have been: all tensors but batch-norm statistics."""
+    statistics = ("running_mean", "running_var", "num_batches_tracked")
+    with safe_open(folder / WEIGHTS_FILE, framework="numpy") as file:
+        shapes = {name: file.get_slice(name).get_shape() for name in file.keys()}  # noqa: SIM118
+    return sum(math.prod(shape) for name, shape in shapes.items() if not name.endswith(statistics))
 
 
 def model_sha256(folder: Path) -> str:

@@ -5,7 +5,7 @@ type, out of range or impossible in combination. What each setting does is writt
 params.yaml.
 """
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -213,6 +213,26 @@ def check(raw: object, file: str) -> Params:
     params: Params = build(Params, raw, "", file)
     _check_combinations(params, file)
     return params
+
+
+def flatten(params: Params, architecture: str) -> dict[str, str | int | float | bool]:
+    """Flat names as in params.yaml (`train.epochs`) for the one model `architecture`.
+
+    Sources appear as `data.sources.NAME.OPTION`.
+    """
+    values = asdict(params)
+    del values["architectures"]
+    sources = values["data"].pop("sources")
+    values["data"]["sources"] = {entry.pop("name"): entry for entry in sources}
+    return {"architecture": architecture, **_flat(values, "")}
+
+
+def _flat(values: dict[str, Any], prefix: str) -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in values.items():
+        inner = isinstance(value, dict)
+        flat.update(_flat(value, f"{prefix}{name}.") if inner else {f"{prefix}{name}": value})
+    return flat
 
 
 def _check_combinations(params: Params, file: str) -> None:

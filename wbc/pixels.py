@@ -110,6 +110,17 @@ class PixelStore:
         return self.table["shard"].to_numpy(), self.table["row"].to_numpy()
 
 
+def evaluation_set_sha256(rows: pd.DataFrame) -> str:
+    """Name of an evaluation set: SHA-256 over its cells' sha256 and label, in sorted order.
+
+    Not over pixels, so that models with other preprocessing can be compared on the same set.
+    """
+    cells = sorted(
+        f"{sha256} {label}\n" for sha256, label in zip(rows["sha256"], rows["label"], strict=True)
+    )
+    return hashlib.sha256("".join(cells).encode()).hexdigest()
+
+
 def open_store(folder: Path) -> PixelStore:
     settings = json.loads((folder / "store.json").read_text(encoding="utf-8"))
     paths = sorted(folder.glob("shard-*.npy"))

@@ -7,9 +7,8 @@ Downstream of this everything is offline: the resolved weights are written as sa
 import hashlib
 import json
 import logging
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import Literal
 
 import torch
 from safetensors.torch import load_file, save_file
@@ -17,6 +16,7 @@ from safetensors.torch import load_file, save_file
 from wbc.backbones import ARCHITECTURES, Network, load_start
 from wbc.errors import UserError
 from wbc.fetching import NoNetwork, download
+from wbc.start import CARD_FILE, WEIGHTS_FILE, Start
 
 log = logging.getLogger(__name__)
 
@@ -35,16 +35,6 @@ IMAGENET_FILES = {
 }
 
 
-@dataclass(frozen=True)
-class Start:
-    """What a network starts from; `note` is "" unless `auto` fell back to random weights."""
-
-    architecture: str
-    start: Literal["imagenet", "file", "random"]
-    sha256: str  # of the weights as written here, "" for random
-    note: str
-
-
 def resolve(architecture: str, choice: str, root: Path, target: Path) -> Start:
     """Write `target`/start.json and, unless random, `target`/start.safetensors.
 
@@ -58,19 +48,8 @@ def resolve(architecture: str, choice: str, root: Path, target: Path) -> Start:
     target.mkdir(parents=True, exist_ok=True)
     start = _resolve(architecture, choice, root, target)
     text = json.dumps(asdict(start), indent=2, sort_keys=True)
-    (target / "start.json").write_text(text + "\n", encoding="utf-8")
+    (target / CARD_FILE).write_text(text + "\n", encoding="utf-8")
     return start
-
-
-def read_start(folder: Path) -> Start:
-    return Start(**json.loads((folder / "start.json").read_text(encoding="utf-8")))
-
-
-def load_into(network: Network, folder: Path) -> None:
-    """Fill `network` (all but its head) from what `resolve` wrote; random stays as built."""
-    path = folder / "start.safetensors"
-    if path.is_file():
-        load_start(network, load_file(path), str(path))
 
 
 def _resolve(architecture: str, choice: str, root: Path, target: Path) -> Start:
@@ -120,7 +99,7 @@ def _convert(architecture: str, source: Path, target: Path) -> str:
     load_start(Network(architecture, 0.0, frozen_batch_norm=True), state, source.name)
     dropped = ARCHITECTURES[architecture].dropped
     kept = {k: v.contiguous() for k, v in state.items() if not (dropped and k.startswith(dropped))}
-    written = target / "start.safetensors"
+    written = target / WEIGHTS_FILE
     save_file(kept, written)
     return sha256_of(written)
 

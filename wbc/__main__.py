@@ -1,0 +1,5 @@
+"""Entry of `python -m wbc`."""
+
+from wbc.cli import main
+
+main()

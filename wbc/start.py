@@ -1,0 +1,34 @@
+"""Where a network starts from, as the stage weights@ARCH left it."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Literal
+
+from safetensors.torch import load_file
+
+from wbc.backbones import Network, load_start
+
+CARD_FILE: Final = "start.json"
+WEIGHTS_FILE: Final = "start.safetensors"  # absent for a random start
+
+
+@dataclass(frozen=True)
+class Start:
+    """What a network starts from; `note` is "" unless `auto` fell back to random weights."""
+
+    architecture: str
+    start: Literal["imagenet", "file", "random"]
+    sha256: str  # of the weights as written here, "" for random
+    note: str
+
+
+def read_start(folder: Path) -> Start:
+    return Start(**json.loads((folder / CARD_FILE).read_text(encoding="utf-8")))
+
+
+def load_into(network: Network, folder: Path) -> None:
+    """Fill `network` (all but its head) from what `resolve` wrote; random stays as built."""
+    path = folder / WEIGHTS_FILE
+    if path.is_file():
+        load_start(network, load_file(path), str(path))
