@@ -139,7 +139,11 @@ def test_an_unknown_build_is_one_sentence(repo: Path) -> None:
 @pytest.mark.parametrize(
     ("body", "words"),
     [
-        ('test "$1" = --version && echo Python 3.9.2 && exit; exit 1', "but {} is Python 3.9.2"),
+        (
+            'test "$1" = --version && echo Python 3.9.2 && exit\n'
+            'test "$1" = -c && set -- -c "import sys; sys.version_info = (3, 9, 2); $2"',
+            "Python 3.11 or newer was expected, but {} is Python 3.9.2",
+        ),
         ('test "$2" = venv && exit 1', "type: sudo apt install python3-venv"),
     ],
 )

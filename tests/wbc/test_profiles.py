@@ -125,9 +125,9 @@ def test_lists_are_replaced_as_a_whole_in_either_style(root: Path) -> None:
 def test_a_list_moves_to_the_indent_of_params_yaml(root: Path) -> None:
     write_profile(
         root,
-        "data:\n    sources:\n    - kind: folder\n      name: lab\n      role: auto\n"
-        "      path: data/incoming/lab\n"
-        "    - kind: krd-wbc\n      name: krd\n      role: external\n",
+        "data:\n      sources:\n      - kind: folder\n        name: lab\n        role: auto\n"
+        "        path: data/incoming/lab\n"
+        "      - kind: krd-wbc\n        name: krd\n        role: external\n",
     )
     profiles.apply("mine", root)
     assert "    - kind: folder\n      name: lab\n" in (root / "params.yaml").read_text()
