@@ -48,8 +48,8 @@ class TrainingRun:
             tracking_log.log_tags(store, self._run_id, {"architecture": self._architecture})
             tracking_log.log_params(store, self._run_id, parameters)
 
-    def log_epoch(self, epoch: int, metrics: dict[str, float]) -> None:
-        """Add one epoch to the curves; NaN and infinity are left out."""
+    def log_epoch(self, epoch: int, metrics: Mapping[str, object]) -> None:
+        """Add one epoch to the curves; words, NaN and infinity are left out."""
         if self._store and self._live:
             with self._best_effort():
                 kept = tracking_record.epoch_metrics(metrics)

@@ -1,0 +1,127 @@
+"""wbc.registry: one version a model, and the alias that only moves to something better."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.mlflow_home import ARCHITECTURE, card, new_home, write_model
+from wbc import registry, tracking, tracking_record, tracking_store
+from wbc.model import model_sha256
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    return new_home(tmp_path / "home", monkeypatch)
+
+
+def _versions() -> dict[str, Any]:
+    found = tracking_store.connect().client.search_model_versions("name = 'wbc-classifier'")
+    return {version.tags["model_sha256"]: version for version in found}
+
+
+def _without_artifacts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rules are tested on versions without a model inside, which take no time."""
+    monkeypatch.setattr(registry, "package", lambda *_: None)
+    monkeypatch.setattr("mlflow.MlflowClient.log_model_artifacts", lambda *_: None)
+
+
+def _register(home: Path, seed: int, start: str = "random") -> str:
+    outputs = write_model(home, seed=seed, start=start)
+    tracking.publish(ARCHITECTURE, *outputs)
+    return model_sha256(outputs[0])
+
+
+def _challenger() -> str:
+    aliases = tracking_store.connect().client.get_registered_model("wbc-classifier").aliases
+    return str(aliases.get("challenger", ""))
+
+
+def _propose(sha256: str, value: float, cells: str = "cells") -> str:
+    return registry.propose_challenger(
+        sha256, metric="val/macro_f1", value=value, evaluation_set_sha256=cells
+    )
+
+
+def test_a_version_says_what_it_is(home: Path) -> None:
+    sha256 = _register(home, seed=1)
+
+    (version,) = _versions().values()
+    run = tracking_store.connect().client.get_run(version.run_id)
+    assert version.tags == {
+        "model_sha256": sha256,
+        "architecture": ARCHITECTURE,
+        "start": "random",
+        "drawn": "false",
+        "val/macro_f1": "0.7",
+        "data_sha256": "ab" * 32,
+        "run_name": run.info.run_name,
+    }
+    assert version.description == (
+        "squeezenet1_1 trained from random weights, validation macro-F1 0.700."
+        " Not a medical device."
+    )
+    assert version.status == "READY"
+
+
+def test_every_distinct_model_is_one_version(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _without_artifacts(monkeypatch)
+    first, second = _register(home, seed=1), _register(home, seed=2)
+    _register(home, seed=1)
+    assert {sha256: v.version for sha256, v in _versions().items()} == {first: 1, second: 2}
+
+
+def test_drawn_cells_and_a_fallback_are_said_loudly() -> None:
+    note = "ImageNet weights could not be had; `dvc repro -f weights@x` tries again."
+    said = tracking_record.sentence(card(drawn=True, start_note=note), {})
+    assert "TRAINED ON DRAWN CELLS" in said
+    assert f"FALLBACK: {note}" in said
+
+
+def test_the_challenger_only_moves_to_something_better(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _without_artifacts(monkeypatch)
+    first, second, third = (_register(home, seed) for seed in (1, 2, 3))
+
+    assert _propose(first, 0.7) == "Version 1 is the first challenger, val/macro_f1 0.7000."
+    assert _propose(first, 0.7) == "Version 1 is challenger already, val/macro_f1 0.7000."
+    assert "its val/macro_f1 0.6000 is not above 0.7000 of version 1" in _propose(second, 0.6)
+    assert "0.7000 is not above 0.7000" in _propose(second, 0.7)
+    assert _challenger() == "1"
+    assert _propose(third, 0.75) == (
+        "Version 3 is the new challenger: val/macro_f1 0.7500 instead of 0.7000 of version 1."
+    )
+    assert _challenger() == "3"
+
+
+def test_only_the_same_cells_and_the_same_start_are_compared(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _without_artifacts(monkeypatch)
+    first, second = _register(home, seed=1), _register(home, seed=2)
+    imagenet = _register(home, seed=3, start="imagenet")
+    _propose(first, 0.7, cells="old cells")
+
+    said = _propose(second, 0.9, cells="new cells")
+    assert "version 1 was not scored on the same validation cells" in said
+    assert "remove the alias" in said
+    assert "not ranked together" in _propose(imagenet, 0.9, cells="old cells")
+    assert _challenger() == "1"
+    assert _propose(second, 0.9, cells="old cells").startswith("Version 2 is the new challenger")
+
+
+def test_an_unknown_model_and_a_dead_server_move_nothing(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "the model 0123abcd is not registered" in _propose("0123abcd" * 8, 0.9)
+    assert _challenger() == ""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    assert "MLflow failed" in _propose("0123abcd" * 8, 0.9)
+
+
+def test_requirements_name_no_build() -> None:
+    for line in registry.requirements():
+        name, version = line.split("==")
+        assert "+" not in version, line
+        assert name in registry.PACKAGES
