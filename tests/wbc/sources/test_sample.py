@@ -61,7 +61,7 @@ def test_bytes_do_not_depend_on_process_or_order(drawn: tuple[Path, pd.DataFrame
     assert len({(target / cell.path).read_bytes() for cell in cells}) == len(cells)
 
 
-def test_a_cell_keeps_its_picture_when_the_sample_grows() -> None:
+def test_a_picture_depends_on_smear_and_index_alone() -> None:
     cell = smears.plan(200)[0]
     assert sample.draw_cell(cell, 64) != sample.draw_cell(replace(cell, index=99), 64)
     moved = replace(cell, path="elsewhere.jpg")
