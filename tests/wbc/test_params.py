@@ -237,3 +237,12 @@ def test_the_file_holds_every_setting_that_code_knows() -> None:
                 params.Evaluate, params.SampleSource]  # fmt: skip
     known = {field.name for section in sections for field in dataclasses.fields(section)}
     assert names == (known - {"augment"}) | {"seed", "architectures"}
+
+
+def test_flat_names_are_those_of_the_file() -> None:
+    flat = params.flatten(params.load(ROOT / "params.yaml"), "resnet18")
+    assert flat["architecture"] == "resnet18"
+    assert flat["data.sources.sample.kind"] == "sample"
+    assert (flat["train.augment.flips"], flat["train.epochs"]) == (True, 14)
+    assert not any(isinstance(value, dict | list | tuple) for value in flat.values())
+    assert "architectures" not in flat
