@@ -41,6 +41,16 @@ def test_smears_are_chosen_for_the_rare_class() -> None:
         assert shares(held, labels)[0] == pytest.approx(0.2, abs=0.06)
 
 
+def test_classes_of_two_smears_are_on_both_sides() -> None:
+    """Five of them in ten of sixty smears: no draw does that, the moves after it must."""
+    for seed in range(20):
+        units = np.repeat(np.arange(60), 10)
+        labels = np.where((units < 10) & (np.arange(600) % 10 < 3), 1 + units // 2, 0)
+        held = hold_out(units, labels, 0.2, np.zeros(60, bool), seed)
+        assert shares(held, labels)[1:] == [0.5] * 5
+        assert shares(held, labels)[0] == pytest.approx(0.2, abs=0.06)
+
+
 def test_a_class_in_one_unit_is_not_taken_from_training() -> None:
     for seed in range(20):
         units = np.repeat(np.arange(10), 10)

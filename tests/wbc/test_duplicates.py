@@ -79,14 +79,14 @@ def test_the_same_pixels_in_another_file_are_an_exact_copy(folder: Path, tmp_pat
 
 def test_a_field_photographed_twice_is_a_near_copy(tmp_path: Path) -> None:
     first = save(cell(5), tmp_path / "first.jpg")
-    again = save(cell(5, shift=3), tmp_path / "again.jpg", 80)
+    again = save(cell(5, shift=6), tmp_path / "again.jpg", 80)
     assert copies(first, again) == [("first.jpg", "again.jpg")]
 
 
 def test_blank_pictures_are_no_near_copies(tmp_path: Path) -> None:
     one = save(Image.new("RGB", (60, 60), (200, 200, 200)), tmp_path / "one.png")
-    other = save(Image.new("RGB", (90, 90), (200, 200, 200)), tmp_path / "other.png")
-    assert copies(one, other) == []
+    other = save(Image.new("RGB", (90, 40), (200, 200, 200)), tmp_path / "other.png")
+    assert copies(one, other) == []  # nor exact ones, though their bytes are the same
 
 
 def test_broken_files_come_back_with_the_reason(folder: Path, tmp_path: Path) -> None:

@@ -60,11 +60,11 @@ def fates(outcome: Outcome, table: pd.DataFrame) -> list[tuple[str, str]]:
 TRAIN = {"path": "r/train.jpg", "official_split": "train"}
 TEST_A = {"path": "r/test_a.jpg", "official_split": "test_a"}
 TEST_B = {"path": "r/test_b.jpg", "official_split": "test_b"}
-OUTSIDE = {"path": "lab/cell.jpg", "role": "external"}
+OUTSIDE = {"path": "zoo/cell.jpg", "role": "external"}
 
 
 @pytest.mark.parametrize("kind", ["exact", "near"])
-@pytest.mark.parametrize(("given", "split"), [(TEST_A, "test_a"), (OUTSIDE, "lab")])
+@pytest.mark.parametrize(("given", "split"), [(TEST_A, "test_a"), (OUTSIDE, "zoo")])
 def test_training_copy_of_a_given_test_cell_goes(
     kind: str, given: dict[str, str], split: str
 ) -> None:
@@ -77,10 +77,22 @@ def test_training_copy_of_a_given_test_cell_goes(
     assert len(outcome.crossing) == 1
 
 
+def test_copies_of_given_tests_go_before_the_shares_are_counted() -> None:
+    own = [{"path": f"own/{n:03d}.jpg", "label": CLASSES[n % 5]} for n in range(200)]
+    outside = [{"path": f"zoo/{n:03d}.jpg", "role": "external"} for n in range(100)]
+    outcome = divide(cells(*own, *outside), near=[(n, 200 + n) for n in range(100)])
+    of_own = [
+        split
+        for split, name in zip(outcome.split, outcome.cells["source"], strict=True)
+        if name == "own"
+    ]
+    assert (of_own.count("test"), of_own.count("val"), of_own.count("train")) == (20, 15, 65)
+
+
 def test_between_given_tests_both_stay() -> None:
     table = cells(TEST_A, TEST_B, OUTSIDE)
     outcome = divide(table, exact=[(0, 1)], near=[(0, 2)])
-    assert fates(outcome, table) == [("test_a", ""), ("test_b", ""), ("lab", "")]
+    assert fates(outcome, table) == [("test_a", ""), ("test_b", ""), ("zoo", "")]
     assert len(outcome.links) == 3 and not outcome.crossing
 
 

@@ -175,11 +175,12 @@ def test_loose_copies_stay_together_and_smears_are_not_tied() -> None:
     smears = np.flatnonzero(cells["group"] != "")
     near = [(a, b, 4) for a, b in zip(loose[::2], loose[1::2], strict=False)]
     near += [(a, b, 4) for a, b in pairwise(smears)]
+    near += [(loose[0], smear, 4) for smear in smears]
     copies = Copies(np.arange(200), np.array(near))
     outcome = splits.assign(cells, copies, [""] * 200, settings())
-    for a, b in zip(loose[::2], loose[1::2], strict=False):
+    for a, b in zip(loose[2::2], loose[3::2], strict=False):
         assert outcome.side[a] == outcome.side[b] and not outcome.reason[a] + outcome.reason[b]
-    assert {"train", "val", "test"} == set(outcome.split) - {""}
+    assert {outcome.side[cell] for cell in smears} == {"train", "val", "test"}
     for a, b, _ in near:
         assert not outcome.split[a] or not outcome.split[b] or outcome.side[a] == outcome.side[b]
 
