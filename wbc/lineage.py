@@ -7,7 +7,6 @@ every upstream stage rewrites it while the pipeline runs.
 """
 
 import os
-import shutil
 import subprocess
 import tempfile
 from dataclasses import dataclass
@@ -34,10 +33,21 @@ class Lineage:
 
 
 def read(directory: Path) -> Lineage:
-    """Read git's and DVC's view of the repository that `directory` belongs to."""
+    """Read git's and DVC's view of the repository that `directory` belongs to.
+
+    The files are compared with HEAD by content, through an index of our own. Git's index goes by
+    size and whole seconds and calls params.yaml clean when DVC has just changed one digit in it;
+    and so the user's index and object store stay as they are.
+    """
     commit = _git(directory, "rev-parse", "HEAD").decode().strip()
-    changed = _git(directory, "status", "--porcelain", "--", *_NOT_DVC_LOCK) if commit else b""
-    patch, note = _patch(directory) if changed else (b"", "")
+    changed, patch, note = b"", b"", ""
+    if commit:
+        with tempfile.TemporaryDirectory() as scratch:
+            fresh = {"GIT_INDEX_FILE": str(Path(scratch) / "index")}
+            _git(directory, "read-tree", "HEAD", environment=fresh)
+            status = ("status", "--porcelain", "--", *_NOT_DVC_LOCK)
+            changed = _git(directory, *status, environment=fresh)
+            patch, note = _patch(directory, fresh) if changed else (b"", "")
     return Lineage(
         commit=commit,
         dirty=bool(changed),
@@ -59,33 +69,20 @@ def data_hashes(directory: Path) -> dict[str, str]:
     return {out["path"]: out["md5"] for out in outs if "md5" in out}
 
 
-def _patch(directory: Path) -> tuple[bytes, str]:
-    """Everything that differs from HEAD, new files included, and what was left out of it.
-
-    New files enter by a copy of the index (`git add --intent-to-add` there), so the user's own
-    index and object store stay as they are.
-    """
-    listed = _git(directory, "ls-files", "--others", "--exclude-standard", "-z", "--", ".")
+def _patch(directory: Path, fresh: dict[str, str]) -> tuple[bytes, str]:
+    """Everything that differs from HEAD, new files included, and what was left out of it."""
+    list_new = ("ls-files", "--others", "--exclude-standard", "-z", "--", ".")
+    listed = _git(directory, *list_new, environment=fresh)
     names = [name.decode(errors="surrogateescape") for name in listed.split(b"\0") if name]
     small = [name for name in names if _size(directory / name) <= MAX_UNTRACKED_BYTES]
     left_out = sorted(set(names) - set(small))
     note = f"too large for the patch: {', '.join(left_out)}" if left_out else ""
-    with tempfile.TemporaryDirectory() as scratch:
-        index = Path(scratch) / "index"
-        original = Path(_git(directory, "rev-parse", "--git-path", "index").decode().strip())
-        if (directory / original).is_file():
-            shutil.copyfile(directory / original, index)
-        environment = {"GIT_INDEX_FILE": str(index), "GIT_LITERAL_PATHSPECS": "0"}
-        if small:
-            wanted = "\0".join(f":(literal){name}" for name in small)
-            _git(
-                directory,
-                *("add", "--intent-to-add", "--pathspec-from-file=-", "--pathspec-file-nul"),
-                environment=environment,
-                text=wanted.encode(errors="surrogateescape"),
-            )
-        diff = ("-c", "diff.noprefix=false", "diff", "--binary", "--no-color", "--no-ext-diff")
-        patch = _git(directory, *diff, "HEAD", "--", *_NOT_DVC_LOCK, environment=environment)
+    if small:
+        wanted = "\0".join(f":(literal){name}" for name in small)
+        add = ("add", "--intent-to-add", "--pathspec-from-file=-", "--pathspec-file-nul")
+        _git(directory, *add, environment=fresh, text=wanted.encode(errors="surrogateescape"))
+    diff = ("-c", "diff.noprefix=false", "diff", "--binary", "--no-color", "--no-ext-diff")
+    patch = _git(directory, *diff, "HEAD", "--", *_NOT_DVC_LOCK, environment=fresh)
     if len(patch) > MAX_PATCH_BYTES:
         return patch[:MAX_PATCH_BYTES], f"cut at {MAX_PATCH_BYTES} of {len(patch)} bytes"
     return patch, note

@@ -1,5 +1,6 @@
 """wbc.lineage: what git and DVC say about a directory."""
 
+import os
 import subprocess
 from pathlib import Path
 
@@ -42,6 +43,22 @@ def test_dvc_lock_alone_makes_nothing_dirty(repository: Path) -> None:
 
     (repository / "params.yaml").write_text("seed: 2\n")
     assert b"dvc.lock" not in lineage.read(repository).patch
+
+
+def test_a_digit_changed_within_a_second_is_dirty(repository: Path) -> None:
+    """As `dvc exp run --temp -S seed=2` does it; git's own index would call this clean."""
+    params = repository / "params.yaml"
+    os.utime(params, (1_000_000_000, 1_000_000_000))
+    _git(repository, "config", "core.trustctime", "false")
+    _git(repository, "add", "params.yaml")
+    params.write_text("seed: 2\n")
+    os.utime(params, (1_000_000_000, 1_000_000_000))
+    assert _git(repository, "status", "--porcelain") == ""
+
+    found = lineage.read(repository)
+
+    assert found.dirty
+    assert b"+seed: 2" in found.patch
 
 
 def test_the_patch_brings_every_change_back(repository: Path, tmp_path: Path) -> None:
