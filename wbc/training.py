@@ -6,6 +6,7 @@ history and its best epoch come out.
 
 import logging
 import math
+import sys
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -100,7 +101,7 @@ def fit(
     _quiet()
     train_part, val_part = store.part("train"), store.part("val")
     module = TrainingModule(network, plan, val_part.labels, on_epoch)
-    best = ModelCheckpoint(scratch, "best", monitor="val/selection", mode="max")
+    best = ModelCheckpoint(scratch, "best", monitor="val/improvements", mode="max")
     trainer = pl.Trainer(
         accelerator=device.accelerator,
         devices=1,
@@ -111,6 +112,7 @@ def fit(
         logger=False,
         num_sanity_val_steps=0,
         enable_model_summary=False,
+        enable_progress_bar=sys.stderr.isatty(),
         default_root_dir=scratch,
     )
     trainer.fit(
@@ -121,7 +123,7 @@ def fit(
     state = torch.load(best.best_model_path, map_location="cpu", weights_only=True)["state_dict"]
     module.load_state_dict(state)
     rows = module.history
-    return Outcome(network.cpu(), rows, max(rows, key=_selection))
+    return Outcome(network.cpu(), rows, max(rows, key=_rank))
 
 
 def seed_everything(seed: int) -> None:
@@ -175,8 +177,9 @@ class TrainingModule(pl.LightningModule):
         labels = torch.from_numpy(self._val_labels).to(logits.device)
         row = self._row(self._loss(logits, labels, 0.0).item(), logits)
         self.log("val/macro_f1", float(row["val/macro_f1"]))
-        self.log("val/selection", _selection(row))
         self.history.append(row)
+        # A count, because the rank itself (a pair) is no number that Lightning could compare.
+        self.log("val/improvements", float(_count_improvements(self.history)))
         self._on_epoch(self.current_epoch, row)
 
     def configure_optimizers(self) -> Any:
@@ -274,7 +277,7 @@ class _HeadAwareEarlyStopping(EarlyStopping):
 
 
 class _PlainLines(Callback):
-    """One line an epoch, where there is no terminal to draw a bar on."""
+    """One line an epoch: all there is where no terminal draws a bar."""
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         row = getattr(pl_module, "history")[-1]  # noqa: B009
@@ -291,7 +294,9 @@ class _PlainLines(Callback):
 
 def _callbacks(plan: Plan, best: ModelCheckpoint) -> list[Callback]:
     stop = _HeadAwareEarlyStopping("val/macro_f1", mode="max", patience=plan.train.patience)
-    callbacks: list[Callback] = [best, stop, TQDMProgressBar(leave=True), _PlainLines()]
+    callbacks: list[Callback] = [best, stop, _PlainLines()]
+    if sys.stderr.isatty():
+        callbacks.append(TQDMProgressBar())
     if plan.train.ema_decay > 0:
         callbacks.append(WeightAveraging(avg_fn=_ema(plan.train.ema_decay)))
     return callbacks
@@ -338,9 +343,15 @@ def _warm_cosine(step: int, num_steps: int, train: Train) -> float:
     return 0.5 * (1 + math.cos(math.pi * min(1.0, (step - warm) / max(1, num_steps - warm))))
 
 
-def _selection(row: Row) -> float:
+def _rank(row: Row) -> tuple[float, float]:
     """The best epoch: highest validation macro-F1, and of equal ones the lowest loss."""
-    return float(row["val/macro_f1"]) - 1e-6 * min(float(row["val/loss"]), 100.0)
+    return float(row["val/macro_f1"]), -float(row["val/loss"])
+
+
+def _count_improvements(history: list[Row]) -> int:
+    """How many epochs were better than every one before them."""
+    ranks = [_rank(row) for row in history]
+    return sum(all(rank > other for other in ranks[:i]) for i, rank in enumerate(ranks))
 
 
 def _seed_of(seed: int, step: int, rank: int) -> int:

@@ -1,0 +1,9 @@
+"""For all tests: few threads, no network variables, no telemetry."""
+
+import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # tests run beside each other (pytest -n)
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+os.environ.setdefault("DO_NOT_TRACK", "true")
+for name in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI", "DVC_ROOT"):
+    os.environ.pop(name, None)  # a developer's own server is no place for tests

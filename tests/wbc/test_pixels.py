@@ -1,0 +1,82 @@
+"""The pixel store: what is written is read, parts and names of sets are exact."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from wbc.pixels import PixelStore, allocate, evaluation_set_sha256, finish, open_store, write_cells
+
+SIZE = 8
+
+
+def table(splits: list[str]) -> pd.DataFrame:
+    count = len(splits)
+    return pd.DataFrame(
+        {
+            "path": [f"{i}.png" for i in range(count)],
+            "label": [("basophil", "neutrophil")[i % 2] for i in range(count)],
+            "sha256": [f"{i:064x}" for i in range(count)],
+            "split": splits,
+        }
+    )
+
+
+def squares(count: int) -> np.ndarray:
+    return np.random.default_rng(1).integers(0, 256, (count, SIZE, SIZE, 3), dtype=np.uint8)
+
+
+def make_store(folder: Path, splits: list[str], left_out: tuple[int, ...] = ()) -> PixelStore:
+    places = allocate(folder, len(splits), SIZE, shard_cells=3)
+    pixels = squares(len(splits))
+    write_cells(folder, ((places[i], pixels[i]) for i in range(len(splits)) if i not in left_out))
+    index = table(splits).assign(shard=[s for s, _ in places], row=[r for _, r in places])
+    finish(folder, index.drop(list(left_out)), {"size": SIZE})
+    return open_store(folder)
+
+
+def test_cells_come_back_over_shards_and_holes(tmp_path: Path) -> None:
+    store = make_store(tmp_path, ["train"] * 7, left_out=(3,))
+    assert len(store) == 6
+    assert sorted(p.name for p in tmp_path.glob("*.npy")) == [
+        f"shard-{i:05d}.npy" for i in range(3)
+    ]
+    kept = [0, 1, 2, 4, 5, 6]
+    assert np.array_equal(store.read([5, 0, 3]), squares(7)[[6, 0, 4]])
+    assert np.array_equal(np.concatenate(list(store.batches(4))), squares(7)[kept])
+
+
+def test_shards_are_mapped_not_loaded(tmp_path: Path) -> None:
+    assert all(isinstance(shard, np.memmap) for shard in make_store(tmp_path, ["train"]).shards)
+
+
+def test_parts_and_the_order_of_sets(tmp_path: Path) -> None:
+    store = make_store(tmp_path, ["zagreb", "test_b", "train", "val", "test_a", "arad", "val"])
+    assert store.evaluation_sets() == ["val", "test_a", "test_b", "arad", "zagreb"]
+    part = store.part("val")
+    assert list(part.table["path"]) == ["3.png", "6.png"]
+    assert np.array_equal(part.read([1]), squares(7)[[6]])
+    assert list(part.labels) == [0, 4]
+
+
+def test_a_store_is_named_by_every_pixel_and_row(tmp_path: Path) -> None:
+    first = make_store(tmp_path / "a", ["train", "val"]).settings["sha256"]
+    assert make_store(tmp_path / "b", ["train", "val"]).settings["sha256"] == first
+    assert make_store(tmp_path / "c", ["train", "test"]).settings["sha256"] != first
+    assert make_store(tmp_path / "d", ["train", "val"], left_out=(1,)).settings["sha256"] != first
+
+
+def test_an_evaluation_set_is_named_by_its_cells_and_labels_only() -> None:
+    rows = table(["val"] * 4)
+    name = evaluation_set_sha256(rows)
+    assert evaluation_set_sha256(rows.iloc[::-1]) == name
+    assert evaluation_set_sha256(rows.assign(path="other")) == name
+    assert evaluation_set_sha256(rows.iloc[1:]) != name
+    assert evaluation_set_sha256(rows.assign(label="monocyte")) != name
+
+
+def test_reading_needs_no_writing(tmp_path: Path) -> None:
+    store = make_store(tmp_path, ["train"])
+    with pytest.raises(ValueError, match="read-only"):
+        store.shards[0][0] = 0

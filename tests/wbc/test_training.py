@@ -1,0 +1,128 @@
+"""Training: exact, in two phases, with frozen layers untouched, and in agreement with evaluate."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from tests.wbc.stores import make_store
+from wbc import device, model, params, training
+from wbc.backbones import Network
+from wbc.card import make_card
+from wbc.evaluation import evaluate
+from wbc.start import Start
+
+ROOT = Path(__file__).parent.parent.parent
+START = Start("squeezenet1_1", "random", "", "")
+
+
+def settings(**changes: Any) -> params.Params:
+    loaded = params.load(ROOT / "params.yaml")
+    quick = {"epochs": 3, "head_epochs": 1, "batch_size": 8, "threads": 1, "device": "cpu"}
+    return dataclasses.replace(loaded, train=dataclasses.replace(loaded.train, **quick | changes))
+
+
+def fit(
+    tmp_path: Path, chosen: params.Params, pretrained: bool, seen: list[int] | None = None
+) -> tuple[training.Outcome, training.Plan, Network]:
+    """Train SqueezeNet on blobs; also the network as it was before."""
+    store = make_store(tmp_path / "pixels")
+    plan = training.make_plan(chosen.train, chosen.seed, pretrained, store.part("train").labels)
+    networks = []
+    for _ in range(2):
+        training.seed_everything(chosen.seed)
+        networks.append(Network("squeezenet1_1", 0.2, frozen_batch_norm=pretrained))
+    on_cpu = device.pick("cpu", "auto", 1)
+    scratch = tmp_path / "scratch"
+    scratch.mkdir(exist_ok=True)
+    collect = seen if seen is not None else []
+    outcome = training.fit(
+        networks[0], store, plan, on_cpu, scratch, lambda epoch, _: collect.append(epoch)
+    )
+    return outcome, plan, networks[1]
+
+
+def test_same_seed_same_bytes_other_seed_other_bytes(tmp_path: Path) -> None:
+    states = []
+    for name, seed in (("a", 1), ("b", 1), ("c", 2)):
+        chosen = dataclasses.replace(settings(epochs=2), seed=seed)
+        outcome, plan, _ = fit(tmp_path / name, chosen, pretrained=True)
+        card = make_card("squeezenet1_1", chosen, make_store(tmp_path / "s"), START, plan, outcome)
+        model.save(tmp_path / name / "model", outcome.network, card)
+        states.append(model.model_sha256(tmp_path / name / "model"))
+    assert states[0] == states[1] != states[2]
+
+
+def test_head_first_then_the_upper_blocks_and_the_trunk_never(tmp_path: Path) -> None:
+    seen: list[int] = []
+    outcome, _, before = fit(tmp_path, settings(), pretrained=True, seen=seen)
+    assert [row["phase"] for row in outcome.history] == ["head", "upper", "upper"]
+    assert seen == [0, 1, 2]
+    after = outcome.network.net.state_dict()
+    changed = {k for k, v in before.net.state_dict().items() if not torch.equal(v, after[k])}
+    first_upper = int(outcome.network.architecture.upper.split(".")[1])
+    numbers = {int(key.split(".")[1]) for key in changed if key.startswith("features")}
+    assert numbers and min(numbers) >= first_upper
+    assert "classifier.1.weight" in changed
+
+
+def test_a_random_start_trains_everything_at_once(tmp_path: Path) -> None:
+    outcome, plan, before = fit(tmp_path, settings(epochs=1, head_epochs=0), pretrained=False)
+    assert plan.unfreeze == "all" and plan.head_epochs == 0
+    after = outcome.network.net.state_dict()
+    assert not any(torch.equal(v, after[k]) for k, v in before.net.state_dict().items())
+
+
+def test_it_learns_and_evaluate_agrees_with_the_best_epoch(tmp_path: Path) -> None:
+    chosen = settings(epochs=8, head_epochs=0, learning_rate=0.002, imbalance="logit_adjustment")
+    outcome, plan, _ = fit(tmp_path, chosen, pretrained=False)
+    assert float(outcome.history[-1]["train/loss"]) < float(outcome.history[0]["train/loss"])
+    store = make_store(tmp_path / "again")
+    card = make_card("squeezenet1_1", chosen, store, START, plan, outcome)
+    model.save(tmp_path / "model", outcome.network, card)
+    val = evaluate(model.load(tmp_path / "model"), store, 7).metrics["val"]
+    assert val["macro_f1"] == pytest.approx(outcome.best["val/macro_f1"], abs=1e-6)
+    assert val["log_loss"] == pytest.approx(outcome.best["val/loss"], abs=1e-4)
+
+
+def test_the_best_epoch_is_kept_and_patience_ends_the_run(tmp_path: Path) -> None:
+    chosen = settings(epochs=30, head_epochs=0, patience=2, learning_rate=1e-9)
+    outcome, _, _ = fit(tmp_path, chosen, pretrained=False)
+    assert len(outcome.history) < 30
+    scores = [float(row["val/macro_f1"]) for row in outcome.history]
+    assert float(outcome.best["val/macro_f1"]) == max(scores)
+
+
+def test_loss_weights_are_inverse_to_the_classes() -> None:
+    labels = np.repeat(np.arange(5), [40, 20, 20, 10, 10])
+    weighted = training.make_plan(settings(imbalance="loss_weights").train, 1, True, labels)
+    ratio = np.array(weighted.loss_weights) * [40, 20, 20, 10, 10]
+    assert ratio == pytest.approx([ratio[0]] * 5)
+    assert np.dot(weighted.loss_weights, [0.4, 0.2, 0.2, 0.1, 0.1]) == pytest.approx(1)
+    plain = training.make_plan(settings(imbalance="none").train, 1, True, labels)
+    assert plain.loss_weights == (1, 1, 1, 1, 1)
+
+
+def test_each_phase_warms_up_and_falls() -> None:
+    chosen = settings(epochs=10, head_epochs=4, warmup_share=0.25).train
+    plan = training.make_plan(chosen, 1, True, np.zeros(80, dtype=np.int64))
+    module = training.TrainingModule(
+        Network("squeezenet1_1", 0, True), plan, np.zeros(1, dtype=np.int64), lambda *_: None
+    )
+    head = [module._rate(step, True) for step in range(100)]
+    body = [module._rate(step, False) for step in range(100)]
+    assert body[:40] == [0.0] * 40 and body[40:] == head[40:]
+    assert max(head[:40]) == pytest.approx(chosen.head_learning_rate)
+    assert max(body) == pytest.approx(chosen.learning_rate)
+    assert head[0] < head[5] < head[9] > head[20] > head[39]
+
+
+def test_averaging_leaves_equal_tensors_equal() -> None:
+    average = training._ema(0.98)
+    tensor = torch.randn(1000)
+    assert torch.equal(average(tensor, tensor.clone(), torch.tensor(50)), tensor)
+    moved = average(torch.zeros(1), torch.ones(1), torch.tensor(10_000))
+    assert moved.item() == pytest.approx(0.02)
