@@ -1,6 +1,7 @@
 """A small HTTP server on 127.0.0.1 for tests of downloads: ranges, validators, planted failures."""
 
 import threading
+import time
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
@@ -84,6 +85,12 @@ def send(
     if cut_after is not None:
         handler.wfile.flush()
         handler.close_connection = True
+
+
+def stalled(handler: BaseHTTPRequestHandler) -> None:
+    """Say nothing for 5 seconds, then hang up."""
+    time.sleep(5)
+    handler.close_connection = True
 
 
 def redirect(goal: str) -> Answer:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import requests
 
-from tests.loopback import LoopbackServer, RangedFile, redirect, send
+from tests.loopback import LoopbackServer, RangedFile, redirect, send, stalled
 from wbc import fetching
 from wbc.errors import UserError
 from wbc.fetching import NoNetwork, check_network, download
@@ -69,7 +69,7 @@ def test_another_or_a_weak_validator_restarts(tmp_path: Path, etag: str) -> None
     assert (tmp_path / "f").read_bytes() == DATA
 
 
-@pytest.mark.parametrize("state", ["", "[]", '{"url": "other", "validator": "v1"}'])
+@pytest.mark.parametrize("state", ["", "[]", '{"url": "other", "validator": "\\"v1\\""}'])
 def test_leftover_without_a_valid_note_restarts(tmp_path: Path, state: str) -> None:
     (tmp_path / "f.part").write_bytes(b"rubbish")
     (tmp_path / "f.part.json").write_text(state)
@@ -119,7 +119,7 @@ def test_stall_times_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(fetching, "READ_TIMEOUT", 0.2)
     begin = time.monotonic()
     with (
-        LoopbackServer({"/f": lambda handler: time.sleep(5)}) as server,
+        LoopbackServer({"/f": stalled}) as server,
         pytest.raises(UserError, match="4 attempts"),
     ):
         download(f"{server.url}/f", tmp_path / "f")

@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 import pytest
 
 from tests.kaggle_server import ARCHIVE, GET_DATASET, KaggleServer, zipped
-from tests.loopback import send
+from tests.loopback import send, stalled
 from wbc import fetching
 from wbc.errors import UserError
 from wbc.fetching import NoNetwork
@@ -212,7 +212,7 @@ def test_stalled_server_does_not_hold_the_pipeline(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with KaggleServer(make_tree(tmp_path / "tree"), raabin.HANDLE) as server:
-        server.routes[ARCHIVE] = lambda handler: time.sleep(5)
+        server.routes[ARCHIVE] = stalled
         serve(server, tmp_path, monkeypatch)
         monkeypatch.setattr(fetching, "READ_TIMEOUT", 0.2)
         begin = time.monotonic()
