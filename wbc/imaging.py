@@ -72,8 +72,6 @@ def decode(data: bytes) -> NDArray[np.uint8]:
     width, height = picture.size
     if width * height > MAX_PIXELS:
         raise UnreadableImage(f"too large: {width} x {height} pixels")
-    if min(width, height) < 1:
-        raise UnreadableImage("no pixels")
     try:
         picture.load()
         rgb = _upright(picture, _rgb(picture))

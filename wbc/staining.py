@@ -21,7 +21,7 @@ Values = NDArray[np.float32]
 
 WORKING_SIDE: Final = 144  # pixels, longer side of the copy in which whole pictures are judged
 BACKGROUND_SHARE: Final = 0.15  # of the pixels, the brightest in green: bare glass
-DARK: Final = 8  # of 255 levels, stray light; black corners have no colour, only noise
+BLACK: Final = 0.05  # of the glass's light; darker in all channels is no stain but a stop or rim
 FAINT: Final = 0.1  # optical density; less is haze, sensor noise or uneven light
 
 
@@ -65,12 +65,16 @@ def absorbed(image: NDArray[np.uint8], background: NDArray[np.float64], sigma: f
     """Beer-Lambert: density = log(background / light).
 
     Smoothed by `sigma` pixels, against noise and against the violet and yellow rims that lateral
-    chromatic aberration gives to the opposite sides of a red cell.
+    chromatic aberration gives to the opposite sides of a red cell. Black is grey: the ratio of two
+    channels that hardly receive light is noise.
     """
-    table = np.log(np.arange(256, dtype=np.float32) + DARK)
-    glass = np.log(background.astype(np.float32) + DARK)
+    table = np.log(np.arange(1, 257, dtype=np.float32))
+    glass = np.log(background.astype(np.float32) + 1)
+    densities = [glass[channel] - table[image[..., channel]] for channel in range(3)]
+    black = np.minimum.reduce(densities) > -np.log(BLACK)
+    for density in densities:
+        density[black] = -np.log(BLACK)
     red, green, blue = (
-        ndimage.gaussian_filter(glass[channel] - table[image[..., channel]], sigma, truncate=3)
-        for channel in range(3)
+        ndimage.gaussian_filter(density, sigma, truncate=3) for density in densities
     )
     return Stain(green - blue, np.maximum(np.maximum(red, green), blue))
