@@ -137,7 +137,7 @@ def _create_version(store: Store, run_id: str, model_dir: Path, scores: dict[str
         tags["git.commit"] = run.data.tags["git.commit"]
     if "val/macro_f1" in scores:
         tags["val/macro_f1"] = repr(scores["val/macro_f1"])
-    return store.client.create_model_version(
+    version = store.client.create_model_version(
         MODEL,
         source=f"models:/{logged.model_id}",
         run_id=run_id,
@@ -145,6 +145,9 @@ def _create_version(store: Store, run_id: str, model_dir: Path, scores: dict[str
         description=tracking_record.sentence(card, scores),
         model_id=logged.model_id,
     )
+    known_as = json.dumps([{"name": MODEL, "version": version.version}])  # as MLflow's own writes
+    store.client.set_logged_model_tags(logged.model_id, {"mlflow.modelVersions": known_as})
+    return version
 
 
 def package(model_dir: Path, target: Path, model_id: str = "", run_id: str = "") -> None:

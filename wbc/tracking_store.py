@@ -25,6 +25,11 @@ _ENVIRONMENT: Final = {
     "MLFLOW_LOGGING_LEVEL": "WARNING",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
 }
+_EXPERIMENT_TAGS: Final = {  # how the UI shows it: training runs and models, not chats and traces
+    "mlflow.experimentKind": "custom_model_development",
+    "mlflow.experiment.primaryMetric.name": "val/macro_f1",
+    "mlflow.experiment.primaryMetric.greaterIsBetter": "true",
+}
 
 
 @dataclass(frozen=True)
@@ -119,7 +124,8 @@ def _use_by_default(address: str) -> None:
 def _experiment(client: Any, artifacts: str | None) -> str:
     experiment = client.get_experiment_by_name(EXPERIMENT)
     if experiment is None:
-        return str(client.create_experiment(EXPERIMENT, artifact_location=artifacts))
+        created = client.create_experiment(EXPERIMENT, artifacts, tags=_EXPERIMENT_TAGS)
+        return str(created)
     if experiment.lifecycle_stage == "deleted":
         client.restore_experiment(experiment.experiment_id)
     return str(experiment.experiment_id)
