@@ -1,0 +1,151 @@
+"""A temporary repository with the working tree's files, the default parameters shrunk in size."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ruamel.yaml import YAML
+
+ROOT = Path(__file__).parent.parent.parent
+SMALL = {
+    "architectures": ["squeezenet1_1"],
+    "data.sources[0].num_cells": 200,
+    "data.sources[0].image_size": 128,
+    "preprocess.size": 48,
+    "model.weights": "none",
+    "train.epochs": 2,
+    "train.head_epochs": 1,
+    "train.threads": 1,
+}
+
+
+@dataclass
+class Repository:
+    """A clone to run commands in; every command must end with status 0 unless asked otherwise."""
+
+    path: Path
+    environment: dict[str, str]
+
+    def run(self, *command: str, status: int = 0) -> str:
+        """stdout and stderr together; `python` and `dvc` are those of this environment."""
+        programs = {"python": [sys.executable], "dvc": [sys.executable, "-m", "dvc"]}
+        words = [*programs.get(command[0], [command[0]]), *command[1:]]
+        done = subprocess.run(
+            words,
+            cwd=self.path,
+            env=self.environment,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            timeout=600,
+        )
+        assert done.returncode == status, f"{' '.join(command)}:\n{done.stdout}"
+        return done.stdout
+
+    def set(self, **values: Any) -> None:
+        """Change params.yaml; `train__epochs=3` sets train.epochs."""
+        set_params(self.path, {key.replace("__", "."): value for key, value in values.items()})
+
+    def ran(self, output: str) -> list[str]:
+        """The stages that a `dvc repro` really ran, in order."""
+        return re.findall(r"Running stage '([^']+)'", output)
+
+    def lock(self) -> bytes:
+        return (self.path / "dvc.lock").read_bytes()
+
+    def mlflow(self) -> Any:
+        from mlflow.tracking import MlflowClient
+
+        return MlflowClient(f"sqlite:///{self.path}/mlruns/mlflow.db")
+
+    def runs(self) -> list[Any]:
+        client = self.mlflow()
+        experiment = client.get_experiment_by_name("wbc")
+        return list(client.search_runs([experiment.experiment_id]))
+
+    def versions(self) -> list[Any]:
+        found = self.mlflow().search_model_versions("name='wbc-classifier'")
+        return sorted(found, key=lambda version: int(version.version))
+
+    def metrics(self, architecture: str) -> dict[str, Any]:
+        path = self.path / "reports" / architecture / "metrics.json"
+        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        return content
+
+
+def set_params(folder: Path, values: dict[str, Any]) -> None:
+    yaml = YAML()
+    path = folder / "params.yaml"
+    document = yaml.load(path.read_text(encoding="utf-8"))
+    for key, value in values.items():
+        *above, last = re.findall(r"[^.\[\]]+", key)
+        place = document
+        for name in above:
+            place = place[int(name) if name.isdigit() else name]
+        place[last] = value
+    with path.open("w", encoding="utf-8") as file:
+        yaml.dump(document, file)
+
+
+def make_repository(folder: Path) -> Repository:
+    """The files that git tracks or would track, committed anew; DVC's cache of its own."""
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        capture_output=True,
+        check=True,
+        text=True,
+    ).stdout
+    for name in filter(None, listed.split("\0")):
+        if (ROOT / name).is_file():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, folder / name)
+    (folder / "dvc.lock").unlink(missing_ok=True)
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("DVC_", "MLFLOW_", "GIT_"))}
+    environment = {
+        **kept,
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "GIT_CONFIG_GLOBAL": str(folder / ".git" / "no-config"),
+        "OMP_NUM_THREADS": "1",
+    }
+    repository = Repository(folder, environment)
+    repository.run("git", "init", "-q", "-b", "main")
+    repository.run("git", "config", "user.name", "Test")
+    repository.run("git", "config", "user.email", "test@example.org")
+    return repository
+
+
+def commit(repository: Repository, message: str) -> None:
+    repository.run("git", "add", "-A")
+    repository.run("git", "commit", "-q", "-m", message)
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Repository:
+    """One small `dvc repro`, done; tests copy it (`repository`) before they change anything."""
+    repository = make_repository(tmp_path_factory.mktemp("finished"))
+    set_params(repository.path, SMALL)
+    commit(repository, "small")
+    repository.output = repository.run("dvc", "repro")  # type: ignore[attr-defined]
+    commit(repository, "first run")
+    return repository
+
+
+@pytest.fixture
+def repository(finished: Repository, tmp_path: Path) -> Repository:
+    """A copy of the finished repository that a test may change; MLflow follows it."""
+    path = tmp_path / "clone"
+    shutil.copytree(finished.path, path, symlinks=True)
+    shutil.rmtree(path / "mlruns")
+    (path / "mlruns").mkdir()
+    (path / "mlruns" / ".gitkeep").touch()
+    return Repository(path, finished.environment)

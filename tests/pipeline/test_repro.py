@@ -1,0 +1,151 @@
+"""`dvc repro` from images to a registered model, again, and after one change at a time."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from tests.pipeline.conftest import Repository, commit
+from wbc.pixels import evaluation_set_sha256
+
+pytestmark = pytest.mark.pipeline
+NAME = "squeezenet1_1"
+ALL = [
+    "download",
+    f"weights@{NAME}",
+    "split",
+    "preprocess",
+    f"train@{NAME}",
+    f"evaluate@{NAME}",
+    "compare",
+]
+
+
+def test_images_in_a_registered_model_out(finished: Repository) -> None:
+    assert sorted(finished.ran(finished.output)) == sorted(ALL)  # type: ignore[attr-defined]
+    scores = finished.metrics(NAME)
+    assert list(scores) == ["val", "test_a", "test_b"]
+    assert set(scores["test_b"]["recall"]) == {"neutrophil", "lymphocyte"}
+    [run], [version] = finished.runs(), finished.versions()
+    assert run.info.status == "FINISHED"
+    assert run.data.metrics["test_a/macro_f1"] == scores["test_a"]["macro_f1"]
+    assert run.data.params["train.epochs"] == "2"
+    assert run.data.params["split.seed"] and run.data.params["preprocess.size"] == "48"
+    assert version.run_id == run.info.run_id
+    assert {entry.dataset.name for entry in run.inputs.dataset_inputs} >= {"data/pixels"}
+    history = finished.mlflow().get_metric_history(run.info.run_id, "epoch/val/macro_f1")
+    assert [point.step for point in history] == [0, 1]
+
+
+def test_predictions_and_figures_are_there(finished: Repository) -> None:
+    reports = finished.path / "reports" / NAME
+    predictions = pd.read_csv(reports / "predictions.csv", keep_default_na=False)
+    columns = [column for column in predictions if str(column).startswith("p_")]
+    assert len(columns) == 5
+    assert np.allclose(predictions[columns].sum(axis=1), 1, atol=1e-4)
+    index = pd.read_csv(finished.path / "data/pixels/index.csv", keep_default_na=False)
+    assert len(predictions) == (index["split"] != "train").sum()
+    for name in ("history", "recall", "confusion_val", "mistakes_test_a"):
+        png = (reports / "figures" / f"{name}.png").read_bytes()
+        assert png.startswith(b"\x89PNG")
+
+
+def test_planted_faults_are_found(finished: Repository) -> None:
+    quarantine = pd.read_csv(finished.path / "data/pixels/quarantine.csv")
+    assert len(quarantine) == 3
+    copies = pd.read_csv(finished.path / "data/split/duplicates.csv")
+    assert {"exact", "near"} <= set(copies["kind"])
+
+
+def test_the_challenger_is_the_only_model_of_its_validation_set(finished: Repository) -> None:
+    index = pd.read_csv(finished.path / "data/pixels/index.csv", keep_default_na=False)
+    digest = evaluation_set_sha256(index[index["split"] == "val"])
+    model = finished.mlflow().get_registered_model("wbc-classifier")
+    [version] = finished.versions()
+    assert str(model.aliases["challenger"]) == str(version.version)
+    assert digest in json.dumps(version.tags)
+
+
+def test_a_second_repro_runs_nothing(finished: Repository) -> None:
+    before = finished.lock()
+    assert finished.ran(finished.run("dvc", "repro")) == []
+    assert finished.lock() == before
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "expected"),
+    [
+        ("evaluate__batch_size", 16, [f"evaluate@{NAME}"]),
+        ("train__label_smoothing", 0.1, [f"train@{NAME}", f"evaluate@{NAME}", "compare"]),
+        ("split__max_group_share", 0.9, ["split"]),
+    ],
+)
+def test_a_parameter_reruns_its_stage_and_what_changes_below(
+    repository: Repository, key: str, value: float, expected: list[str]
+) -> None:
+    repository.set(**{key: value})
+    ran = repository.ran(repository.run("dvc", "repro"))
+    assert ran[: len(expected)] == expected
+    if expected != ["split"]:  # which may or may not divide the cells otherwise
+        assert ran == expected
+
+
+def test_a_module_reruns_the_stages_that_import_it(repository: Repository) -> None:
+    module = repository.path / "wbc" / "figures.py"
+    module.write_text(module.read_text(encoding="utf-8") + "\n# changed\n", encoding="utf-8")
+    assert repository.ran(repository.run("dvc", "repro")) == [f"evaluate@{NAME}"]
+
+
+def test_another_network_trains_only_itself(repository: Repository) -> None:
+    repository.set(architectures=[NAME, "shufflenet_v2_x1_0"])
+    other = "shufflenet_v2_x1_0"
+    ran = repository.ran(repository.run("dvc", "repro"))
+    assert ran == [f"weights@{other}", f"train@{other}", f"evaluate@{other}", "compare"]
+    table = pd.read_csv(repository.path / "comparison" / "compare.csv")
+    assert set(table["architecture"]) == {NAME, other} and set(table["rank"]) == {1, 2}
+
+
+def test_forced_again_the_lock_stays_the_same_to_the_byte(repository: Repository) -> None:
+    before = repository.lock()
+    assert sorted(repository.ran(repository.run("dvc", "repro", "--force"))) == sorted(ALL)
+    assert repository.lock() == before
+    assert len(repository.versions()) == 1
+
+
+def test_dvc_shows_metrics_plots_and_differences(repository: Repository) -> None:
+    assert "test_a.macro_f1" in repository.run("dvc", "metrics", "show", "--md")
+    page = repository.run("dvc", "plots", "show", "-o", "plots")
+    assert "index.html" in page
+    html = (repository.path / "plots" / "index.html").read_text(encoding="utf-8")
+    assert ("confusion" in html and "data:image/png" in html) or "static" in html
+    repository.set(evaluate__batch_size=16)
+    assert "evaluate.batch_size" in repository.run("dvc", "params", "diff")
+
+
+def test_a_mistake_in_params_stops_before_any_work(repository: Repository) -> None:
+    repository.set(train__batch_size="many")
+    words = repository.run("python", "-m", "wbc", "check", status=1)
+    assert words.startswith("error: params.yaml: train.batch_size is 'many'")
+    output = repository.run("dvc", "repro", status=255)
+    assert "train.batch_size is 'many'" in output and "Traceback" not in output
+
+
+def test_two_experiments_at_once_land_in_one_database(repository: Repository) -> None:
+    commit(repository, "clean")
+    repository.run("dvc", "exp", "run", "--queue", "-S", "train.label_smoothing=0.1,0.2")
+    repository.run("dvc", "exp", "run", "--run-all", "-j", "2")
+    names = {run.data.tags.get("dvc.experiment") for run in repository.runs()}
+    assert len(repository.runs()) == 2 and len(names) == 2 and "" not in names
+    assert len(repository.versions()) == 2
+    shown = repository.run("dvc", "exp", "show", "--csv")
+    assert all(str(name) in shown for name in names)
+
+
+def test_a_temporary_experiment_loses_no_run(repository: Repository) -> None:
+    commit(repository, "clean")
+    repository.run("dvc", "exp", "run", "--temp", "-S", "train.label_smoothing=0.3")
+    [run] = repository.runs()
+    assert run.data.params["train.label_smoothing"] == "0.3"
+    assert run.info.status == "FINISHED"
+    assert len(repository.versions()) == 1
