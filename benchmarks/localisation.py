@@ -21,7 +21,8 @@ from PIL import Image, ImageDraw
 from scipy import ndimage
 
 from benchmarks.changed_fields import CHANGES, Field, bounds
-from wbc.imaging import decode, prepare
+from wbc.decoding import decode
+from wbc.imaging import prepare
 from wbc.localisation import Box, locate
 
 NUM_FIELDS = 600

@@ -19,7 +19,7 @@ from PIL import Image
 from scipy.fft import dctn
 from tqdm import tqdm
 
-from wbc.imaging import UnreadableImage, decode
+from wbc.decoding import UnreadableImage, decode
 
 log = logging.getLogger(__name__)
 

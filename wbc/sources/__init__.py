@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from wbc.cells import CLASSES, COLUMNS
 from wbc.errors import UserError
-from wbc.imaging import header_size
+from wbc.decoding import header_size
 from wbc.params import FolderSource, KrdWbcSource, RaabinSource, SampleSource, Source
 from wbc.sources import folder, krd_wbc, raabin, sample
 
