@@ -152,6 +152,7 @@ def _create_version(store: Store, run_id: str, model_dir: Path, scores: dict[str
 
 def package(model_dir: Path, target: Path, model_id: str = "", run_id: str = "") -> None:
     """Write the model as an MLflow pyfunc folder with its own copy of this package."""
+    tracking_store.prepare_environment()
     import mlflow.pyfunc
     from mlflow.models import Model, ModelSignature
     from mlflow.types.schema import ColSpec, DataType, Schema

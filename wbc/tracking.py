@@ -19,6 +19,7 @@ from types import FrameType
 from typing import Any
 
 from wbc import registry, tracking_log, tracking_record, tracking_store
+from wbc.errors import UserError
 from wbc.tracking_record import identity
 from wbc.tracking_server import ui
 from wbc.tracking_store import Store
@@ -113,19 +114,26 @@ def sync(repository: Path) -> list[str]:
     """Publish every models/*/ with its reports/*/ that MLflow does not have; a sentence each.
 
     Raises:
-        Exception: what MLflow or the network raise; unlike in a stage, this is the user's wish.
+        UserError: MLflow failed; unlike in a stage, writing there is the user's very wish.
     """
-    store = tracking_store.connect(repository)
-    sentences = []
-    for card in sorted((repository / "models").glob("*/model.json")):
-        report_dir = repository / "reports" / card.parent.name
-        run = _find_run(store, identity(card.parent))
-        if run and run.data.tags.get("published") == _report_digest(report_dir):
-            sentences.append(f"{card.parent.name}: run {run.info.run_name} is there already.")
-        else:
-            name = _publish(store, card.parent, report_dir)
-            sentences.append(f"{card.parent.name}: published as run {name}.")
-    return sentences
+    cards = sorted((repository / "models").glob("*/model.json"))
+    complete = [card.parent for card in cards if card.with_name("model.safetensors").is_file()]
+    try:
+        store = tracking_store.connect(repository)
+        return [_sync(store, folder, repository / "reports" / folder.name) for folder in complete]
+    except Exception as error:
+        raise UserError(
+            f"MLflow could not be written ({_reason(error)}); check MLFLOW_TRACKING_URI or start"
+            f" its server, then run `python -m wbc sync` again. It is"
+            f" {tracking_store.uri(repository)} now."
+        ) from error
+
+
+def _sync(store: Store, model_dir: Path, report_dir: Path) -> str:
+    run = _find_run(store, identity(model_dir))
+    if run and run.data.tags.get("published") == _report_digest(report_dir):
+        return f"{model_dir.name}: run {run.info.run_name} is there already."
+    return f"{model_dir.name}: published as run {_publish(store, model_dir, report_dir)}."
 
 
 def _publish(store: Store, model_dir: Path, report_dir: Path) -> str:
@@ -175,7 +183,7 @@ def _find_run(store: Store, sha256: str) -> Any | None:
 
 
 def _report_digest(report_dir: Path) -> str:
-    """Changes when the report's numbers change; "" where there is no report."""
+    """Changes when the report's numbers change."""
     path = report_dir / "metrics.json"
     return hashlib.sha256(path.read_bytes()).hexdigest()[:16] if path.is_file() else "no report"
 
@@ -198,9 +206,12 @@ def _termination_raises() -> Iterator[None]:
 
 
 def _warn(error: Exception) -> None:
-    reason = " ".join(str(error).split())[:300] or type(error).__name__
     _log.warning(
         "MLflow could not be written (%s); the results are complete without it and"
         " `python -m wbc sync` publishes them later.",
-        reason,
+        _reason(error),
     )
+
+
+def _reason(error: Exception) -> str:
+    return " ".join(str(error).split())[:300] or type(error).__name__

@@ -24,6 +24,7 @@ _ENVIRONMENT: Final = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
     "MLFLOW_LOGGING_LEVEL": "WARNING",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
 }
 _EXPERIMENT_TAGS: Final = {  # how the UI shows it: training runs and models, not chats and traces
     "mlflow.experimentKind": "custom_model_development",

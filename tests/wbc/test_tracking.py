@@ -281,6 +281,16 @@ def test_sync_publishes_what_is_missing(home: Path) -> None:
     assert tracking.sync(home.parent / "nothing here") == []
 
 
+def test_sync_says_when_it_cannot(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model_dir, _ = write_model(home)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    with pytest.raises(UserError, match=r"It is http://127\.0\.0\.1:9 now"):
+        tracking.sync(home)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI")
+    (model_dir / "model.safetensors").unlink()  # as while train is writing
+    assert tracking.sync(home) == []
+
+
 def test_sync_brings_a_changed_report_up_to_date(home: Path) -> None:
     tracking.publish(ARCHITECTURE, *write_model(home))
     write_model(home, report={"val": {"accuracy": 0.5, "macro_f1": 0.5}})
