@@ -8,8 +8,9 @@ import pandas as pd
 from joblib import Parallel, delayed
 from tqdm import tqdm
 
+from wbc.decoding import UnreadableImage
 from wbc.errors import UserError
-from wbc.imaging import UnreadableImage, prepare
+from wbc.imaging import prepare
 from wbc.params import Preprocess
 from wbc.pixels import Place, allocate, finish, write_cells
 
@@ -96,8 +97,10 @@ def _write_chunk(
             data = (raw_dir / cell.path).read_bytes()
             given = mask if settings.crop == "mask" else None
             square = prepare(data, settings.size, settings.crop, settings.context, given)
-        except (UnreadableImage, OSError) as error:
+        except UnreadableImage as error:
             written.append(Written(located=False, problem=str(error)))
+        except OSError as error:  # its own text would name an absolute path
+            written.append(Written(located=False, problem=error.strerror or "cannot be read"))
         else:
             written.append(Written(square.located, ""))
             squares.append((cell.place, square.pixels))

@@ -24,7 +24,8 @@ def ui(port: int) -> None:
         except OSError:
             raise UserError(
                 f"Port {port} on 127.0.0.1 is taken, perhaps by another MLflow: open"
-                f" http://127.0.0.1:{port}, or choose another with `python -m wbc ui --port {port + 1}`."
+                f" http://127.0.0.1:{port}, or choose another port with"
+                f" `python -m wbc ui --port {port + 1}`."
             ) from None
     tracking_store.connect(repository)
     os.environ["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] = "false"  # 10 of 15 processes, none needed

@@ -359,7 +359,8 @@ def _seed_of(seed: int, step: int, rank: int) -> int:
 
 
 def _quiet() -> None:
-    """Lightning's advice on loaders and its banners are noise here."""
+    """Lightning's advice on loaders, its banners and its own deprecations are noise here."""
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+    warnings.filterwarnings("ignore", message=".*LeafSpec.*")
     warnings.filterwarnings("ignore", message=".*smaller than the logging interval.*")

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from tests.mlflow_home import ARCHITECTURE, card, new_home, write_model
-from wbc import registry, tracking, tracking_record, tracking_store
+from tests.mlflow_home import ARCHITECTURE, new_home, write_model
+from wbc import registry, tracking, tracking_store
 from wbc.model import model_sha256
 
 
@@ -69,13 +69,6 @@ def test_every_distinct_model_is_one_version(home: Path, monkeypatch: pytest.Mon
     first, second = _register(home, seed=1), _register(home, seed=2)
     _register(home, seed=1)
     assert {sha256: v.version for sha256, v in _versions().items()} == {first: 1, second: 2}
-
-
-def test_drawn_cells_and_a_fallback_are_said_loudly() -> None:
-    note = "ImageNet weights could not be had; `dvc repro -f weights@x` tries again."
-    said = tracking_record.sentence(card(drawn=True, start_note=note), {})
-    assert "TRAINED ON DRAWN CELLS" in said
-    assert f"FALLBACK: {note}" in said
 
 
 def test_the_challenger_only_moves_to_something_better(

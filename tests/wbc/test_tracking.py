@@ -1,7 +1,6 @@
 """wbc.tracking: one run a model, live and best effort, or written again from the outputs."""
 
 import logging
-import multiprocessing
 import os
 import signal
 import subprocess
@@ -11,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.mlflow_home import ARCHITECTURE, HISTORY, card, new_home, write_model
+from tests.mlflow_home import ARCHITECTURE, card, new_home, write_model
 from wbc import tracking, tracking_log, tracking_record, tracking_store
 from wbc.errors import UserError
 from wbc.model import model_sha256
@@ -297,72 +296,3 @@ def test_sync_brings_a_changed_report_up_to_date(home: Path) -> None:
 
     assert "published" in tracking.sync(home)[0]
     assert _only_run().data.metrics["val/accuracy"] == 0.5
-
-
-def test_the_address_is_absolute_and_the_repositorys(monkeypatch: pytest.MonkeyPatch) -> None:
-    root = Path("/somewhere")
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    assert tracking_store.uri(root) == "sqlite:////somewhere/mlruns/mlflow.db"
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///other/mlflow.db")
-    assert tracking_store.uri(root) == "sqlite:////somewhere/other/mlflow.db"
-    assert (
-        tracking_store.artifact_root(tracking_store.uri(root))
-        == "file:///somewhere/other/artifacts"
-    )
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://mlflow.example.org")
-    assert tracking_store.uri(root) == "https://mlflow.example.org"
-
-    monkeypatch.setenv("DVC_ROOT", "/somewhere")
-    assert tracking_store.root() == root
-    monkeypatch.delenv("DVC_ROOT")
-    assert (tracking_store.root() / "wbc" / "tracking_store.py").is_file()
-
-
-def test_connecting_leaves_the_users_environment_alone(home: Path) -> None:
-    tracking_store.connect()
-    assert "MLFLOW_TRACKING_URI" not in os.environ
-    assert os.environ["MLFLOW_DISABLE_TELEMETRY"] == "true"
-
-
-def test_the_history_file_is_the_curves(tmp_path: Path) -> None:
-    assert tracking_record.history(tmp_path) == {}
-    (tmp_path / "history.csv").write_text(HISTORY)
-    curves = tracking_record.history(tmp_path)
-    assert curves[1]["epoch/val/macro_f1"] == 0.4
-    assert "epoch/val/loss" not in curves[2]
-    assert not any("phase" in name for name in curves[1])
-
-
-def test_ui_refuses_what_cannot_work(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import socket
-
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
-        with pytest.raises(UserError, match=f"Port {port} on 127.0.0.1 is taken"):
-            tracking.ui(port)
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://mlflow.example.org")
-    with pytest.raises(UserError, match=r"https://mlflow\.example\.org, a server with its own UI"):
-        tracking.ui(0)
-
-
-def _create_a_run(barrier: Any) -> None:
-    barrier.wait()
-    store = tracking_store.connect()
-    store.client.create_run(store.experiment_id)
-
-
-def test_four_processes_create_one_database(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Without the lock Alembic's first migrations collide and break the database for good."""
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
-    forked = multiprocessing.get_context("fork")
-    barrier = forked.Barrier(4)
-    processes = [forked.Process(target=_create_a_run, args=(barrier,)) for _ in range(4)]
-    for process in processes:
-        process.start()
-    for process in processes:
-        process.join(120)
-    assert [process.exitcode for process in processes] == [0, 0, 0, 0]
-    assert len(_runs()) == 4

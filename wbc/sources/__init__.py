@@ -11,8 +11,8 @@ import pandas as pd
 from tqdm import tqdm
 
 from wbc.cells import CLASSES, COLUMNS
-from wbc.errors import UserError
 from wbc.decoding import header_size
+from wbc.errors import UserError
 from wbc.params import FolderSource, KrdWbcSource, RaabinSource, SampleSource, Source
 from wbc.sources import folder, krd_wbc, raabin, sample
 

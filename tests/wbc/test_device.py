@@ -1,0 +1,51 @@
+"""Device and precision: what is asked for, or a sentence."""
+
+import pytest
+import torch
+
+from wbc import device
+from wbc.errors import UserError
+
+
+def test_cpu_always_works_in_32_bit() -> None:
+    chosen = device.pick("cpu", "auto", 1)
+    assert (chosen.type, chosen.accelerator, chosen.precision) == ("cpu", "cpu", "32-true")
+    assert torch.get_num_threads() == 1 and "CPU, 1 threads" in chosen.name
+
+
+def test_a_gpu_that_is_not_there_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(UserError, match=r"train\.device is gpu.*HSA_OVERRIDE_GFX_VERSION"):
+        device.pick("gpu", "auto", 1)
+    assert device.pick("auto", "auto", 1).type == "cpu"
+
+
+def test_bf16_on_a_cpu_is_refused() -> None:
+    with pytest.raises(UserError, match=r"train\.precision is bf16.*auto"):
+        device.pick("cpu", "bf16", 1)
+
+
+@pytest.mark.parametrize(
+    ("has_bf16", "asked", "precision"),
+    [(True, "auto", "bf16-mixed"), (False, "auto", "32-true"), (True, 32, "32-true")],
+)
+def test_a_gpu_computes_in_bf16_where_it_can(
+    monkeypatch: pytest.MonkeyPatch, has_bf16: bool, asked: str | int, precision: str
+) -> None:
+    pretend_gpu(monkeypatch, has_bf16)
+    chosen = device.pick("auto", asked, 1)
+    assert (chosen.type, chosen.accelerator, chosen.precision) == ("cuda", "gpu", precision)
+    assert chosen.name.startswith("Radeon, ROCm 7.2")
+
+
+def test_bf16_asked_of_a_gpu_without_it_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    pretend_gpu(monkeypatch, has_bf16=False)
+    with pytest.raises(UserError, match="Radeon does not compute in it"):
+        device.pick("gpu", "bf16", 1)
+
+
+def pretend_gpu(monkeypatch: pytest.MonkeyPatch, has_bf16: bool) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "Radeon")
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: has_bf16)
+    monkeypatch.setattr(torch.version, "hip", "7.2")

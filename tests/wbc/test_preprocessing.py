@@ -1,0 +1,111 @@
+"""From files to the store: good ones in, broken ones in quarantine with their reason."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from tests.wbc.pictures import cell
+from wbc.cells import read_table
+from wbc.errors import UserError
+from wbc.params import Preprocess
+from wbc.pixels import open_store
+from wbc.preprocessing import fill_store
+
+
+def settings(**changes: object) -> Preprocess:
+    values = {"size": 32, "crop": "none", "context": 1.5, "max_broken_share": 0.5}
+    return Preprocess(**{**values, "shard_cells": 3, **changes})  # type: ignore[arg-type]
+
+
+def raw(folder: Path, num_good: int = 5, broken: tuple[str, ...] = ()) -> pd.DataFrame:
+    """Files and their rows of split.csv; a broken one holds text, and one more split refused."""
+    folder.mkdir()
+    names = [f"{i}.png" for i in range(num_good)]
+    for i, name in enumerate(names):
+        picture = cell(100 + 10 * i, 90, 50, 45)
+        picture.save(folder / name)
+    for name in broken:
+        (folder / name).write_text("no picture")
+    paths = [*names, *broken, "early.png"]
+    splits = ["val" if i % 2 else "train" for i in range(len(paths) - 1)] + [""]
+    reasons = [""] * (len(paths) - 1) + ["unreadable: empty file"]
+    return pd.DataFrame(
+        {
+            "path": paths,
+            "label": "neutrophil",
+            "sha256": [f"{i:064x}" for i in range(len(paths))],
+            "mask": "",
+            "split": splits,
+            "reason": reasons,
+        }
+    )
+
+
+def reasons(quarantine: pd.DataFrame) -> dict[str, str]:
+    return dict(zip(quarantine["path"], quarantine["reason"], strict=True))
+
+
+def test_good_files_are_stored_and_broken_ones_listed(tmp_path: Path) -> None:
+    cells = raw(tmp_path / "raw", broken=("bad.png",))
+    _, quarantine = fill_store(cells, tmp_path / "raw", tmp_path / "out", settings())
+    store = open_store(tmp_path / "out")
+    assert set(store.table["path"]) == {f"{i}.png" for i in range(5)}
+    assert reasons(quarantine) == {
+        "bad.png": "not an image",
+        "early.png": "empty file",
+    }
+    row = int(store.table.index[store.table["path"] == "0.png"][0])
+    white_padded = Image.open(tmp_path / "raw" / "0.png")
+    middle = np.asarray(white_padded.resize((32, 29)))[14, 16]
+    assert np.abs(store.read([row])[0][16, 16].astype(int) - middle).max() < 8
+
+
+def test_the_store_does_not_depend_on_how_work_is_shared(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cells = raw(tmp_path / "raw", num_good=7)
+    names = []
+    for chunk, out in ((1, "a"), (3, "b"), (100, "c")):
+        monkeypatch.setattr("wbc.preprocessing.CHUNK", chunk)
+        fill_store(cells, tmp_path / "raw", tmp_path / out, settings())
+        names.append(open_store(tmp_path / out).settings["sha256"])
+    assert len(set(names)) == 1
+
+
+def test_too_many_broken_files_stop_with_the_first_named(tmp_path: Path) -> None:
+    cells = raw(tmp_path / "raw", num_good=2, broken=("bad.png", "worse.png"))
+    with pytest.raises(UserError, match=r"3 of 5 files \(60\.0%\).*data/raw/bad\.png"):
+        fill_store(cells, tmp_path / "raw", tmp_path / "out", settings())
+
+
+def test_a_vanished_file_is_quarantined(tmp_path: Path) -> None:
+    cells = raw(tmp_path / "raw")
+    (tmp_path / "raw" / "1.png").unlink()
+    _, quarantine = fill_store(cells, tmp_path / "raw", tmp_path / "out", settings())
+    assert (
+        "No such file" in dict(zip(quarantine["path"], quarantine["reason"], strict=True))["1.png"]
+    )
+
+
+def test_crop_cell_says_where_it_found_none(tmp_path: Path) -> None:
+    cells = raw(tmp_path / "raw", num_good=2)
+    Image.new("RGB", (60, 60), (240, 228, 214)).save(tmp_path / "raw" / "0.png")
+    fill_store(cells, tmp_path / "raw", tmp_path / "out", settings(crop="cell"))
+    table = read_table(tmp_path / "out" / "index.csv").set_index("path")
+    assert dict(table["located"]) == {"0.png": False, "1.png": True}
+
+
+def test_masks_are_needed_for_crop_mask_and_used(tmp_path: Path) -> None:
+    cells = raw(tmp_path / "raw", num_good=2)
+    mask = Image.new("L", (100, 90))
+    mask.paste(255, (40, 35, 60, 55))
+    mask.save(tmp_path / "raw" / "mask.png")
+    cells.loc[cells["path"] == "0.png", "mask"] = "mask.png"
+    _, quarantine = fill_store(
+        cells, tmp_path / "raw", tmp_path / "out", settings(crop="mask", max_broken_share=1.0)
+    )
+    assert "mask" in dict(zip(quarantine["path"], quarantine["reason"], strict=True))["1.png"]
+    assert set(open_store(tmp_path / "out").table["path"]) == {"0.png"}
