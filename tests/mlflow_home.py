@@ -3,6 +3,7 @@
 MLflow needs seconds to create a database, so it does so once a session and tests get copies.
 """
 
+import atexit
 import contextlib
 import functools
 import json
@@ -48,6 +49,7 @@ stages:
 @functools.cache
 def _template() -> Path:
     root = Path(tempfile.mkdtemp(prefix="mlflow-template-"))
+    atexit.register(shutil.rmtree, root, ignore_errors=True)
     tracking_store.connect(root)
     return root / "mlruns" / "mlflow.db"
 
