@@ -5,7 +5,9 @@ from pathlib import Path
 from stages._run import run
 from wbc import params
 from wbc.cells import read_table, write_table
+from wbc.pixels import open_store
 from wbc.preprocessing import fill_store
+from wbc.sheet import contact_sheet
 
 RAW_DIR, SPLIT_PATH, OUT_DIR = Path("data/raw"), Path("data/split/split.csv"), Path("data/pixels")
 
@@ -14,6 +16,7 @@ def main() -> None:
     settings = params.load(Path("params.yaml")).preprocess
     _, quarantine = fill_store(read_table(SPLIT_PATH), RAW_DIR, OUT_DIR, settings)
     write_table(quarantine, OUT_DIR / "quarantine.csv")
+    contact_sheet(open_store(OUT_DIR)).save(OUT_DIR / "sheet.png")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""From the bytes of an image file to RGB pixels, or the reason why not. Nothing here needs torch."""
+"""From the bytes of an image file to RGB pixels, or the reason why not; without torch."""
 
 import io
 from typing import Final

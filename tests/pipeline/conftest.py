@@ -126,7 +126,7 @@ def make_repository(folder: Path) -> Repository:
 
 def commit(repository: Repository, message: str) -> None:
     repository.run("git", "add", "-A")
-    repository.run("git", "commit", "-q", "-m", message)
+    repository.run("git", "commit", "-q", "--allow-empty", "-m", message)
 
 
 @pytest.fixture(scope="session")
