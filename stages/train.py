@@ -12,6 +12,7 @@ from wbc.backbones import Network
 from wbc.card import make_card
 from wbc.cells import write_table
 from wbc.pixels import open_store
+from wbc.plan import make_plan
 from wbc.start import load_into, read_start
 
 
@@ -33,7 +34,7 @@ def train(
     store, start = open_store(Path("data/pixels")), read_start(start_dir)
     chosen = device.pick(settings.train.device, settings.train.precision, settings.train.threads)
     pretrained = start.start != "random"
-    plan = training.make_plan(settings.train, settings.seed, pretrained, store.part("train").labels)
+    plan = make_plan(settings.train, settings.seed, pretrained, store.part("train").labels)
     network = build(architecture, settings, pretrained)
     load_into(network, start_dir)
     scratch = scratch_dir(f"train-{architecture}")

@@ -5,8 +5,9 @@ from typing import Any, Final
 from wbc import params
 from wbc.cells import CLASSES
 from wbc.pixels import PixelStore
+from wbc.plan import Plan
 from wbc.start import Start
-from wbc.training import Outcome, Plan
+from wbc.training import Outcome
 
 # Parameters that make the model, given the pixels and the start (which have hashes of their own):
 # those that the stage train depends on.

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
+from wbc.combinations import check_combinations
 from wbc.errors import UserError
 from wbc.schema import Pattern, Range, build
 
@@ -211,7 +212,7 @@ def check(raw: object, file: str) -> Params:
         UserError: anything in them could not be run.
     """
     params: Params = build(Params, raw, "", file)
-    _check_combinations(params, file)
+    check_combinations(params, file)
     return params
 
 
@@ -222,67 +223,20 @@ def flatten(params: Params, architecture: str) -> dict[str, str | int | float | 
     """
     values = asdict(params)
     del values["architectures"]
-    sources = values["data"].pop("sources")
-    values["data"]["sources"] = {entry.pop("name"): entry for entry in sources}
-    return {"architecture": architecture, **_flat(values, "")}
+    return {"architecture": architecture, **flatten_values(values)}
 
 
-def _flat(values: dict[str, Any], prefix: str) -> dict[str, Any]:
+def flatten_values(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested sections as flat names; a list of named entries by their names."""
     flat: dict[str, Any] = {}
     for name, value in values.items():
-        inner = isinstance(value, dict)
-        flat.update(_flat(value, f"{prefix}{name}.") if inner else {f"{prefix}{name}": value})
+        full = f"{prefix}{name}"
+        if isinstance(value, list | tuple) and all(isinstance(entry, dict) for entry in value):
+            value = {
+                entry["name"]: {k: v for k, v in entry.items() if k != "name"} for entry in value
+            }
+        flat.update(flatten_values(value, f"{full}.") if isinstance(value, dict) else {full: value})
     return flat
-
-
-def _check_combinations(params: Params, file: str) -> None:
-    """What each value allows alone but not together."""
-    train, names = params.train, [source.name for source in params.data.sources]
-    for name in names:
-        if names.count(name) > 1:
-            raise UserError(f"{file}: data.sources has two entries with name {name!r}; rename one.")
-        if name in RESERVED_NAMES:
-            raise UserError(
-                f"{file}: data.sources name {name!r} is the name of a built-in evaluation set;"
-                " choose another."
-            )
-    if all(source.role == "external" for source in params.data.sources):
-        raise UserError(
-            f"{file}: every entry of data.sources has role external, so there is nothing to train"
-            " on; give at least one the role auto or train."
-        )
-    if len(set(params.architectures)) < len(params.architectures):
-        raise UserError(f"{file}: architectures names a network twice; keep one of them.")
-    if train.head_epochs >= train.epochs and train.unfreeze != "head":
-        raise UserError(
-            f"{file}: train.head_epochs is {train.head_epochs} of train.epochs {train.epochs}, so"
-            f" unfreeze: {train.unfreeze} would never begin; lower it or set unfreeze: head."
-        )
-    if params.model.weights == "none" and train.unfreeze == "head":
-        raise UserError(
-            f"{file}: model.weights is none and train.unfreeze is head, so the network would stay"
-            " random below its head; set train.unfreeze: all or model.weights: imagenet."
-        )
-    if params.model.weights == "none" and train.batch_norm == "frozen":
-        raise UserError(
-            f"{file}: train.batch_norm is frozen but model.weights is none, so there are no"
-            " statistics to keep; set train.batch_norm: auto."
-        )
-    if params.split.val_share + params.split.test_share > 0.8:
-        raise UserError(
-            f"{file}: split.val_share {params.split.val_share} and split.test_share"
-            f" {params.split.test_share} leave less than a fifth to train on; lower one."
-        )
-    if params.preprocess.crop == "mask" and any(
-        source.kind in ("sample", "raabin") for source in params.data.sources
-    ):
-        raise UserError(
-            f"{file}: preprocess.crop is mask, but a source of kind sample or raabin has no masks;"
-            " set it to cell."
-        )
-
-
-RESERVED_NAMES = ("train", "val", "test", "test_a", "test_b", "all")
 
 
 def _yaml_words(error: YAMLError) -> str:

@@ -4,7 +4,6 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 
@@ -13,6 +12,7 @@ from wbc import device, model, params, training
 from wbc.backbones import Network
 from wbc.card import make_card
 from wbc.evaluation import evaluate
+from wbc.plan import Plan, make_plan
 from wbc.start import Start
 
 ROOT = Path(__file__).parent.parent.parent
@@ -27,10 +27,10 @@ def settings(**changes: Any) -> params.Params:
 
 def fit(
     tmp_path: Path, chosen: params.Params, pretrained: bool, seen: list[int] | None = None
-) -> tuple[training.Outcome, training.Plan, Network]:
+) -> tuple[training.Outcome, Plan, Network]:
     """Train SqueezeNet on blobs; also the network as it was before."""
     store = make_store(tmp_path / "pixels")
-    plan = training.make_plan(chosen.train, chosen.seed, pretrained, store.part("train").labels)
+    plan = make_plan(chosen.train, chosen.seed, pretrained, store.part("train").labels)
     networks = []
     for _ in range(2):
         training.seed_everything(chosen.seed)
@@ -94,35 +94,3 @@ def test_the_best_epoch_is_kept_and_patience_ends_the_run(tmp_path: Path) -> Non
     assert len(outcome.history) < 30
     scores = [float(row["val/macro_f1"]) for row in outcome.history]
     assert float(outcome.best["val/macro_f1"]) == max(scores)
-
-
-def test_loss_weights_are_inverse_to_the_classes() -> None:
-    labels = np.repeat(np.arange(5), [40, 20, 20, 10, 10])
-    weighted = training.make_plan(settings(imbalance="loss_weights").train, 1, True, labels)
-    ratio = np.array(weighted.loss_weights) * [40, 20, 20, 10, 10]
-    assert ratio == pytest.approx([ratio[0]] * 5)
-    assert np.dot(weighted.loss_weights, [0.4, 0.2, 0.2, 0.1, 0.1]) == pytest.approx(1)
-    plain = training.make_plan(settings(imbalance="none").train, 1, True, labels)
-    assert plain.loss_weights == (1, 1, 1, 1, 1)
-
-
-def test_each_phase_warms_up_and_falls() -> None:
-    chosen = settings(epochs=10, head_epochs=4, warmup_share=0.25).train
-    plan = training.make_plan(chosen, 1, True, np.zeros(80, dtype=np.int64))
-    module = training.TrainingModule(
-        Network("squeezenet1_1", 0, True), plan, np.zeros(1, dtype=np.int64), lambda *_: None
-    )
-    head = [module._rate(step, True) for step in range(100)]
-    body = [module._rate(step, False) for step in range(100)]
-    assert body[:40] == [0.0] * 40 and body[40:] == head[40:]
-    assert max(head[:40]) == pytest.approx(chosen.head_learning_rate)
-    assert max(body) == pytest.approx(chosen.learning_rate)
-    assert head[0] < head[5] < head[9] > head[20] > head[39]
-
-
-def test_averaging_leaves_equal_tensors_equal() -> None:
-    average = training._ema(0.98)
-    tensor = torch.randn(1000)
-    assert torch.equal(average(tensor, tensor.clone(), torch.tensor(50)), tensor)
-    moved = average(torch.zeros(1), torch.ones(1), torch.tensor(10_000))
-    assert moved.item() == pytest.approx(0.02)

@@ -1,0 +1,49 @@
+"""What happens around the steps: stopping early, a line an epoch, averaged weights."""
+
+import logging
+from collections.abc import Callable
+
+import lightning.pytorch as pl
+from lightning.pytorch.callbacks import Callback, EarlyStopping
+from torch import Tensor
+
+log = logging.getLogger(__name__)
+
+
+class HeadAwareEarlyStopping(EarlyStopping):
+    """Patience counts from the end of the head phase on."""
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if trainer.current_epoch >= getattr(pl_module, "plan").head_epochs:  # noqa: B009
+            super().on_validation_end(trainer, pl_module)
+
+
+class PlainLines(Callback):
+    """One line an epoch: all there is where no terminal draws a bar."""
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        row = getattr(pl_module, "history")[-1]  # noqa: B009
+        log.info(
+            "epoch %d/%s (%s): train loss %.4f, val loss %.4f, val macro-F1 %.4f",
+            int(row["epoch"]) + 1,
+            trainer.max_epochs,
+            row["phase"],
+            row["train/loss"],
+            row["val/loss"],
+            row["val/macro_f1"],
+        )
+
+
+def exponential_average(decay: float) -> Callable[[Tensor, Tensor, Tensor | int], Tensor]:
+    """Exponential moving average that rises to `decay` and leaves equal tensors equal.
+
+    The usual form decay * a + (1 - decay) * b would move frozen tensors by a rounding error.
+    """
+
+    def average(old: Tensor, new: Tensor, num_averaged: Tensor | int) -> Tensor:
+        if not old.is_floating_point():
+            return new
+        count = float(num_averaged)
+        return old + (1 - min(decay, (1 + count) / (10 + count))) * (new - old)
+
+    return average

@@ -1,0 +1,80 @@
+"""Settings that are possible alone but not together: a sentence for each, before any work."""
+
+from typing import TYPE_CHECKING, Final
+
+from wbc.errors import UserError
+
+if TYPE_CHECKING:
+    from wbc.params import Params
+
+RESERVED_NAMES: Final = ("train", "val", "test", "test_a", "test_b", "all")
+
+
+def check_combinations(params: "Params", file: str) -> None:
+    """Refuse what could not be run, or could not mean what was meant.
+
+    Raises:
+        UserError: with the keys, their values and the remedy.
+    """
+    for problem in (*_sources(params), *_networks(params), *_shares(params)):
+        raise UserError(f"{file}: {problem}")
+
+
+def _sources(params: "Params") -> list[str]:
+    sources = params.data.sources
+    names = [source.name for source in sources]
+    problems = [
+        f"data.sources has two entries with name {name!r}; rename one."
+        for name in sorted(set(names))
+        if names.count(name) > 1
+    ]
+    problems += [
+        f"data.sources name {name!r} is the name of a built-in evaluation set; choose another."
+        for name in names
+        if name in RESERVED_NAMES
+    ]
+    if all(source.role == "external" for source in sources):
+        problems.append(
+            "every entry of data.sources has role external, so there is nothing to train on; give"
+            " at least one the role auto or train."
+        )
+    without = [source.kind for source in sources if source.kind in ("sample", "raabin")]
+    if params.preprocess.crop == "mask" and without:
+        problems.append(
+            f"preprocess.crop is mask, but a source of kind {without[0]} has no masks; set it to"
+            " cell."
+        )
+    return problems
+
+
+def _networks(params: "Params") -> list[str]:
+    train, weights = params.train, params.model.weights
+    problems = []
+    if len(set(params.architectures)) < len(params.architectures):
+        problems.append("architectures names a network twice; keep one of them.")
+    if weights != "none" and train.head_epochs >= train.epochs and train.unfreeze != "head":
+        problems.append(
+            f"train.head_epochs is {train.head_epochs} of train.epochs {train.epochs}, so"
+            f" unfreeze: {train.unfreeze} would never begin; lower it or set unfreeze: head."
+        )
+    if weights == "none" and train.unfreeze == "head":
+        problems.append(
+            "model.weights is none and train.unfreeze is head, so the network would stay random"
+            " below its head; set train.unfreeze: all or model.weights: imagenet."
+        )
+    if weights == "none" and train.batch_norm == "frozen":
+        problems.append(
+            "train.batch_norm is frozen but model.weights is none, so there are no statistics to"
+            " keep; set train.batch_norm: auto."
+        )
+    return problems
+
+
+def _shares(params: "Params") -> list[str]:
+    split = params.split
+    if split.val_share + split.test_share <= 0.8:
+        return []
+    return [
+        f"split.val_share {split.val_share} and split.test_share {split.test_share} leave less than"
+        " a fifth to train on; lower one."
+    ]
