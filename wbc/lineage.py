@@ -60,13 +60,29 @@ def read(directory: Path) -> Lineage:
 
 def data_hashes(directory: Path) -> dict[str, str]:
     """Path -> DVC's md5 of every stage output that dvc.lock in `directory` names."""
+    outs = [out for stage in _locked_stages(directory).values() for out in stage.get("outs", [])]
+    return {out["path"]: out["md5"] for out in outs if "md5" in out}
+
+
+def stage_params(directory: Path, architecture: str) -> dict[str, Any]:
+    """The parameters, nested by section, that made the model's stages, as dvc.lock recorded them.
+
+    Stages of other networks (`train@OTHER`) are left out; {} where there is no dvc.lock.
+    """
+    values: dict[str, Any] = {}
+    for name, stage in _locked_stages(directory).items():
+        if name.partition("@")[2] in ("", architecture):
+            values.update(stage.get("params", {}).get("params.yaml", {}))
+    return values
+
+
+def _locked_stages(directory: Path) -> dict[str, Any]:
     lock = directory / "dvc.lock"
     if not lock.is_file():
         return {}
     document: Any = YAML(typ="safe", pure=True).load(lock.read_text(encoding="utf-8"))
-    stages = (document or {}).get("stages") or {}
-    outs = [out for stage in stages.values() for out in stage.get("outs", [])]
-    return {out["path"]: out["md5"] for out in outs if "md5" in out}
+    stages: dict[str, Any] = (document or {}).get("stages") or {}
+    return stages
 
 
 def _patch(directory: Path, fresh: dict[str, str]) -> tuple[bytes, str]:

@@ -18,8 +18,9 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from wbc import registry, tracking_log, tracking_record, tracking_store
+from wbc import lineage, registry, tracking_log, tracking_record, tracking_store
 from wbc.errors import UserError
+from wbc.params import flatten_values
 from wbc.tracking_record import identity
 from wbc.tracking_server import ui
 from wbc.tracking_store import Store
@@ -146,7 +147,9 @@ def _publish(store: Store, model_dir: Path, report_dir: Path) -> str:
         run = _find_run(store, identity(model_dir))
         run_id = run.info.run_id if run else tracking_log.create_run(store, "new", live=False)
         name = _name_after_model(store, run_id, model_dir)
-    tracking_log.log_params(store, run_id, card["parameters"])
+    recorded = lineage.stage_params(store.workspace, card["architecture"])
+    recorded.pop("architectures", None)
+    tracking_log.log_params(store, run_id, {**flatten_values(recorded), **card["parameters"]})
     tracking_log.log_evaluation_data(store, run_id, report)
     tracking_log.log_history(store, run_id, tracking_record.history(model_dir))
     tracking_log.log_scores(store, run_id, scores)

@@ -108,6 +108,17 @@ def test_forced_again_the_lock_stays_the_same_to_the_byte(repository: Repository
     assert len(repository.versions()) == 1
 
 
+def test_sync_fills_an_empty_mlflow_from_the_outputs_alone(repository: Repository) -> None:
+    words = repository.run("python", "-m", "wbc", "sync")
+    assert f"{NAME}: published as run {NAME}-" in words
+    [run], [version] = repository.runs(), repository.versions()
+    assert run.data.metrics["test_a/macro_f1"] == repository.metrics(NAME)["test_a"]["macro_f1"]
+    assert run.data.params["split.seed"] == "1" and run.data.params["train.epochs"] == "2"
+    assert "is there already" in repository.run("python", "-m", "wbc", "sync")
+    assert len(repository.runs()) == len(repository.versions()) == 1
+    assert version.run_id == run.info.run_id
+
+
 def test_dvc_shows_metrics_plots_and_differences(repository: Repository) -> None:
     assert "test_a.macro_f1" in repository.run("dvc", "metrics", "show", "--md")
     page = repository.run("dvc", "plots", "show", "-o", "plots")

@@ -136,3 +136,18 @@ def test_hashes_come_from_dvc_lock(tmp_path: Path) -> None:
         "  check:\n    cmd: y\n"
     )
     assert lineage.data_hashes(tmp_path) == {"data/raw": "0af.dir"}
+
+
+def test_parameters_come_from_the_stages_of_the_network(tmp_path: Path) -> None:
+    (tmp_path / "dvc.lock").write_text(
+        "stages:\n"
+        "  split: {params: {params.yaml: {split: {seed: 3}}}}\n"
+        "  train@resnet18: {params: {params.yaml: {seed: 1, train: {epochs: 5}}}}\n"
+        "  train@googlenet: {params: {params.yaml: {train: {epochs: 9}, model.dropout: 0.2}}}\n"
+    )
+    assert lineage.stage_params(tmp_path, "googlenet") == {
+        "split": {"seed": 3},
+        "train": {"epochs": 9},
+        "model.dropout": 0.2,
+    }
+    assert lineage.stage_params(tmp_path / "nowhere", "googlenet") == {}

@@ -113,7 +113,7 @@ def test_exponents_are_numbers_as_in_dvc(tmp_path: Path) -> None:
         ("train.augment.hue", "0.2", "train.augment.hue is 0.2, but must be from 0 to 0.1"),
         ("model.weights", "/home/me/a.pth", "dvc import-url /your/file.pth data/weights/NAME.pth"),
         # combinations
-        ("train.epochs", "3", "train.head_epochs is 2 of train.epochs 2, so unfreeze: upper would"),
+        ("train.epochs", "2", "train.head_epochs is 2 of train.epochs 2, so unfreeze: upper would"),
         ("architectures", "[googlenet, googlenet]", "architectures names a network twice"),
         ("model.weights", "none\n  x: 1", "model.x (value 1) is not a setting"),
     ],
