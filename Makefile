@@ -55,7 +55,7 @@ repro: $(READY) scm ## run the pipeline: images in, an evaluated and registered 
 	@$(RUN) -m dvc repro $(ARGS)
 
 test: lint ## lint, check the types, run the tests
-	@$(RUN) -m pytest $(ARGS)
+	@$(RUN) -m pytest -n auto --dist loadfile $(ARGS)
 
 ui: $(READY) ## open the MLflow UI on this repository's runs and models
 	@$(RUN) -m wbc ui
@@ -72,7 +72,7 @@ format: $(READY) ## put the code into the project's format
 params: $(READY) ## make params PROFILE=raabin: put a profile's settings into params.yaml
 	@$(RUN) -m wbc params "$(PROFILE)"
 
-OUTPUTS := data/raw data/split data/pixels models reports
+OUTPUTS := data/raw data/split data/pixels models reports comparison
 CACHES := scratch .pytest_cache .mypy_cache .ruff_cache
 
 clean: ## remove generated data, models and reports (`dvc checkout` brings them back) and caches
