@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -56,6 +57,23 @@ class Repository:
     def ran(self, output: str) -> list[str]:
         """The stages that a `dvc repro` really ran, in order."""
         return re.findall(r"Running stage '([^']+)'", output)
+
+    def run_queue(self, jobs: int) -> None:
+        """Let workers run what is queued, and wait until all of it has succeeded.
+
+        Not `dvc exp run --run-all`: with two workers it now and then waits for ever for one that
+        has finished (DVC 3.67).
+        """
+        self.run("dvc", "queue", "start", "-j", str(jobs))
+        try:
+            for _ in range(300):
+                rows = self.run("dvc", "queue", "status").split("\n\n")[0].splitlines()[1:]
+                if rows and not any("Queued" in row or "Running" in row for row in rows):
+                    break
+                time.sleep(2)
+            assert all("Success" in row for row in rows), "\n".join(rows)
+        finally:
+            self.run("dvc", "queue", "stop", "--kill")
 
     def lock(self) -> bytes:
         return (self.path / "dvc.lock").read_bytes()

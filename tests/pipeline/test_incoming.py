@@ -56,7 +56,7 @@ def test_an_experiment_elsewhere_sees_a_new_image(lab: Repository, mode: str) ->
     lab.run("dvc", "add", str(LAB))
     lab.run("dvc", "exp", "run", mode, "-n", "with-new", "preprocess")
     if mode == "--queue":
-        lab.run("dvc", "exp", "run", "--run-all")
+        lab.run_queue(jobs=1)
     assert NEW not in stored(lab)
     lab.run("dvc", "exp", "apply", "with-new")
     assert NEW in stored(lab)

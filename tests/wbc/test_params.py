@@ -146,6 +146,12 @@ def test_impossible_combinations(changes: dict[str, str], words: str, tmp_path: 
     assert all(name in found for name in changes)
 
 
+def test_masks_are_never_behind_an_external_result(tmp_path: Path) -> None:
+    other = "{kind: krd-wbc, name: krd, role: external}"
+    text = re.sub(r"crop: cell", "crop: mask", with_sources(FOLDER, other), count=1)
+    assert "source 'krd' has role external" in message(text, tmp_path)
+
+
 @pytest.mark.parametrize(
     ("entries", "words"),
     [
