@@ -41,8 +41,8 @@ def _sources(params: "Params") -> list[str]:
     external = [source.name for source in sources if source.role == "external"]
     if params.preprocess.crop == "mask" and external:
         problems.append(
-            f"preprocess.crop is mask, but source {external[0]!r} has role external, and a result on"
-            " another laboratory must not rest on masks that nobody has there; set it to cell."
+            f"preprocess.crop is mask, but source {external[0]!r} has role external, and a result"
+            " on another laboratory must not rest on masks that nobody has there; set it to cell."
         )
     without = [source.kind for source in sources if source.kind in ("sample", "raabin")]
     if params.preprocess.crop == "mask" and without:
