@@ -17,7 +17,7 @@ from ruamel.yaml import YAML
 ROOT = Path(__file__).parent.parent.parent
 SMALL = {
     "architectures": ["squeezenet1_1"],
-    "data.sources[0].num_cells": 200,
+    "data.sources[0].num_cells": 300,
     "data.sources[0].image_size": 128,
     "preprocess.size": 48,
     "model.weights": "none",

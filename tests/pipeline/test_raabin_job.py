@@ -54,7 +54,7 @@ def publish_at(repository: Repository, url: str, name: str) -> None:
 @pytest.fixture(scope="module")
 def job(tmp_path_factory: pytest.TempPathFactory) -> Repository:
     folder = tmp_path_factory.mktemp("raabin")
-    source = SampleSource(kind="sample", name="raabin", role="auto", num_cells=200, image_size=160)
+    source = SampleSource(kind="sample", name="raabin", role="auto", num_cells=300, image_size=160)
     sample.fetch(source, folder / "tree", folder)
     name, content = imagenet_file(folder)
     (folder / "clone").mkdir()
