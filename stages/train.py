@@ -1,5 +1,6 @@
 """train@ARCH: fine-tune one network on the store's train part, choose the epoch on its val part."""
 
+import logging
 import shutil
 import sys
 from pathlib import Path
@@ -15,24 +16,32 @@ from wbc.pixels import open_store
 from wbc.plan import make_plan
 from wbc.start import load_into, read_start
 
+log = logging.getLogger(__name__)
+
 
 def main() -> None:
     architecture = sys.argv[1]
     settings = params.load(Path("params.yaml"))
     model_dir = Path("models") / architecture
-    with tracking.training_run(architecture, params.flatten(settings, architecture)) as live:
-        outcome, card = train(architecture, settings, model_dir / "start", live.log_epoch)
+    chosen = device.pick(settings.train.device, settings.train.precision, settings.train.threads)
+    log.info("training %s on %s", architecture, chosen.name)
+    flat = params.flatten(settings, architecture)
+    with tracking.training_run(architecture, flat, chosen.name) as live:
+        outcome, card = train(architecture, settings, chosen, live.log_epoch)
         write_table(pd.DataFrame(outcome.history), model_dir / "history.csv")
         model.save(model_dir, outcome.network, card)
         live.finish(model_dir)
 
 
 def train(
-    architecture: str, settings: params.Params, start_dir: Path, on_epoch: training.OnEpoch
+    architecture: str,
+    settings: params.Params,
+    chosen: device.Device,
+    on_epoch: training.OnEpoch,
 ) -> tuple[training.Outcome, model.Card]:
     """Build the network at its start, fit it, and write down what it is."""
+    start_dir = Path("models") / architecture / "start"
     store, start = open_store(Path("data/pixels")), read_start(start_dir)
-    chosen = device.pick(settings.train.device, settings.train.precision, settings.train.threads)
     pretrained = start.start != "random"
     plan = make_plan(settings.train, settings.seed, pretrained, store.part("train").labels)
     network = build(architecture, settings, pretrained)
@@ -46,9 +55,11 @@ def train(
 
 
 def build(architecture: str, settings: params.Params, pretrained: bool) -> Network:
-    """The network with its random parts drawn from the seed."""
-    choice = settings.train.batch_norm
-    frozen = pretrained if choice == "auto" else choice == "frozen"
+    """The network with its random parts drawn from the seed.
+
+    A random start has no batch-norm statistics to keep, so there they are never frozen.
+    """
+    frozen = pretrained and settings.train.batch_norm != "train"
     training.seed_everything(settings.seed)
     return Network(architecture, settings.model.dropout, frozen_batch_norm=frozen)
 

@@ -11,11 +11,15 @@ log = logging.getLogger(__name__)
 
 
 class HeadAwareEarlyStopping(EarlyStopping):
-    """Patience counts from the end of the head phase on."""
+    """Patience counts from the end of the head phase on, and so does the best score."""
 
-    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        if trainer.current_epoch >= getattr(pl_module, "plan").head_epochs:  # noqa: B009
-            super().on_validation_end(trainer, pl_module)
+    def __init__(self, monitor: str, patience: int, head_epochs: int) -> None:
+        super().__init__(monitor, mode="max", patience=patience, check_on_train_epoch_end=True)
+        self.head_epochs = head_epochs
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if trainer.current_epoch >= self.head_epochs:
+            super().on_train_epoch_end(trainer, pl_module)
 
 
 class PlainLines(Callback):

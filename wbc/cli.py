@@ -40,7 +40,11 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _check(_options: argparse.Namespace) -> None:
-    params.load(Path("params.yaml"))
+    train = params.load(Path("params.yaml")).train
+    if train.device == "gpu":  # better known now than after the data have been prepared
+        from wbc import device
+
+        device.pick(train.device, train.precision, train.threads)
 
 
 def _params(options: argparse.Namespace) -> None:

@@ -1,5 +1,6 @@
 """Settings that are possible alone but not together: a sentence for each, before any work."""
 
+import re
 from typing import TYPE_CHECKING, Final
 
 from wbc.errors import UserError
@@ -44,6 +45,10 @@ def _sources(params: "Params") -> list[str]:
             f"preprocess.crop is mask, but source {external[0]!r} has role external, and a result"
             " on another laboratory must not rest on masks that nobody has there; set it to cell."
         )
+    for source in sources:
+        pattern = getattr(source, "group_pattern", "")
+        if pattern and (reason := _bad_pattern(pattern)):
+            problems.append(f"data.sources group_pattern {pattern!r} of {source.name!r} {reason}.")
     without = [source.kind for source in sources if source.kind in ("sample", "raabin")]
     if params.preprocess.crop == "mask" and without:
         problems.append(
@@ -51,6 +56,14 @@ def _sources(params: "Params") -> list[str]:
             " cell."
         )
     return problems
+
+
+def _bad_pattern(pattern: str) -> str:
+    try:
+        groups = re.compile(pattern).groups
+    except re.error as error:
+        return f"is no regular expression ({error}); correct it, for example '^([^_]+)_'"
+    return "" if groups else "has no parentheses around the smear; write, for example, '^([^_]+)_'"
 
 
 def _networks(params: "Params") -> list[str]:
@@ -62,6 +75,11 @@ def _networks(params: "Params") -> list[str]:
         problems.append(
             f"train.head_epochs is {train.head_epochs} of train.epochs {train.epochs}, so"
             f" unfreeze: {train.unfreeze} would never begin; lower it or set unfreeze: head."
+        )
+    if train.device == "cpu" and train.precision == "bf16":
+        problems.append(
+            "train.precision is bf16, which is used on GPUs only, but train.device is cpu; set"
+            " train.precision: auto."
         )
     if weights == "none" and train.unfreeze == "head":
         problems.append(

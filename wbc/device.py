@@ -1,6 +1,5 @@
-"""The one place that picks device and precision, and says why."""
+"""The one place that picks device and precision."""
 
-import logging
 import os
 from dataclasses import dataclass
 from typing import Literal
@@ -8,8 +7,6 @@ from typing import Literal
 import torch
 
 from wbc.errors import UserError
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)

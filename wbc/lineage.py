@@ -6,6 +6,7 @@ the repository with the experiment's own changes. dvc.lock is left out of the di
 every upstream stage rewrites it while the pipeline runs.
 """
 
+import hashlib
 import os
 import subprocess
 import tempfile
@@ -74,6 +75,27 @@ def stage_params(directory: Path, architecture: str) -> dict[str, Any]:
         if name.partition("@")[2] in ("", architecture):
             values.update(stage.get("params", {}).get("params.yaml", {}))
     return values
+
+
+def changed_modules(directory: Path, architecture: str) -> list[str]:
+    """Modules that made the model's pixels and weights and are not now what they were then.
+
+    dvc.lock has the hash of each module when its stage ran; [] where there is no dvc.lock.
+    """
+    changed = set()
+    stages = _locked_stages(directory)
+    for name in ("preprocess", f"train@{architecture}"):
+        for dep in stages.get(name, {}).get("deps", []):
+            path = directory / dep["path"]
+            if dep["path"].endswith(".py") and _md5(path) != dep.get("md5"):
+                changed.add(dep["path"])
+    return sorted(changed)
+
+
+def _md5(path: Path) -> str:
+    if not path.is_file():
+        return ""
+    return hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()
 
 
 def _locked_stages(directory: Path) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 
 from wbc.backbones import Network
-from wbc.errors import UserError
+from wbc.errors import UserError, one_line
 
 WEIGHTS_FILE, CARD_FILE = "model.safetensors", "model.json"
 
@@ -76,10 +76,9 @@ def load(folder: Path, device: str = "cpu") -> Classifier:
         network = Network(card["architecture"], dropout=0.0, frozen_batch_norm=True)
         network.net.load_state_dict(load_file(folder / WEIGHTS_FILE))
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
-        first = (str(error).splitlines() or [type(error).__name__])[0]
         raise UserError(
-            f"{folder} holds no readable model ({first}); restore it with `dvc checkout`, or train"
-            " it again with `dvc repro`."
+            f"{folder} holds no readable model ({one_line(error, 120)}); restore it with"
+            " `dvc checkout`, or train it again with `dvc repro`."
         ) from None
     network.eval().requires_grad_(False)
     network.to(device).to(memory_format=torch.channels_last)

@@ -13,7 +13,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from wbc.combinations import check_combinations
-from wbc.errors import UserError
+from wbc.errors import UserError, one_line
 from wbc.schema import Pattern, Range, build
 
 Architecture = Literal[
@@ -34,6 +34,8 @@ Name = Annotated[
     Pattern(r"[a-z0-9][a-z0-9_-]{0,39}", "lower-case letters, digits, - and _, at most 40"),
 ]
 _PART = r"/(?!\.\.?(/|$))[^/]+"  # of a path; never . or .., which could lead out of the folder
+# of the path of weights: no braces but those of {architecture}
+_WEIGHTS_PART = r"/(?!\.\.?(/|$))([^/{}]|\{architecture\})+"
 _INCOMING = rf"data/incoming({_PART})+"
 _BRING = "(bring yours there with `dvc import-url /your/path data/incoming/NAME`)"
 IncomingPath = Annotated[str, Pattern(_INCOMING, f"a path under data/incoming/ {_BRING}")]
@@ -120,8 +122,9 @@ class Model:
     weights: Annotated[
         str,
         Pattern(
-            rf"auto|imagenet|none|data/weights({_PART})+",
-            "auto, imagenet, none or a file under data/weights/"
+            rf"auto|imagenet|none|data/weights({_WEIGHTS_PART})+",
+            "auto, imagenet, none or a file under data/weights/, {architecture} in it standing for"
+            " the network's name"
             " (bring yours there with `dvc import-url /your/file.pth data/weights/NAME.pth`)",
         ),
     ]
@@ -193,7 +196,7 @@ def load(path: Path) -> Params:
     try:
         text = path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
-        raise UserError(f"{path} cannot be read as YAML: {_one_line(error)}.") from None
+        raise UserError(f"{path} cannot be read as YAML: {one_line(error)}.") from None
     return check(read_yaml(text, path.name), path.name)
 
 
@@ -241,8 +244,4 @@ def flatten_values(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 
 def _yaml_words(error: YAMLError) -> str:
     mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", None)
-    return f"line {mark.line + 1}: {problem}" if mark and problem else _one_line(error)
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())
+    return f"line {mark.line + 1}: {problem}" if mark and problem else one_line(error)

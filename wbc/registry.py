@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from wbc import tracking_log, tracking_record, tracking_store
 from wbc.cells import CLASSES
+from wbc.errors import one_line
 from wbc.tracking_store import MODEL, Store
 
 CHALLENGER: Final = "challenger"
@@ -69,7 +70,7 @@ def propose_challenger(sha256: str, metric: str, value: float, evaluation_set_sh
         with store.lock():
             return _propose(store, sha256, metric, value, evaluation_set_sha256)
     except Exception as error:
-        reason = " ".join(str(error).split())[:300]
+        reason = one_line(error)
         return f"The alias {CHALLENGER} was not looked at, because MLflow failed ({reason})."
 
 

@@ -19,7 +19,7 @@ from types import FrameType
 from typing import Any
 
 from wbc import lineage, registry, tracking_log, tracking_record, tracking_store
-from wbc.errors import UserError
+from wbc.errors import UserError, one_line
 from wbc.params import flatten_values
 from wbc.tracking_record import identity
 from wbc.tracking_server import ui
@@ -39,7 +39,7 @@ class TrainingRun:
         self._run_id = ""
         self._live = False  # curves are written; stops at the first failure, sync fills the gap
 
-    def start(self, parameters: Mapping[str, object]) -> None:
+    def start(self, parameters: Mapping[str, object], device: str) -> None:
         """Create the run; under torchrun only the first process does."""
         if os.environ.get("RANK", "0") != "0" or os.environ.get("LOCAL_RANK", "0") != "0":
             return
@@ -47,7 +47,8 @@ class TrainingRun:
             store = tracking_store.connect()
             self._run_id = tracking_log.create_run(store, self._architecture, live=True)
             self._store, self._live = store, True
-            tracking_log.log_tags(store, self._run_id, {"architecture": self._architecture})
+            tags = {"architecture": self._architecture, "device": device}
+            tracking_log.log_tags(store, self._run_id, tags)
             tracking_log.log_params(store, self._run_id, parameters)
 
     def log_epoch(self, epoch: int, metrics: Mapping[str, object]) -> None:
@@ -81,15 +82,17 @@ class TrainingRun:
 
 
 @contextlib.contextmanager
-def training_run(architecture: str, parameters: Mapping[str, object]) -> Iterator[TrainingRun]:
-    """A run from the start of training to its end.
+def training_run(
+    architecture: str, parameters: Mapping[str, object], device: str
+) -> Iterator[TrainingRun]:
+    """A run from the start of training to its end; `device` says what is trained on.
 
     An exception leaves it FAILED; Ctrl-C, SIGTERM and sys.exit leave it KILLED. (SIGKILL leaves
     it RUNNING: nobody is left to say otherwise.)
     """
     run = TrainingRun(architecture)
     with _termination_raises():
-        run.start(parameters)
+        run.start(parameters, device)
         try:
             yield run
         except BaseException as error:
@@ -124,7 +127,7 @@ def sync(repository: Path) -> list[str]:
         return [_sync(store, folder, repository / "reports" / folder.name) for folder in complete]
     except Exception as error:
         raise UserError(
-            f"MLflow could not be written ({_reason(error)}); check MLFLOW_TRACKING_URI or start"
+            f"MLflow could not be written ({one_line(error)}); check MLFLOW_TRACKING_URI or start"
             f" its server, then run `python -m wbc sync` again. It is"
             f" {tracking_store.uri(repository)} now."
         ) from error
@@ -156,11 +159,27 @@ def _publish(store: Store, model_dir: Path, report_dir: Path) -> str:
     tracking_log.log_files(store, run_id, model_dir, report_dir)
     note = {"mlflow.note.content": tracking_record.sentence(card, scores)}
     tracking_log.log_tags(store, run_id, note)
-    registry.register(store, run_id, model_dir, scores)
+    _register(store, run_id, model_dir, card["architecture"], scores)
     tracking_log.log_tags(store, run_id, {"published": _report_digest(report_dir)})
     if store.client.get_run(run_id).info.status == "RUNNING":
         store.client.set_terminated(run_id, "FINISHED")
     return name
+
+
+def _register(
+    store: Store, run_id: str, model_dir: Path, architecture: str, scores: dict[str, float]
+) -> None:
+    """Register the model with the code that made it, or say why that cannot be."""
+    changed = lineage.changed_modules(store.workspace, architecture)
+    if changed:
+        _log.warning(
+            "%s is not registered: a version carries the code of its model, but %s changed after"
+            " the model was made; run `dvc repro`.",
+            architecture,
+            " and ".join(changed[:3]),
+        )
+        return
+    registry.register(store, run_id, model_dir, scores)
 
 
 def _name_after_model(store: Store, run_id: str, model_dir: Path) -> str:
@@ -212,9 +231,5 @@ def _warn(error: Exception) -> None:
     _log.warning(
         "MLflow could not be written (%s); the results are complete without it and"
         " `python -m wbc sync` publishes them later.",
-        _reason(error),
+        one_line(error),
     )
-
-
-def _reason(error: Exception) -> str:
-    return " ".join(str(error).split())[:300] or type(error).__name__

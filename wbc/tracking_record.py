@@ -116,14 +116,14 @@ def lineage_tags(lineage: Lineage) -> dict[str, str]:
 
 
 def environment_tags() -> dict[str, str]:
-    """Device and versions of this process; nothing that names the host or the user."""
+    """Processor and versions of this process; nothing that names the host or the user."""
     import torch
 
     tags = {f"version.{name}": _version(name) for name in ("torch", "mlflow", "dvc")}
     tags["version.python"] = platform.python_version()
     tags["version.rocm"] = torch.version.hip or ""
     tags["version.cuda"] = torch.version.cuda or ""
-    tags["device"] = torch.cuda.get_device_name(0) if torch.cuda.is_available() else _processor()
+    tags["processor"] = _processor()
     return {name: value for name, value in tags.items() if value}
 
 

@@ -129,7 +129,8 @@ class TrainingModule(pl.LightningModule):
         draws = uniform_draws(self.plan.seed, self.current_epoch, samples.numpy(), NUM_DRAWS)
         # Dropout depends on (seed, step, rank) only, so an interrupted run can be continued.
         torch.manual_seed(seed_of(self.plan.seed, self.global_step, self.global_rank))
-        images = augment(_to_images(pixels), draws.to(pixels.device), self.plan.train.augment)
+        with torch.autocast(pixels.device.type, enabled=False):  # half precision misplaces pixels
+            images = augment(_to_images(pixels), draws.to(pixels.device), self.plan.train.augment)
         loss = self._loss(self.network(images), labels, self.plan.train.label_smoothing)
         self._losses.append(loss.detach())
         return loss
@@ -141,7 +142,7 @@ class TrainingModule(pl.LightningModule):
         logits, self._val_logits = torch.cat(self._val_logits), []
         labels = torch.from_numpy(self._val_labels).to(logits.device)
         row = self._row(self._loss(logits, labels, 0.0).item(), logits)
-        self.log("val/macro_f1", float(row["val/macro_f1"]))
+        self.log("val/macro_f1", float(row["val/macro_f1"]), prog_bar=True)
         self.history.append(row)
         # A count, because the rank itself (a pair) is no number that Lightning could compare.
         self.log("val/improvements", float(_count_improvements(self.history)))
@@ -195,10 +196,9 @@ class TrainingModule(pl.LightningModule):
 
 
 def _callbacks(plan: Plan, best: ModelCheckpoint) -> list[Callback]:
-    stop = HeadAwareEarlyStopping("val/macro_f1", mode="max", patience=plan.train.patience)
-    callbacks: list[Callback] = [best, stop, PlainLines()]
-    if sys.stderr.isatty():
-        callbacks.append(TQDMProgressBar())
+    stop = HeadAwareEarlyStopping("val/macro_f1", plan.train.patience, plan.head_epochs)
+    progress = TQDMProgressBar() if sys.stderr.isatty() else PlainLines()
+    callbacks: list[Callback] = [best, stop, progress]
     if plan.train.ema_decay > 0:
         callbacks.append(WeightAveraging(avg_fn=exponential_average(plan.train.ema_decay)))
     return callbacks

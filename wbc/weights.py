@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from wbc.backbones import ARCHITECTURES, Network, load_start
-from wbc.errors import UserError
+from wbc.errors import UserError, one_line
 from wbc.fetching import NoNetwork, download
 from wbc.start import CARD_FILE, WEIGHTS_FILE, Start
 
@@ -56,23 +56,23 @@ def _resolve(architecture: str, choice: str, root: Path, target: Path) -> Start:
     if choice == "none":
         return Start(architecture, "random", "", "")
     if choice not in ("auto", "imagenet"):
-        source = root / choice.format(architecture=architecture)
+        source = root / choice.replace("{architecture}", architecture)
         return Start(architecture, "file", _convert(architecture, source, target), "")
     try:
         source = _imagenet(architecture)
     except NoNetwork as error:
         if choice == "imagenet":
             raise UserError(
-                f"model.weights is imagenet, but {HUB} cannot be reached ({error}); bring"
+                f"model.weights is imagenet, but the weights cannot be had ({error}); bring"
                 f" {IMAGENET_FILES[architecture]} to data/weights/ by hand and set model.weights to"
                 " its path, or set model.weights: auto to start from random weights."
             ) from None
         note = (
             f"{architecture} starts from RANDOM weights, because ImageNet's could not be"
-            " downloaded; expect lower scores. When there is a network, try again with:"
+            " downloaded; expect lower scores. When they can be had, try again with:"
             f" dvc repro --force --single-item weights@{architecture} && dvc repro"
         )
-        log.warning("WARNING: %s", note)
+        log.warning("WARNING: %s (The reason: %s)", note, error)
         return Start(architecture, "random", "", note)
     return Start(architecture, "imagenet", _convert(architecture, source, target), "")
 
@@ -110,10 +110,9 @@ def _read(source: Path) -> dict[str, torch.Tensor]:
             return load_file(source)
         state = torch.load(source, map_location="cpu", weights_only=True)
     except Exception as error:
-        first = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UserError(
-            f"{source.name} cannot be read as weights ({first}); a torchvision state dict (.pth) or"
-            " a .safetensors file is expected."
+            f"{source.name} cannot be read as weights ({one_line(error, 120)}); a torchvision state"
+            " dict (.pth) or a .safetensors file is expected."
         ) from None
     if not isinstance(state, dict) or not all(torch.is_tensor(v) for v in state.values()):
         raise UserError(

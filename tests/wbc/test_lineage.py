@@ -1,5 +1,6 @@
 """wbc.lineage: what git and DVC say about a directory."""
 
+import hashlib
 import os
 import subprocess
 from pathlib import Path
@@ -151,3 +152,21 @@ def test_parameters_come_from_the_stages_of_the_network(tmp_path: Path) -> None:
         "model.dropout": 0.2,
     }
     assert lineage.stage_params(tmp_path / "nowhere", "googlenet") == {}
+
+
+def test_a_module_changed_after_its_stage_ran_is_named(tmp_path: Path) -> None:
+    (tmp_path / "wbc").mkdir()
+    for name in ("imaging", "training", "augment"):
+        (tmp_path / "wbc" / f"{name}.py").write_text(name)
+    deps = "{deps: [{path: wbc/%s.py, md5: %s}, {path: data/raw, md5: x.dir}]}"
+    stages = {
+        "preprocess": deps % ("imaging", hashlib.md5(b"imaging").hexdigest()),
+        "train@resnet18": deps % ("training", hashlib.md5(b"as it was").hexdigest()),
+        "train@googlenet": deps % ("augment", hashlib.md5(b"other").hexdigest()),
+    }
+    text = "".join(f"  {name}: {stage}\n" for name, stage in stages.items())
+    (tmp_path / "dvc.lock").write_text(f"stages:\n{text}")
+    assert lineage.changed_modules(tmp_path, "resnet18") == ["wbc/training.py"]
+    (tmp_path / "wbc" / "imaging.py").unlink()
+    assert lineage.changed_modules(tmp_path, "resnet18") == ["wbc/imaging.py", "wbc/training.py"]
+    assert lineage.changed_modules(tmp_path / "nowhere", "resnet18") == []

@@ -112,6 +112,8 @@ def test_exponents_are_numbers_as_in_dvc(tmp_path: Path) -> None:
         ("train.precision", "32.0", "train.precision is 32.0, but must be one of auto, 32, bf16"),
         ("train.augment.hue", "0.2", "train.augment.hue is 0.2, but must be from 0 to 0.1"),
         ("model.weights", "/home/me/a.pth", "dvc import-url /your/file.pth data/weights/NAME.pth"),
+        ("model.weights", "'data/weights/{arch}.pth'", "{architecture} in it standing for"),
+        ("model.weights", "'data/weights/x{.pth'", "{architecture} in it standing for"),
         # combinations
         ("train.epochs", "2", "train.head_epochs is 2 of train.epochs 2, so unfreeze: upper would"),
         ("architectures", "[googlenet, googlenet]", "architectures names a network twice"),
@@ -133,6 +135,7 @@ def test_a_wrong_value_is_one_sentence(
         ({"model.weights": "none", "train.unfreeze": "head"}, "set train.unfreeze: all or model"),
         ({"model.weights": "none", "train.batch_norm": "frozen"}, "set train.batch_norm: auto"),
         ({"split.val_share": "0.4", "split.test_share": "0.45"}, "leave less than a fifth"),
+        ({"train.device": "cpu", "train.precision": "bf16"}, "set train.precision: auto"),
         ({"preprocess.crop": "mask"}, "has no masks; set it to cell"),
     ],
 )
@@ -162,6 +165,8 @@ def test_masks_are_never_behind_an_external_result(tmp_path: Path) -> None:
         ([FOLDER.replace("lab,", "Lab,")], "data.sources[0].name is 'Lab', but must be lower-case"),
         ([FOLDER.replace("lab,", "../x,")], "data.sources[0].name is '../x', but must be"),
         ([FOLDER.replace("lab,", "test_a,")], "'test_a' is the name of a built-in evaluation set"),
+        ([FOLDER.replace("}", ", group_pattern: '('}")], "pattern '(' of 'lab' is no regular"),
+        ([FOLDER.replace("}", ", group_pattern: 'x'}")], "has no parentheses around the smear"),
         ([FOLDER, FOLDER], "data.sources has two entries with name 'lab'; rename one"),
         ([FOLDER.replace("auto", "external")], "there is nothing to train on"),
         ([FOLDER.replace("auto", "test")], "role is 'test', but must be one of auto, train, ext"),

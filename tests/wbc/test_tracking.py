@@ -47,14 +47,14 @@ def _curve(run: Any, name: str) -> list[tuple[int, float]]:
 
 
 def _train(model_dir: Path) -> None:
-    with tracking.training_run(ARCHITECTURE, parameters=PARAMETERS) as run:
+    with tracking.training_run(ARCHITECTURE, parameters=PARAMETERS, device="a CPU") as run:
         for epoch, metrics in tracking_record.history(model_dir).items():
             run.log_epoch(epoch, {k.removeprefix("epoch/"): v for k, v in metrics.items()})
         run.finish(model_dir)
 
 
 def test_a_training_is_seen_while_it_runs(home: Path) -> None:
-    with tracking.training_run(ARCHITECTURE, parameters=PARAMETERS) as run:
+    with tracking.training_run(ARCHITECTURE, parameters=PARAMETERS, device="a CPU") as run:
         run.log_epoch(1, {"train/loss": 1.5, "val/loss": float("nan")})
         run.log_epoch(2, {"train/loss": 1.25, "val/loss": float("inf")})
         seen = _only_run()
@@ -64,7 +64,8 @@ def test_a_training_is_seen_while_it_runs(home: Path) -> None:
     assert seen.data.metrics == {"epoch/train/loss": 1.25}
     assert _curve(seen, "epoch/train/loss") == [(1, 1.5), (2, 1.25)]
     assert seen.data.tags["recorded"] == "live"
-    assert {"device", "version.torch", "version.python"} <= set(seen.data.tags)
+    assert seen.data.tags["device"] == "a CPU"
+    assert {"processor", "version.torch", "version.python"} <= set(seen.data.tags)
     assert _only_run().info.status == "FINISHED"
 
 
@@ -73,14 +74,20 @@ def test_a_training_is_seen_while_it_runs(home: Path) -> None:
     [(ValueError("x"), "FAILED"), (KeyboardInterrupt(), "KILLED"), (SystemExit(1), "KILLED")],
 )
 def test_an_interrupted_training_says_so(home: Path, raised: BaseException, status: str) -> None:
-    with pytest.raises(type(raised)), tracking.training_run(ARCHITECTURE, parameters={}):
+    with (
+        pytest.raises(type(raised)),
+        tracking.training_run(ARCHITECTURE, parameters={}, device="a CPU"),
+    ):
         raise raised
     assert _only_run().info.status == status
 
 
 def test_sigterm_closes_the_run(home: Path) -> None:
     before = signal.getsignal(signal.SIGTERM)
-    with pytest.raises(SystemExit) as ended, tracking.training_run(ARCHITECTURE, parameters={}):
+    with (
+        pytest.raises(SystemExit) as ended,
+        tracking.training_run(ARCHITECTURE, parameters={}, device="a CPU"),
+    ):
         os.kill(os.getpid(), signal.SIGTERM)
         time.sleep(5)
     assert ended.value.code == 128 + signal.SIGTERM
@@ -250,7 +257,7 @@ def test_a_server_that_dies_halfway_leaves_gaps_that_are_filled(
         raise ConnectionError("gone")
 
     with caplog.at_level(logging.WARNING, "wbc"):
-        with tracking.training_run(ARCHITECTURE, parameters=PARAMETERS) as run:
+        with tracking.training_run(ARCHITECTURE, parameters=PARAMETERS, device="a CPU") as run:
             run.log_epoch(1, {"train/loss": 1.5})
             with monkeypatch.context() as patched:
                 patched.setattr(tracking_log, "log_epoch", dead)

@@ -4,6 +4,7 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -94,3 +95,44 @@ def test_the_best_epoch_is_kept_and_patience_ends_the_run(tmp_path: Path) -> Non
     assert len(outcome.history) < 30
     scores = [float(row["val/macro_f1"]) for row in outcome.history]
     assert float(outcome.best["val/macro_f1"]) == max(scores)
+
+
+def test_patience_counts_from_the_end_of_the_head_phase(tmp_path: Path) -> None:
+    still = {"learning_rate": 1e-9, "head_learning_rate": 1e-9, "ema_decay": 0.0}
+    chosen = settings(epochs=12, head_epochs=6, patience=2, **still)
+    outcome, _, _ = fit(tmp_path, chosen, pretrained=True)
+    phases = [row["phase"] for row in outcome.history]
+    assert phases == ["head"] * 6 + ["upper"] * 3
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_a_bar_on_a_terminal_and_plain_lines_elsewhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, terminal: bool
+) -> None:
+    monkeypatch.setattr("sys.stderr.isatty", lambda: terminal, raising=False)
+    plan = make_plan(settings().train, 1, True, np.arange(5))
+    kinds = {type(callback).__name__ for callback in training._callbacks(plan, object())}  # type: ignore[arg-type]
+    assert ("TQDMProgressBar" in kinds) is terminal
+    assert ("PlainLines" in kinds) is not terminal
+
+
+def test_augmentation_is_not_done_in_half_precision(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+
+    def spy(images: torch.Tensor, draws: torch.Tensor, chosen: params.Augment) -> torch.Tensor:
+        seen.append(torch.is_autocast_enabled("cpu"))
+        return images
+
+    monkeypatch.setattr(training, "augment", spy)
+    plan = make_plan(settings().train, 1, False, np.arange(5))
+    network = Network("squeezenet1_1", 0.0, frozen_batch_norm=True)
+    module = training.TrainingModule(network, plan, np.arange(5), lambda *_: None)
+    monkeypatch.setattr(type(module), "current_epoch", 0)
+    monkeypatch.setattr(type(module), "global_step", 0)
+    monkeypatch.setattr(type(module), "global_rank", 0)
+    batch = (torch.zeros(2, 64, 64, 3, dtype=torch.uint8), torch.zeros(2).long(), torch.arange(2))
+    with torch.autocast("cpu", torch.bfloat16):
+        module.training_step(batch, 0)
+    assert seen == [False]
