@@ -7,11 +7,10 @@ imported or has on its path, so two versions, or a version and the workspace, li
 Input: column `image`, each an encoded image (JPEG, PNG, ...) as bytes or as base64 text. Output,
 one row each: `class`; `p_<class>` (they sum to 1); `located` (False: no leukocyte was found, the
 whole picture was judged); `error`. An image that cannot be read has class `unreadable`, the
-reason in `error` and 0 for every probability, so that one bad file does not stop a batch.
+reason in `error` and 0 for every probability, so that one bad row does not stop a batch.
 """
 
 import base64
-import binascii
 import contextlib
 import importlib
 import sys
@@ -28,6 +27,10 @@ import pandas as pd
 _PACKAGE = "wbc"
 _BATCH = 64  # images decoded and judged at a time; bounds memory
 _LOCK = threading.RLock()
+
+
+class NotEncoded(ValueError):  # noqa: N818
+    """What stands for an image is neither bytes nor base64 text."""
 
 
 class OwnPackage:
@@ -82,7 +85,7 @@ class WhiteBloodCells(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
         for position, image in enumerate(images):
             try:
                 prepared[position] = self._prepare(image)
-            except (self._imaging.UnreadableImage, binascii.Error) as reason:
+            except (self._imaging.UnreadableImage, NotEncoded) as reason:
                 nothing = [0.0] * len(self._classifier.card["classes"])
                 rows[position] = self._row(nothing, "unreadable", error=str(reason) or "unknown")
         if prepared:
@@ -116,11 +119,16 @@ def image_bytes(image: Any) -> bytes:
     """Bytes as they are; text as base64, with or without the head of a data URL.
 
     Raises:
-        binascii.Error: the text is no base64.
+        NotEncoded: it is something else (a missing value, a number), or the text is no base64.
     """
-    if isinstance(image, str):
+    if isinstance(image, bytes | bytearray | memoryview):
+        return bytes(image)
+    if not isinstance(image, str):
+        raise NotEncoded(f"neither bytes nor base64 text, but {type(image).__name__}")
+    try:
         return base64.b64decode("".join(image.rpartition(",")[2].split()), validate=True)
-    return bytes(image)
+    except ValueError as error:  # characters outside ASCII, or a binascii.Error
+        raise NotEncoded(f"no base64 text ({error})") from None
 
 
 def _take_modules() -> dict[str, ModuleType]:

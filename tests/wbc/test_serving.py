@@ -81,6 +81,11 @@ def test_a_version_answers_as_the_model_does(served: Any, model_dir: Path) -> No
     assert answers["located"].all()
 
 
+def test_every_kind_of_bytes_is_the_same_image(served: Any) -> None:
+    answers = _predict(served, [bytearray(IMAGES[0]), memoryview(IMAGES[0])])
+    assert list(answers["error"]) == ["", ""]
+
+
 def test_base64_text_is_the_same_image(served: Any) -> None:
     texts = [base64.b64encode(image).decode() for image in IMAGES]
     expected = _predict(served, IMAGES)
@@ -101,9 +106,16 @@ def test_one_bad_image_does_not_stop_the_batch(served: Any) -> None:
     alone = _predict(served, [IMAGES[0], IMAGES[2]])
     pd.testing.assert_frame_equal(good, alone, check_exact=False, rtol=1e-5)
 
-    (text,) = _predict(served, ["no base64!"]).to_dict("records")
-    assert text["class"] == "unreadable"
-    assert text["error"]
+
+@pytest.mark.parametrize(
+    "row", [None, float("nan"), 5, np.int64(5), [1, 2], {}, "äöü", "no base64!", "data:image/png"]
+)
+def test_a_row_that_holds_no_encoded_image_does_not_stop_the_batch(served: Any, row: Any) -> None:
+    answers = _predict(served, [row, IMAGES[0]])
+
+    assert list(answers["class"]) == ["unreadable", _predict(served, IMAGES[:1])["class"][0]]
+    assert "base64" in answers["error"][0]
+    assert (answers[PROBABILITIES].iloc[0] == 0).all()
 
 
 def test_rows_keep_their_order_over_batches(served: Any) -> None:
