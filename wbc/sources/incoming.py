@@ -1,5 +1,6 @@
 """Material at hand: a folder or an archive, the images in it, and their way into data/raw."""
 
+import functools
 import logging
 import os
 import re
@@ -156,13 +157,15 @@ def place(cells: Sequence[Cell], material: Material, target: Path, name: str) ->
     """Bring the cells' files below `target`, unchanged, without folders that wrap all of them.
 
     So the same material has the same paths as a folder and as an archive. Copies, not hard links:
-    DVC makes what it tracks read-only. Returns one row a cell with path, label, group,
+    DVC makes what it tracks read-only. A file that several cells share, such as a mask, is brought
+    once. Returns one row a cell with path, label, group,
     official_split and mask, the paths relative to `target`.
     """
     bring = os.replace if material.movable else shutil.copyfile
     masks = [cell.mask for cell in cells if cell.mask]
     num_wrapping = len(wrapping([*(cell.path for cell in cells), *masks]))
 
+    @functools.cache
     def one(path: PurePosixPath) -> str:
         clean = _clean(PurePosixPath(*path.parts[num_wrapping:]))
         goal = target / clean

@@ -92,6 +92,19 @@ def test_copies_are_independent_and_lose_only_wrapping_folders(tmp_path: Path) -
     assert copy.stat().st_ino != (folder / "w/neu/1.jpg").stat().st_ino
 
 
+@pytest.mark.parametrize("movable", [False, True])
+def test_two_cells_may_share_a_mask(tmp_path: Path, movable: bool) -> None:
+    folder = touch(tmp_path / "lab", "neu/1.jpg", "eos/2.jpg", "masks/both.png")
+    mask = PurePosixPath("masks/both.png")
+    cells = [
+        Cell(PurePosixPath("neu/1.jpg"), "neutrophil", mask=mask),
+        Cell(PurePosixPath("eos/2.jpg"), "eosinophil", mask=mask),
+    ]
+    table = place(cells, Material(folder, movable), tmp_path / "raw", "lab")
+    assert table["mask"].tolist() == ["masks/both.png"] * 2
+    assert (tmp_path / "raw/masks/both.png").read_bytes() == b"masks/both.png"
+
+
 def test_names_that_are_no_utf8_become_text(tmp_path: Path) -> None:
     folder = tmp_path / "lab"
     (folder / "neu").mkdir(parents=True)
