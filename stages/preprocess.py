@@ -4,7 +4,7 @@ from pathlib import Path
 
 from stages._run import run
 from wbc import params
-from wbc.cells import read_table, write_table
+from wbc.cells import read_table
 from wbc.pixels import open_store
 from wbc.preprocessing import fill_store
 from wbc.sheet import contact_sheet
@@ -14,8 +14,7 @@ RAW_DIR, SPLIT_PATH, OUT_DIR = Path("data/raw"), Path("data/split/split.csv"), P
 
 def main() -> None:
     settings = params.load(Path("params.yaml")).preprocess
-    _, quarantine = fill_store(read_table(SPLIT_PATH), RAW_DIR, OUT_DIR, settings)
-    write_table(quarantine, OUT_DIR / "quarantine.csv")
+    fill_store(read_table(SPLIT_PATH), RAW_DIR, OUT_DIR, settings)
     contact_sheet(open_store(OUT_DIR)).save(OUT_DIR / "sheet.png")
 
 

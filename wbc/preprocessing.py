@@ -8,6 +8,7 @@ import pandas as pd
 from joblib import Parallel, delayed
 from tqdm import tqdm
 
+from wbc.cells import write_table
 from wbc.decoding import UnreadableImage
 from wbc.errors import UserError
 from wbc.imaging import prepare
@@ -17,6 +18,7 @@ from wbc.pixels import Place, allocate, finish, write_cells
 log = logging.getLogger(__name__)
 
 CHUNK = 32  # cells a task: small enough for a lively progress bar, large enough to be cheap
+QUARANTINE_FILE = "quarantine.csv"
 UNREADABLE = "unreadable: "  # how split.csv begins the reason of a file that could not be decoded
 
 
@@ -46,11 +48,12 @@ def fill_store(
         cells: the table of split.csv.
 
     Returns:
-        The index and the quarantine list (path, split, reason), as written to `target`.
+        The index and the quarantine list (path, split, reason), as written to `target`; the list
+        is there before anything is raised.
 
     Raises:
-        UserError: more than `max_broken_share` of all files are broken, or an evaluation set or
-            the training set is left empty.
+        UserError: more than `max_broken_share` of all files are broken, a class of the training
+            set is left without a cell, or an evaluation set is left empty.
     """
     wanted = cells[cells["split"] != ""].sort_values(["split", "path"]).reset_index(drop=True)
     places = allocate(target, len(wanted), settings.size, settings.shard_cells)
@@ -67,7 +70,9 @@ def fill_store(
     problems = pd.Series([result.problem for result in results], dtype=str)
     index, broken = index[problems == ""], wanted[problems != ""]
     quarantine = _quarantine(cells, broken.assign(reason=problems[problems != ""]))
-    _check(quarantine, len(cells), settings)
+    write_table(quarantine, target / QUARANTINE_FILE)
+    _check_share(quarantine, len(cells), settings)
+    _check_sets(wanted, index, target / QUARANTINE_FILE)
     options = {"size": settings.size, "crop": settings.crop, "context": settings.context}
     finish(target, index, options)
     _report(index, quarantine, settings)
@@ -116,7 +121,7 @@ def _quarantine(cells: pd.DataFrame, broken: pd.DataFrame) -> pd.DataFrame:
     return both.sort_values("path").reset_index(drop=True)
 
 
-def _check(quarantine: pd.DataFrame, num_files: int, settings: Preprocess) -> None:
+def _check_share(quarantine: pd.DataFrame, num_files: int, settings: Preprocess) -> None:
     share = len(quarantine) / max(1, num_files)
     if share > settings.max_broken_share:
         first = quarantine.iloc[0]
@@ -124,6 +129,22 @@ def _check(quarantine: pd.DataFrame, num_files: int, settings: Preprocess) -> No
             f"{len(quarantine)} of {num_files} files ({share:.1%}) cannot be used, more than"
             f" preprocess.max_broken_share {settings.max_broken_share:g} allows; the first is"
             f" data/raw/{first['path']} ({first['reason']}). Replace the files, or raise the share."
+        )
+
+
+def _check_sets(wanted: pd.DataFrame, index: pd.DataFrame, list_path: Path) -> None:
+    """What split has seen to must not be undone here: nothing could be trained or compared."""
+    kept = set(index["split"])
+    lost = [f"the set {name} has no cell" for name in sorted(set(wanted["split"]) - kept)]
+    if not lost:
+        wanted, index = (table[table["split"] == "train"] for table in (wanted, index))
+        missing = sorted(set(wanted["label"]) - set(index["label"]))
+        lost = [f"the training set has no {name}" for name in missing]
+    if lost:
+        raise UserError(
+            f"After quarantine {' and '.join(lost)}, since none of its files can be used;"
+            f" {list_path} says why for each. Replace the files, or take the source out of"
+            " data.sources."
         )
 
 

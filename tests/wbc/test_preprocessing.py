@@ -1,7 +1,9 @@
 """From files to the store: good ones in, broken ones in quarantine with their reason."""
 
+import tracemalloc
 from pathlib import Path
 
+import joblib
 import numpy as np
 import pandas as pd
 import pytest
@@ -81,6 +83,46 @@ def test_too_many_broken_files_stop_with_the_first_named(tmp_path: Path) -> None
         fill_store(cells, tmp_path / "raw", tmp_path / "out", settings())
 
 
+@pytest.mark.parametrize(
+    ("split", "label", "sentence"),
+    [
+        ("train", "neutrophil", "the set train has no cell"),
+        ("val", "neutrophil", "the set val has no cell"),
+        ("lab", "neutrophil", "the set lab has no cell"),
+        ("train", "basophil", "the training set has no basophil"),
+    ],
+)
+def test_a_set_or_class_that_is_lost_stops_and_the_list_is_there(
+    tmp_path: Path, split: str, label: str, sentence: str
+) -> None:
+    cells = raw(tmp_path / "raw", num_good=6, broken=("bad.png", "worse.png"))
+    bad = cells["path"].isin(["bad.png", "worse.png"])
+    other = cells["split"].replace(split, "val" if split == "train" else "train")
+    cells["split"] = other if label == "neutrophil" else cells["split"]
+    cells.loc[bad, ["split", "label"]] = split, label
+    with pytest.raises(UserError, match=rf"{sentence}, .*quarantine\.csv says why.*data\.sources"):
+        fill_store(cells, tmp_path / "raw", tmp_path / "out", settings())
+    listed = read_table(tmp_path / "out" / "quarantine.csv")
+    assert set(listed["path"]) == {"bad.png", "worse.png", "early.png"}
+
+
+def test_memory_does_not_grow_with_the_number_of_images(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A stored square takes 12 kB; a cell's rows in the tables may take a fraction of that."""
+    monkeypatch.setattr("wbc.preprocessing.CHUNK", 4)
+    one = raw(tmp_path / "raw", num_good=1).iloc[:1]
+    peaks = []
+    for number in (16, 16, 272):  # the first only loads modules
+        cells = pd.concat([one] * number, ignore_index=True)
+        tracemalloc.start()
+        with joblib.parallel_config(backend="sequential"):
+            fill_store(cells, tmp_path / "raw", tmp_path / f"{number}", settings(size=64))
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[2] - peaks[1] < 256 * 64 * 64 * 3 / 4
+
+
 def test_a_vanished_file_is_quarantined(tmp_path: Path) -> None:
     cells = raw(tmp_path / "raw")
     (tmp_path / "raw" / "1.png").unlink()
@@ -104,6 +146,7 @@ def test_masks_are_needed_for_crop_mask_and_used(tmp_path: Path) -> None:
     mask.paste(255, (40, 35, 60, 55))
     mask.save(tmp_path / "raw" / "mask.png")
     cells.loc[cells["path"] == "0.png", "mask"] = "mask.png"
+    cells.loc[cells["path"] == "1.png", "split"] = "train"
     _, quarantine = fill_store(
         cells, tmp_path / "raw", tmp_path / "out", settings(crop="mask", max_broken_share=1.0)
     )
