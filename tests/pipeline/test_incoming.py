@@ -23,17 +23,21 @@ def picture(path: Path, seed: int) -> None:
 
 @pytest.fixture
 def lab(tmp_path: Path) -> Repository:
-    repository = make_repository(tmp_path)
+    """A laboratory's folder, imported as the README says, and changed since."""
+    outside = tmp_path / "their folder"
+    (tmp_path / "clone").mkdir()
+    repository = make_repository(tmp_path / "clone")
     for label, name in enumerate(CLASSES):
         for number in range(12):
-            picture(tmp_path / LAB / name / f"{number}.png", 100 * label + number)
-    repository.run("dvc", "add", str(LAB))
+            picture(outside / name / f"{number}.png", 100 * label + number)
+    repository.run("dvc", "import-url", str(outside), str(LAB))
     repository.set(data__sources=[SOURCE], preprocess__size=32, preprocess__crop="none")
     commit(repository, "our laboratory")
     assert "download" in repository.ran(repository.run("dvc", "repro", "preprocess"))
     commit(repository, "first run")
     assert repository.ran(repository.run("dvc", "repro", "preprocess")) == []
-    picture(tmp_path / LAB / "monocyte" / "new.png", 999)
+    picture(outside / "monocyte" / "new.png", 999)
+    repository.run("dvc", "update", f"{LAB}.dvc")
     return repository
 
 
@@ -46,14 +50,19 @@ NEW = "lab/monocyte/new.png"
 
 
 def test_repro_sees_a_new_image(lab: Repository) -> None:
-    lab.run("dvc", "add", str(LAB))
     assert lab.ran(lab.run("dvc", "repro", "preprocess")) == ["download", "split", "preprocess"]
     assert NEW in stored(lab)
 
 
+def test_repro_sees_what_was_added_by_hand(lab: Repository) -> None:
+    picture(lab.path / LAB / "basophil" / "by-hand.png", 998)
+    lab.run("dvc", "add", str(LAB))
+    assert lab.ran(lab.run("dvc", "repro", "preprocess")) == ["download", "split", "preprocess"]
+    assert {NEW, "lab/basophil/by-hand.png"} <= stored(lab)
+
+
 @pytest.mark.parametrize("mode", ["--temp", "--queue"])
 def test_an_experiment_elsewhere_sees_a_new_image(lab: Repository, mode: str) -> None:
-    lab.run("dvc", "add", str(LAB))
     lab.run("dvc", "exp", "run", mode, "-n", "with-new", "preprocess")
     if mode == "--queue":
         lab.run_queue(jobs=1)

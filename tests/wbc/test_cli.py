@@ -1,0 +1,74 @@
+"""`python -m wbc`: what it prints and how it ends."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from wbc import cli
+
+ROOT = Path(__file__).parent.parent.parent
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    shutil.copy(ROOT / "params.yaml", tmp_path)
+    shutil.copytree(ROOT / "profiles", tmp_path / "profiles")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def edit(folder: Path, old: str, new: str) -> None:
+    path = folder / "params.yaml"
+    text = path.read_text(encoding="utf-8")
+    assert old in text
+    path.write_text(text.replace(old, new), encoding="utf-8")
+
+
+def test_check_is_silent_about_what_can_be_run(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cli.main(["check"])
+    assert capsys.readouterr().out == ""
+
+
+def test_check_ends_with_one_sentence(here: Path) -> None:
+    edit(here, "  dropout: 0.2", "  dropuot: 0.2")
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["check"])
+    words = (
+        "error: params.yaml: model.dropuot (value 0.2) is not a setting; did you mean 'dropout'?"
+    )
+    assert ended.value.code == words
+
+
+def test_check_knows_a_missing_gpu_before_any_work(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    edit(here, "device: auto", "device: gpu")
+    with pytest.raises(SystemExit, match=r"train\.device is gpu, but torch"):
+        cli.main(["check"])
+
+
+def test_params_merges_a_profile_and_lists_it(here: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "wbc", "params", "raabin"],
+        env={"PYTHONPATH": str(ROOT), "PATH": ""},
+        text=True,
+        capture_output=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "preprocess.size: 128 -> 224" in done.stdout
+    cli.main(["check"])
+
+
+def test_a_command_that_is_not_there_is_named() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "wbc", "promote"], cwd=ROOT, text=True, capture_output=True
+    )
+    assert done.returncode == 2 and "invalid choice: 'promote'" in done.stderr
+    assert "Traceback" not in done.stderr
