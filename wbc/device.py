@@ -25,10 +25,14 @@ class Device:
 def pick(device: str = "auto", precision: str | int = "auto", threads: int = 0) -> Device:
     """Choose by `train.device`, `train.precision` and `train.threads` (0: all cores).
 
+    From then on the process computes deterministically.
+
     Raises:
         UserError: a GPU, or a precision, is asked for and is not there.
     """
     torch.set_num_threads(threads or os.cpu_count() or 1)
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # what CUDA needs for the next line
+    torch.use_deterministic_algorithms(True)
     gpu = torch.cuda.is_available()
     if device == "gpu" and not gpu:
         build = f"ROCm {torch.version.hip}" if torch.version.hip else f"CUDA {torch.version.cuda}"

@@ -10,6 +10,7 @@ from wbc.errors import UserError
 def test_cpu_always_works_in_32_bit() -> None:
     chosen = device.pick("cpu", "auto", 1)
     assert (chosen.type, chosen.accelerator, chosen.precision) == ("cpu", "cpu", "32-true")
+    assert torch.are_deterministic_algorithms_enabled()
     assert torch.get_num_threads() == 1 and "CPU, 1 threads" in chosen.name
 
 
