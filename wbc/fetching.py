@@ -11,6 +11,7 @@ import json
 import logging
 import os
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Mapping
@@ -22,24 +23,23 @@ import requests
 from filelock import FileLock
 from tqdm import tqdm
 
-from wbc.errors import UserError
+from wbc.errors import UserError, one_line
 
 CONNECT_DEADLINE = 8.0  # seconds for name look-up and connection together
 READ_TIMEOUT = 30.0  # seconds without a byte until a connection counts as stalled
 ATTEMPTS = 4
 _CHUNK = 1 << 20
 PAUSES = (1.0, 2.0, 4.0)  # seconds before the second, third and fourth attempt
-_USER_AGENT = "wbc"
-_BROKEN_OFF = (
-    requests.ConnectionError,
-    requests.Timeout,
-    requests.exceptions.ChunkedEncodingError,
-)
+_BROKEN_OFF = (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError)
 
 log = logging.getLogger(__name__)
 
 
-class NoNetwork(UserError):  # noqa: N818
+class Unavailable(UserError):  # noqa: N818
+    """The file cannot be had from its server now; nothing is said about what the file is."""
+
+
+class NoNetwork(Unavailable):
     """The server cannot be reached at all from this machine."""
 
 
@@ -74,8 +74,8 @@ def download(
 
     Raises:
         NoNetwork: the server cannot be reached (known within CONNECT_DEADLINE).
-        UserError: the server refuses, breaks off again and again, or sends another file than
-            expected; a file with a wrong hash is removed.
+        Unavailable: it refuses, cannot be trusted (TLS), or breaks off again and again.
+        UserError: it sends another file than expected, which is removed, or the disk is full.
     """
     prefix = (sha256 or sha256_prefix or "").lower()
     _check_scheme(url)
@@ -100,21 +100,23 @@ def download(
 def check_network(url: str, connect_timeout: float = 5) -> None:
     """Raise NoNetwork within CONNECT_DEADLINE seconds where the server of `url` is out of reach.
 
-    Looks up the name and connects (to the proxy where one is set), in a thread: neither a slow
-    name server nor a network that swallows packets can make it longer.
+    Looks up the name and connects (to the proxy where one is set), with TLS for https, in a thread:
+    neither a slow name server nor a network that swallows packets can make it longer. Certificates
+    are left to the request that follows.
     """
     proxy = requests.utils.select_proxy(url, requests.utils.get_environ_proxies(url))
     goal = urlsplit(proxy if proxy and "://" in proxy else f"http://{proxy}" if proxy else url)
-    host = goal.hostname or ""
-    port = goal.port or (443 if goal.scheme == "https" else 80)
+    host, port = goal.hostname or "", goal.port or (443 if goal.scheme == "https" else 80)
     outcome: list[str] = []
 
     def connect() -> None:
         try:
-            socket.create_connection((host, port), timeout=connect_timeout).close()
+            with socket.create_connection((host, port), timeout=connect_timeout) as tcp:
+                if goal.scheme == "https":
+                    ssl._create_unverified_context().wrap_socket(tcp, server_hostname=host).close()
             outcome.append("")
-        except (OSError, UnicodeError) as error:
-            outcome.append(_one_line(error))
+        except (OSError, ValueError) as error:  # ValueError: no name of a host
+            outcome.append(one_line(error))
 
     thread = threading.Thread(target=connect, daemon=True)
     thread.start()
@@ -124,6 +126,11 @@ def check_network(url: str, connect_timeout: float = 5) -> None:
         raise NoNetwork(f"{host} cannot be reached ({reason}); is this machine online?")
 
 
+def is_refused_tls(error: BaseException) -> bool:
+    """Whether the connection was never trusted, in contrast to one that broke off later."""
+    return isinstance(error, requests.exceptions.SSLError) and error.request is not None
+
+
 def _download_part(url: str, part: Path, connect_timeout: float) -> None:
     """Fill `part` to the end, in a few attempts that each go on where the last one ended."""
     for attempt in range(ATTEMPTS):
@@ -131,36 +138,30 @@ def _download_part(url: str, part: Path, connect_timeout: float) -> None:
             _attempt(url, part, connect_timeout)
             return
         except requests.exceptions.ProxyError as error:
-            raise NoNetwork(f"{url} cannot be reached: {_one_line(error)}.") from None
+            raise NoNetwork(f"{url} cannot be reached: {one_line(error)}.") from None
         except (_TryAgain, *_BROKEN_OFF) as error:
-            problem = _one_line(error)
-        except (requests.exceptions.InvalidSchema, requests.exceptions.InvalidURL) as error:
-            raise UserError(
-                f"{url} leads to an address that is not http or https ({_one_line(error)}); give"
-                " another address."
-            ) from None
-        except requests.RequestException as error:
-            raise UserError(f"{url} cannot be downloaded: {_one_line(error)}.") from None
+            problem = one_line(error)
+            if is_refused_tls(error):
+                raise Unavailable(f"{url} cannot be trusted: {problem}.") from None
+        except requests.RequestException as error:  # such as a redirect to no http address
+            raise Unavailable(f"{url} cannot be downloaded: {one_line(error)}.") from None
         except OSError as error:
-            raise UserError(f"{part} cannot be written: {_one_line(error)}.") from None
+            raise UserError(f"{part} cannot be written: {one_line(error)}.") from None
         if attempt < ATTEMPTS - 1:
             log.warning("download of %s broke off (%s); trying again", part.stem, problem)
             time.sleep(PAUSES[attempt])
-    raise UserError(
-        f"{url} could not be downloaded in {ATTEMPTS} attempts ({problem}); run the same command"
-        " again to go on."
-    )
+    failed = f"{url} could not be downloaded in {ATTEMPTS} attempts ({problem})"
+    raise Unavailable(f"{failed}; run the same command again to go on.")
 
 
 def _attempt(url: str, part: Path, connect_timeout: float) -> None:
     state = _read_state(part, url)
     offset = part.stat().st_size if state and part.is_file() else 0
-    headers = {"Accept-Encoding": "identity", "User-Agent": _USER_AGENT}
+    headers = {"Accept-Encoding": "identity", "User-Agent": "wbc"}
     if offset:
         headers |= {"Range": f"bytes={offset}-", "If-Range": state["validator"]}
-    with requests.get(
-        url, headers=headers, stream=True, timeout=(connect_timeout, READ_TIMEOUT)
-    ) as response:
+    patience = (connect_timeout, READ_TIMEOUT)
+    with requests.get(url, headers=headers, stream=True, timeout=patience) as response:
         for hop in (*response.history, response):
             _check_scheme(hop.url, start=url)
         if response.status_code == 416:  # what lies there is not a beginning of the file
@@ -169,10 +170,8 @@ def _attempt(url: str, part: Path, connect_timeout: float) -> None:
         if response.status_code == 429 or response.status_code >= 500:
             raise _TryAgain(f"the server answers {response.status_code}")
         if not response.ok:
-            raise UserError(
-                f"{url} cannot be downloaded: the server answers {response.status_code}"
-                f" {response.reason}."
-            )
+            status = f"{response.status_code} {response.reason}"
+            raise Unavailable(f"{url} cannot be downloaded: the server answers {status}.")
         _receive(response, url, part, offset)
 
 
@@ -227,8 +226,7 @@ def _write_state(part: Path, url: str, headers: Mapping[str, str]) -> None:
     validator = etag if etag.startswith('"') else headers.get("Last-Modified", "")
     if "Content-Encoding" in headers:
         validator = ""
-    state = json.dumps({"url": url, "validator": validator})
-    _state_path(part).write_text(state, encoding="utf-8")
+    _state_path(part).write_text(json.dumps({"url": url, "validator": validator}), "utf-8")
 
 
 def _mismatch(path: Path, sha256_prefix: str, size: int | None) -> str | None:
@@ -249,8 +247,4 @@ def _check_scheme(url: str, start: str = "") -> None:
     if scheme not in ("http", "https"):
         raise UserError(f"{url} was expected to be an http or https address.")
     if start.startswith("https:") and scheme == "http":
-        raise UserError(f"{start} leads to {url}, which is not encrypted; give another address.")
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
+        raise Unavailable(f"{start} leads to {url}, which is not encrypted; give another address.")

@@ -2,8 +2,10 @@
 
 import hashlib
 import json
+import socket
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 import requests
@@ -11,7 +13,7 @@ import requests
 from tests.loopback import LoopbackServer, RangedFile, redirect, send, stalled
 from wbc import fetching
 from wbc.errors import UserError
-from wbc.fetching import NoNetwork, check_network, download
+from wbc.fetching import NoNetwork, Unavailable, check_network, download
 
 DATA = bytes(range(256)) * 4096
 SHA256 = hashlib.sha256(DATA).hexdigest()
@@ -50,7 +52,7 @@ def test_broken_off_download_is_resumed(tmp_path: Path) -> None:
 
 def test_a_later_call_resumes(tmp_path: Path) -> None:
     with LoopbackServer({"/f": RangedFile(DATA, num_cuts=4)}) as server:
-        with pytest.raises(UserError, match=r"4 attempts.*same command again"):
+        with pytest.raises(Unavailable, match=r"4 attempts.*same command again"):
             download(f"{server.url}/f", tmp_path / "f")
         assert left_over(tmp_path) == ["f.part", "f.part.json"]
         download(f"{server.url}/f", tmp_path / "f", sha256=SHA256)
@@ -92,9 +94,10 @@ def test_part_longer_than_the_file_restarts(tmp_path: Path) -> None:
 def test_wrong_file_is_removed(tmp_path: Path, expected: dict[str, str | int]) -> None:
     with (
         LoopbackServer({"/f": RangedFile(DATA)}) as server,
-        pytest.raises(UserError, match="another file than expected"),
+        pytest.raises(UserError, match="another file than expected") as raised,
     ):
         download(f"{server.url}/f", tmp_path / "f", **expected)  # type: ignore[arg-type]
+    assert not isinstance(raised.value, Unavailable)
     assert left_over(tmp_path) == []
 
 
@@ -107,10 +110,10 @@ def test_right_prefix_and_a_replaced_wrong_file(tmp_path: Path) -> None:
 
 def test_server_errors_are_tried_again_and_refusals_are_not(tmp_path: Path) -> None:
     with LoopbackServer({"/busy": lambda handler: send(handler, b"", 503)}) as server:
-        with pytest.raises(UserError, match="answers 503"):
+        with pytest.raises(Unavailable, match="answers 503"):
             download(f"{server.url}/busy", tmp_path / "f")
         assert len(server.requests) == 4
-        with pytest.raises(UserError, match="answers 404"):
+        with pytest.raises(Unavailable, match="answers 404"):
             download(f"{server.url}/none", tmp_path / "f")
         assert len(server.requests) == 5
 
@@ -132,7 +135,7 @@ def test_only_http_even_after_a_redirect(tmp_path: Path, goal: str) -> None:
         download(goal, tmp_path / "f")
     with (
         LoopbackServer({"/f": redirect(goal)}) as server,
-        pytest.raises(UserError, match="not http or https"),
+        pytest.raises(Unavailable, match=f"cannot be downloaded: .*{goal}"),
     ):
         download(f"{server.url}/f", tmp_path / "f")
 
@@ -140,7 +143,7 @@ def test_only_http_even_after_a_redirect(tmp_path: Path, goal: str) -> None:
 def test_redirect_is_followed_but_not_out_of_encryption(tmp_path: Path) -> None:
     with LoopbackServer({"/f": redirect("/g"), "/g": RangedFile(DATA)}) as server:
         download(f"{server.url}/f", tmp_path / "f", sha256=SHA256)
-    with pytest.raises(UserError, match="not encrypted"):
+    with pytest.raises(Unavailable, match="not encrypted"):
         fetching._check_scheme("http://x/f", start="https://x/f")
 
 
@@ -176,6 +179,49 @@ def test_silent_network_is_noticed_by_the_deadline(monkeypatch: pytest.MonkeyPat
     assert time.monotonic() - begin < 2
 
 
+def listening() -> tuple[socket.socket, str]:
+    """A server that takes connections and then says nothing, and its https address."""
+    server = socket.create_server(("127.0.0.1", 0))
+    return server, f"https://127.0.0.1:{server.getsockname()[1]}/f"
+
+
+def test_silence_instead_of_tls_is_noticed_by_the_deadline(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fetching, "CONNECT_DEADLINE", 0.2)
+    server, url = listening()
+    begin = time.monotonic()
+    with server, pytest.raises(NoNetwork, match="no answer"):
+        download(url, tmp_path / "f")
+    assert time.monotonic() - begin < 2
+
+
+def test_tls_failure_is_not_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with LoopbackServer({"/f": RangedFile(DATA)}) as server:
+        url = server.url.replace("http:", "https:")
+        with pytest.raises(NoNetwork, match="SSL"):
+            download(f"{url}/f", tmp_path / "f")
+        monkeypatch.setattr(fetching, "check_network", lambda *_: None)  # as if it had passed
+        monkeypatch.setattr(fetching.time, "sleep", lambda _: pytest.fail("tried again"))
+        with pytest.raises(Unavailable, match=r"cannot be trusted.*SSL"):
+            download(f"{url}/f", tmp_path / "f")
+
+
+def test_tls_that_breaks_off_later_is_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    receive, failures = fetching._receive, [requests.exceptions.SSLError("bad record")]
+
+    def break_off_once(*arguments: Any) -> None:
+        if failures:
+            raise failures.pop()
+        receive(*arguments)
+
+    monkeypatch.setattr(fetching, "_receive", break_off_once)
+    with LoopbackServer({"/f": RangedFile(DATA)}) as server:
+        download(f"{server.url}/f", tmp_path / "f", sha256=SHA256)
+
+
 @pytest.mark.parametrize("form", ["{}", "http://{}"])
 def test_proxy_is_asked_instead_and_its_refusal_means_no_network(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: str
@@ -196,6 +242,7 @@ def test_full_disk_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(requests.Response, "iter_content", full)
     with (
         LoopbackServer({"/f": RangedFile(DATA)}) as server,
-        pytest.raises(UserError, match="No space left"),
+        pytest.raises(UserError, match="No space left") as raised,
     ):
         download(f"{server.url}/f", tmp_path / "f")
+    assert not isinstance(raised.value, Unavailable)

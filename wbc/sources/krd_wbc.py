@@ -16,7 +16,7 @@ import pandas as pd
 
 from wbc import archives
 from wbc.errors import UserError
-from wbc.fetching import NoNetwork, download, downloads_dir
+from wbc.fetching import Unavailable, download, downloads_dir
 from wbc.params import KrdWbcSource
 from wbc.sources import incoming
 from wbc.sources.incoming import Cell
@@ -56,8 +56,8 @@ def _downloaded(root: Path) -> Path:
     target = downloads_dir(root) / "krd-wbc-2.zip"
     try:
         download(URL, target)
-    except NoNetwork as error:
-        raise NoNetwork(
+    except Unavailable as error:
+        raise type(error)(
             f"KRD-WBC cannot be downloaded: {error} Or fetch the zip from {PAGE} elsewhere, bring"
             " it here with `dvc import-url /your/krd-wbc.zip data/incoming/krd-wbc.zip` and set"
             " `path: data/incoming/krd-wbc.zip` in params.yaml."

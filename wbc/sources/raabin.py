@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 import pandas as pd
 
 from wbc.errors import UserError
-from wbc.fetching import NoNetwork
+from wbc.fetching import Unavailable
 from wbc.params import RaabinSource
 from wbc.sources import incoming, kaggle
 from wbc.sources.incoming import Cell
@@ -41,8 +41,8 @@ def fetch(source: RaabinSource, target: Path, root: Path) -> pd.DataFrame:
 def _downloaded() -> Path:
     try:
         return kaggle.dataset(HANDLE)
-    except NoNetwork as error:
-        raise NoNetwork(
+    except Unavailable as error:
+        raise type(error)(
             f"Raabin-WBC cannot be downloaded: {error} Or fetch the zip from"
             f" https://www.kaggle.com/datasets/{HANDLE} elsewhere, bring it here with `dvc"
             " import-url /your/raabin.zip data/incoming/raabin.zip` and set `path:"

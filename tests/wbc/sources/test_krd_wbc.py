@@ -9,7 +9,7 @@ from tests.kaggle_server import zipped
 from tests.loopback import LoopbackServer, RangedFile, send
 from wbc import fetching
 from wbc.errors import UserError
-from wbc.fetching import NoNetwork
+from wbc.fetching import NoNetwork, Unavailable
 from wbc.params import KrdWbcSource
 from wbc.sources import krd_wbc
 from wbc.sources.krd_wbc import repair
@@ -128,3 +128,12 @@ def test_without_network_the_alternative_is_named(
         monkeypatch.setattr(krd_wbc, "URL", f"{server.url}/zip")
     with pytest.raises(NoNetwork, match=r"dvc import-url /your/krd-wbc\.zip"):
         krd_wbc.fetch(source("mendeley"), tmp_path / "raw", tmp_path)
+
+
+def test_refusal_of_the_server_names_the_alternative_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with LoopbackServer({"/zip": lambda handler: send(handler, b"", 403)}) as server:
+        monkeypatch.setattr(krd_wbc, "URL", f"{server.url}/zip")
+        with pytest.raises(Unavailable, match=r"answers 403.*dvc import-url /your/krd-wbc\.zip"):
+            krd_wbc.fetch(source("mendeley"), tmp_path / "raw", tmp_path)

@@ -170,7 +170,7 @@ def test_without_network_the_alternatives_are_named_soon(
 def test_refusal_of_kaggle_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with KaggleServer(make_tree(tmp_path / "tree"), "someone/else") as server:
         serve(server, tmp_path, monkeypatch)
-        with pytest.raises(UserError, match=r"Kaggle refuses .* 404"):
+        with pytest.raises(UserError, match=r"Kaggle refuses .* 404.*dvc import-url"):
             raabin.fetch(source(), tmp_path / "raw", tmp_path)
 
 
