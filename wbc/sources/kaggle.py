@@ -3,22 +3,24 @@
 kagglehub keeps what it has downloaded in its own cache (KAGGLEHUB_CACHE, else ~/.cache/kagglehub),
 goes on with a broken-off download there, and uses credentials where there are any (KAGGLE_API_TOKEN
 or ~/.kaggle); public sets need none. What it lacks is added here: it knows no time-out for the
-first request, and it asks Kaggle for the newest version even when the set lies in its cache.
+first request, it asks Kaggle for the newest version even when the set lies in its cache, and two
+processes that download the same set at once would write into one archive.
 """
 
 import logging
 import time
 import zipfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import requests
+from filelock import FileLock
 
 from wbc import fetching
-from wbc.errors import UserError
-from wbc.fetching import ATTEMPTS, NoNetwork, check_network
+from wbc.errors import UserError, one_line
+from wbc.fetching import ATTEMPTS, NoNetwork, Unavailable, check_network, is_refused_tls
 
 _CONNECT_TIMEOUT = 5.0  # seconds
 _DAMAGED = (zipfile.BadZipFile, ValueError, EOFError)  # ValueError: kagglehub knows no such archive
@@ -29,19 +31,22 @@ log = logging.getLogger(__name__)
 def dataset(handle: str) -> Path:
     """The folder with the newest version of `owner/name`, downloaded where it is not cached.
 
-    Without network a complete version in kagglehub's cache is used, and the log says so.
+    Where it cannot be had a complete version in kagglehub's cache is used, and the log says so.
+    Several processes may ask at once: one downloads, the others wait for it.
 
     Raises:
         NoNetwork: Kaggle cannot be reached and nothing is cached.
-        UserError: Kaggle refuses, or the download broke off again and again.
+        Unavailable: it refuses or broke off again and again, and nothing is cached.
+        UserError: credentials cannot be read, or what came is damaged or cannot be stored.
     """
     from kagglesdk.kaggle_env import get_endpoint, get_env  # type: ignore[import-untyped]
 
     _check_credentials()
     try:
         check_network(get_endpoint(get_env()))
-        return _download(handle)
-    except NoNetwork as error:
+        with _alone(handle):
+            return _download(handle)
+    except Unavailable as error:
         if cached := _newest_cached(handle):
             log.warning("%s The version of %s in kagglehub's cache is used.", error, handle)
             return cached
@@ -54,7 +59,7 @@ def _check_credentials() -> None:
     try:
         get_kaggle_credentials()
     except ValueError as error:
-        raise UserError(f"{_one_line(error)}; mend or remove it, none is needed.") from None
+        raise UserError(f"{one_line(error)}; mend or remove it, none is needed.") from None
 
 
 def _download(handle: str) -> Path:
@@ -62,30 +67,44 @@ def _download(handle: str) -> Path:
     import kagglehub
     from kagglehub.exceptions import DataCorruptionError
 
+    kind: type[UserError]
     for attempt in range(ATTEMPTS):
         try:
             with _bounded_waits():
                 return Path(kagglehub.dataset_download(handle))
         except requests.exceptions.ProxyError as error:
-            raise NoNetwork(f"Kaggle cannot be reached: {_one_line(error)}.") from None
+            raise NoNetwork(f"Kaggle cannot be reached: {one_line(error)}.") from None
         except requests.HTTPError as error:
             if error.response.status_code < 500 and error.response.status_code != 429:
-                raise UserError(f"Kaggle refuses {handle}: {_one_line(error)}") from None
-            problem = _one_line(error)
-        except (requests.RequestException, DataCorruptionError) as error:
-            problem = _one_line(error)
-        except _DAMAGED as error:
-            problem = _one_line(error)
+                raise Unavailable(f"Kaggle refuses {handle}: {one_line(error)}") from None
+            kind, problem = Unavailable, one_line(error)
+        except requests.RequestException as error:
+            kind, problem = Unavailable, one_line(error)
+            if is_refused_tls(error):
+                raise Unavailable(f"Kaggle cannot be trusted: {problem}.") from None
+        except (DataCorruptionError, *_DAMAGED) as error:
+            kind, problem = UserError, one_line(error)
             _forget_archives(handle)
         except OSError as error:
-            raise UserError(f"{handle} cannot be stored: {_one_line(error)}.") from None
+            raise UserError(f"{handle} cannot be stored: {one_line(error)}.") from None
         log.warning("download of %s broke off (%s)", handle, problem)
         if attempt < ATTEMPTS - 1:
             time.sleep(fetching.PAUSES[attempt])
-    raise UserError(
+    raise kind(
         f"{handle} could not be downloaded in {ATTEMPTS} attempts ({problem}); run the same command"
         " again to go on."
     )
+
+
+@contextmanager
+def _alone(handle: str) -> Iterator[None]:
+    """While this lasts no other process that asks for `handle` writes into the same cache."""
+    folder = _cache_folder(handle)
+    with ExitStack() as stack:
+        with suppress(OSError):  # nobody can write: what is not cached is refused by the download
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(FileLock(folder.with_name(f".{folder.name}.lock")))
+        yield
 
 
 @contextmanager
@@ -126,7 +145,3 @@ def _forget_archives(handle: str) -> None:
     """Remove a damaged archive, or kagglehub would take it for complete the next time."""
     for archive in _cache_folder(handle).glob("*.archive"):
         archive.unlink(missing_ok=True)
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
