@@ -1,4 +1,4 @@
-"""What split did, for a person (Markdown), for a table reader (pairs) and for DVC (counts)."""
+"""What split did, for a person (Markdown), for a table reader (pairs) and a program (counts)."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -10,16 +10,8 @@ from wbc import params
 from wbc.cells import CLASSES
 from wbc.leaks import Link, Outcome
 
-PAIR_COLUMNS = (
-    "path_a",
-    "path_b",
-    "kind",
-    "distance",
-    "label_a",
-    "label_b",
-    "split_a",
-    "split_b",
-    "action",
+PAIR_COLUMNS = tuple(
+    "path_a path_b kind distance label_a label_b split_a split_b action".split()  # noqa: SIM905
 )
 _FIRST = ("train", "val", "test", "test_a", "test_b")
 _LONGEST = 30  # rows of a table in the report; all pairs are in duplicates.csv
@@ -34,10 +26,7 @@ def pairs(outcome: Outcome) -> pd.DataFrame:
             path[link.b],
             link.kind,
             link.bits,
-            label[link.a],
-            label[link.b],
-            side[link.a],
-            side[link.b],
+            *(column[cell] for column in (label, side) for cell in (link.a, link.b)),
             _action(outcome, link),
         )
         for link in outcome.links
@@ -46,7 +35,7 @@ def pairs(outcome: Outcome) -> pd.DataFrame:
 
 
 def summary(outcome: Outcome) -> dict[str, Any]:
-    """Counts for summary.json, a DVC metric."""
+    """Counts for summary.json, which lies beside report.md."""
     table, kinds = outcome.table, Counter(link.kind for link in outcome.links)
     split_label = Counter(zip(table["split"], table["label"], strict=True))
     return {
@@ -96,11 +85,16 @@ def _in_words(outcome: Outcome, settings: params.Split) -> str:
             how = f"no official test set: {settings.test_share:.0%} of each class were held out"
         else:
             how = f"official test sets kept whole: {', '.join(given) or 'none readable'}"
+        if role != "external" and not cells["group"].any():
+            taken = "test" if how.startswith("no official") else "validation"
+            how += (
+                ". It names no smears, so its cells were divided at random, cell by cell: cells of"
+                f" one smear or patient can be on both sides, and its {taken} score may flatter"
+            )
         sentences.append(f"- **{source}** ({len(cells)} cells): {how}.")
-    action = {
-        "drop": "The training-side copy of every two across splits is left out.",
-        "stop": "Copies across splits stop the pipeline.",
-    }
+    action = "The training-side copy of every two across splits is left out."
+    if settings.duplicates == "stop":
+        action = "Copies across splits stop the pipeline."
     return "\n".join(
         [
             f"Seed {settings.seed}; {settings.val_share:.0%} of the training cells of each class"
@@ -108,7 +102,7 @@ def _in_words(outcome: Outcome, settings: params.Split) -> str:
             "",
             *sentences,
             "",
-            f"{action[settings.duplicates]} Of training cells with the same pixels one stays;"
+            f"{action} Of training cells with the same pixels one stays;"
             " where their labels differ, none.",
             "",
             "\n".join(f"- {note}" for note in outcome.notes),
@@ -155,7 +149,7 @@ def _smear_sections(outcome: Outcome) -> list[str]:
             ["", *splits],
             [["smears", *numbers], ["cells without a smear", *(loose[name] for name in splits)]],
         ),
-        "The largest:",
+        "The largest:" if sizes else "",
         _table(
             ["source", "smear", "split", "cells"],
             [[*key, size] for key, size in sorted(sizes.items(), key=lambda i: (-i[1], i[0]))[:10]],

@@ -81,6 +81,8 @@ def test_report_for_a_reader(outcome: Outcome) -> None:
         assert line in section(report, "Cells of each class")
     assert "official test sets kept whole: test_a, test_b" in report
     assert "external: never trained on" in report
+    assert "may flatter" not in report
+    assert "The largest:\n\n| source | smear |" in section(report, "Smears")
     overlaps = section(report, "Smears in both training and an official test set")
     assert overlaps.count("| raabin | ") == 1 and "| raabin | both | " in overlaps
     assert "| lab/000.jpg | raabin/010.jpg | near | lab | train | left out path_b |" in report
@@ -90,8 +92,9 @@ def test_report_for_a_reader(outcome: Outcome) -> None:
     assert "5 of 420" in left_out and "| raabin/001.jpg | unreadable: truncated |" in left_out
 
 
-def test_warnings_and_long_tables() -> None:
-    cells = pd.DataFrame(
+def own_cells() -> pd.DataFrame:
+    """A source of 100 cells that names no smears, four classes of five."""
+    return pd.DataFrame(
         {
             "path": [f"own/{number:03d}.jpg" for number in range(100)],
             "label": [CLASSES[number % 4] for number in range(100)],
@@ -101,8 +104,28 @@ def test_warnings_and_long_tables() -> None:
             "official_split": "",
         }
     )
-    copies = Copies(np.full(100, -1), np.zeros((0, 3), np.int64))
-    broken = splits.assign(cells, copies, ["empty file"] * 100, SETTINGS)
+
+
+NO_COPIES = np.zeros((0, 3), np.int64)
+
+
+@pytest.mark.parametrize(
+    ("role", "official", "taken"),
+    [("auto", "", "test"), ("train", "", "validation"), ("auto", "test", "validation")],
+)
+def test_a_source_without_smears_is_said_to_flatter(role: str, official: str, taken: str) -> None:
+    cells = own_cells().assign(role=role)
+    cells.loc[cells.index % 5 == 0, "official_split"] = official
+    outcome = splits.assign(cells, Copies(np.arange(100), NO_COPIES), [""] * 100, SETTINGS)
+    report = split_report.report(outcome, SETTINGS)
+    assert "at random, cell by cell" in report
+    assert f"its {taken} score may flatter" in report
+    assert "The largest:" not in report
+
+
+def test_warnings_and_long_tables() -> None:
+    copies = Copies(np.full(100, -1), NO_COPIES)
+    broken = splits.assign(own_cells(), copies, ["empty file"] * 100, SETTINGS)
     report = split_report.report(broken, replace(SETTINGS, duplicates="stop"))
     assert "- train has no neutrophil, no lymphocyte" in section(report, "Warnings")
     assert "… and 70 more." in report and "own/029.jpg" in report and "own/030.jpg" not in report
