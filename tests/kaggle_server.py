@@ -15,6 +15,8 @@ import zipfile
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
+import pytest
+
 from tests.loopback import LoopbackServer, RangedFile, redirect, send
 
 SERVICE = "/api/v1/datasets.DatasetApiService"
@@ -60,6 +62,12 @@ class KaggleServer(LoopbackServer):
             return
         answer = json.dumps({"currentVersionNumber": self._version}).encode()
         send(handler, answer, headers={"Content-Type": "application/json"})
+
+
+def serve(server: KaggleServer, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lead this process's kagglehub to `server` for the length of a test."""
+    for name, value in server.environment(folder).items():
+        monkeypatch.setenv(name, value)
 
 
 def zipped(tree: Path) -> bytes:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import requests
 
-from tests.kaggle_server import ARCHIVE, GET_DATASET, KaggleServer
+from tests.kaggle_server import ARCHIVE, GET_DATASET, KaggleServer, serve
 from tests.loopback import send
 from wbc import fetching
 from wbc.errors import UserError
@@ -38,11 +38,6 @@ def tree(tmp_path: Path) -> Path:
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fetching, "PAUSES", (0, 0, 0))
     monkeypatch.delenv("KAGGLE_API_TOKEN", raising=False)
-
-
-def serve(server: KaggleServer, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in server.environment(folder).items():
-        monkeypatch.setenv(name, value)
 
 
 def start(environment: dict[str, str]) -> "subprocess.Popen[str]":

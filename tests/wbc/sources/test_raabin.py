@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
-from tests.kaggle_server import ARCHIVE, GET_DATASET, KaggleServer, zipped
+from tests.kaggle_server import ARCHIVE, GET_DATASET, KaggleServer, serve, zipped
 from tests.loopback import send, stalled
 from wbc import fetching
 from wbc.errors import UserError
@@ -40,11 +40,6 @@ def make_tree(folder: Path, files: tuple[str, ...] = FILES) -> Path:
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fetching, "PAUSES", (0, 0, 0))
     monkeypatch.delenv("KAGGLE_API_TOKEN", raising=False)
-
-
-def serve(server: KaggleServer, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in server.environment(folder).items():
-        monkeypatch.setenv(name, value)
 
 
 @pytest.mark.parametrize(
