@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 
 from wbc.backbones import ARCHITECTURES, Network, load_start
 from wbc.errors import UserError, one_line
-from wbc.fetching import NoNetwork, download
+from wbc.fetching import Unavailable, download
 from wbc.start import CARD_FILE, WEIGHTS_FILE, Start
 
 log = logging.getLogger(__name__)
@@ -60,7 +60,7 @@ def _resolve(architecture: str, choice: str, root: Path, target: Path) -> Start:
         return Start(architecture, "file", _convert(architecture, source, target), "")
     try:
         source = _imagenet(architecture)
-    except NoNetwork as error:
+    except Unavailable as error:
         if choice == "imagenet":
             raise UserError(
                 f"model.weights is imagenet, but the weights cannot be had ({error}); bring"

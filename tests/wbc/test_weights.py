@@ -2,6 +2,7 @@
 
 import hashlib
 import time
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ import torch
 import torchvision.models as tv
 from safetensors.torch import load_file, save_file
 
-from tests.loopback import LoopbackServer, RangedFile
+from tests.loopback import LoopbackServer, RangedFile, send
 from wbc import weights
 from wbc.backbones import Network
 from wbc.errors import UserError
@@ -79,6 +80,18 @@ def test_without_a_network_auto_goes_on_loudly_and_soon(
     assert start.start == "random"
     again = "dvc repro --force --single-item weights@squeezenet1_1 && dvc repro"
     assert again in start.note and again in caplog.text
+
+
+def test_a_server_that_refuses_is_as_good_as_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuse(handler: BaseHTTPRequestHandler) -> None:
+        send(handler, b"no", status=403)
+
+    with LoopbackServer({f"/models/{weights.IMAGENET_FILES[SQUEEZENET]}": refuse}) as server:
+        monkeypatch.setattr(weights, "HUB", f"{server.url}/models")
+        start = weights.resolve(SQUEEZENET, "auto", tmp_path, tmp_path / "out")
+    assert start.start == "random" and "403" in caplog.text
 
 
 def test_without_a_network_imagenet_fails_with_the_way_out(
