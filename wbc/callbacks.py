@@ -29,7 +29,7 @@ class PlainLines(Callback):
         row = getattr(pl_module, "history")[-1]  # noqa: B009
         log.info(
             "epoch %d/%s (%s): train loss %.4f, val loss %.4f, val macro-F1 %.4f",
-            int(row["epoch"]) + 1,
+            row["epoch"],
             trainer.max_epochs,
             row["phase"],
             row["train/loss"],

@@ -61,7 +61,7 @@ def fit(
 
     Args:
         scratch: an empty folder for checkpoints; the caller removes it.
-        on_epoch: called after every epoch with its number and history row.
+        on_epoch: called after every epoch with its number (from 1) and history row.
     """
     _quiet()
     train_part, val_part = store.part("train"), store.part("val")
@@ -146,7 +146,7 @@ class TrainingModule(pl.LightningModule):
         self.history.append(row)
         # A count, because the rank itself (a pair) is no number that Lightning could compare.
         self.log("val/improvements", float(_count_improvements(self.history)))
-        self._on_epoch(self.current_epoch, row)
+        self._on_epoch(self.current_epoch + 1, row)
 
     def configure_optimizers(self) -> Any:
         train, network = self.plan.train, self.network
@@ -184,7 +184,7 @@ class TrainingModule(pl.LightningModule):
         val = scores(self._val_labels, logits.argmax(dim=1).cpu().numpy(), probabilities)
         rates = self.trainer.optimizers[0].param_groups
         return {
-            "epoch": self.current_epoch,
+            "epoch": self.current_epoch + 1,
             "phase": "head" if self.current_epoch < self.plan.head_epochs else self.plan.unfreeze,
             "learning_rate": round(max(group["lr"] for group in rates), 9),
             "train/loss": round(torch.stack(self._losses).mean().item(), 6),

@@ -61,7 +61,7 @@ def test_head_first_then_the_upper_blocks_and_the_trunk_never(tmp_path: Path) ->
     seen: list[int] = []
     outcome, _, before = fit(tmp_path, settings(), pretrained=True, seen=seen)
     assert [row["phase"] for row in outcome.history] == ["head", "upper", "upper"]
-    assert seen == [0, 1, 2]
+    assert seen == [1, 2, 3]
     after = outcome.network.net.state_dict()
     changed = {k for k, v in before.net.state_dict().items() if not torch.equal(v, after[k])}
     first_upper = int(outcome.network.architecture.upper.split(".")[1])
