@@ -9,7 +9,8 @@ import time
 from pathlib import Path
 
 import pytest
-from standins import offline_pip, pins, write_wheel
+
+from tests.standins import offline_pip, pins, write_wheel
 
 ROOT = Path(__file__).resolve().parents[1]
 VERSIONS = pins(ROOT / "requirements.txt")

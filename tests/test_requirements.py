@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 from ruamel.yaml import YAML
-from standins import offline_pip, pins, write_wheel
+
+from tests.standins import offline_pip, pins, write_wheel
 
 ROOT = Path(__file__).resolve().parents[1]
 REQUIREMENTS = ROOT / "requirements.txt"

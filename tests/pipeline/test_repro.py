@@ -151,7 +151,7 @@ def test_dvc_shows_metrics_plots_and_differences(repository: Repository) -> None
     page = repository.run("dvc", "plots", "show", "-o", "plots")
     assert "index.html" in page
     html = (repository.path / "plots" / "index.html").read_text(encoding="utf-8")
-    for name in ("confusion/test_a.csv", "figures/recall.png", "history.csv"):
+    for name in ("confusion/test_a.csv", "figures/recall.png", "val/macro_f1"):
         assert name in html or name.replace("/", "_") in html, name
     repository.set(train__label_smoothing=0.2)
     assert "train.label_smoothing" in repository.run("dvc", "params", "diff")
