@@ -9,6 +9,7 @@ import json
 import logging
 from dataclasses import asdict
 from pathlib import Path
+from typing import Literal
 
 import torch
 from safetensors.torch import load_file, save_file
@@ -39,8 +40,9 @@ def resolve(architecture: str, choice: str, root: Path, target: Path) -> Start:
     """Write `target`/start.json and, unless random, `target`/start.safetensors.
 
     Args:
-        choice: `auto`, `imagenet`, `none`, or a path relative to `root` in which
-            `{architecture}` stands for the network's name.
+        choice: `auto` (a file of the network's name in data/weights, else ImageNet's, else
+            random), `imagenet`, `none`, or a path relative to `root` in which `{architecture}`
+            stands for the network's name.
 
     Raises:
         UserError: the choice cannot be met (`auto` never raises for want of a network).
@@ -56,36 +58,61 @@ def _resolve(architecture: str, choice: str, root: Path, target: Path) -> Start:
     if choice == "none":
         return Start(architecture, "random", "", "")
     if choice not in ("auto", "imagenet"):
-        source = root / choice.replace("{architecture}", architecture)
-        return Start(architecture, "file", _convert(architecture, source, target), "")
+        return _from_file(
+            architecture, root / choice.replace("{architecture}", architecture), target
+        )
+    at_hand = _at_hand(architecture, root / "data" / "weights")
+    if at_hand and (choice == "auto" or _is_published(architecture, at_hand)):
+        log.info("%s starts from %s", architecture, at_hand.name)
+        return _from_file(architecture, at_hand, target)
     try:
-        source = _imagenet(architecture)
+        return _from_file(architecture, _imagenet(architecture), target)
     except Unavailable as error:
         if choice == "imagenet":
             raise UserError(
-                f"model.weights is imagenet, but the weights cannot be had ({error}); bring"
-                f" {IMAGENET_FILES[architecture]} to data/weights/ by hand and set model.weights to"
-                " its path, or set model.weights: auto to start from random weights."
+                f"model.weights is imagenet, but the weights cannot be had ({one_line(error)});"
+                f" bring {IMAGENET_FILES[architecture]} to data/weights/ by hand, or set"
+                " model.weights: auto to start from random weights."
             ) from None
         note = (
             f"{architecture} starts from RANDOM weights, because ImageNet's could not be"
             " downloaded; expect lower scores. When they can be had, try again with:"
             f" dvc repro --force --single-item weights@{architecture} && dvc repro"
         )
-        log.warning("WARNING: %s (The reason: %s)", note, error)
+        log.warning("WARNING: %s (The reason: %s)", note, one_line(error))
         return Start(architecture, "random", "", note)
-    return Start(architecture, "imagenet", _convert(architecture, source, target), "")
+
+
+def _at_hand(architecture: str, folder: Path) -> Path | None:
+    """A file that was brought to data/weights, by the network's or by its published name."""
+    names = (f"{architecture}.pth", f"{architecture}.safetensors", IMAGENET_FILES[architecture])
+    return next((folder / name for name in names if (folder / name).is_file()), None)
+
+
+def _is_published(architecture: str, path: Path) -> bool:
+    """Whether the file is torchvision's own, by the digits that its name carries."""
+    return sha256_of(path).startswith(_published_digits(architecture))
+
+
+def _published_digits(architecture: str) -> str:
+    return IMAGENET_FILES[architecture].rsplit("-", 1)[1].removesuffix(".pth")
+
+
+def _from_file(architecture: str, source: Path, target: Path) -> Start:
+    sha256 = _convert(architecture, source, target)
+    kind: Literal["imagenet", "file"]
+    kind = "imagenet" if _is_published(architecture, source) else "file"
+    return Start(architecture, kind, sha256, "")
 
 
 def _imagenet(architecture: str) -> Path:
     """The published file, in torch's own cache (TORCH_HOME) like torchvision's downloads."""
     name = IMAGENET_FILES[architecture]
-    prefix = name.rsplit("-", 1)[1].removesuffix(".pth")
     cached = Path(torch.hub.get_dir()) / "checkpoints" / name
-    if cached.is_file() and sha256_of(cached).startswith(prefix):
+    if cached.is_file() and _is_published(architecture, cached):
         return cached
     cached.parent.mkdir(parents=True, exist_ok=True)
-    return download(f"{HUB}/{name}", cached, sha256_prefix=prefix)
+    return download(f"{HUB}/{name}", cached, sha256_prefix=_published_digits(architecture))
 
 
 def _convert(architecture: str, source: Path, target: Path) -> str:

@@ -113,6 +113,22 @@ def test_a_file_is_taken_by_the_networks_name(tmp_path: Path) -> None:
     assert not any(key.startswith("aux") for key in written)
 
 
+def test_auto_takes_what_lies_in_data_weights(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unreachable(monkeypatch)
+    name, content = published(tmp_path)
+    folder = tmp_path / "data" / "weights"
+    folder.mkdir(parents=True)
+    (folder / f"{SQUEEZENET}.pth").write_bytes(content)
+    assert weights.resolve(SQUEEZENET, "auto", tmp_path, tmp_path / "a").start == "file"
+    with pytest.raises(UserError, match=r"model\.weights is imagenet"):
+        weights.resolve(SQUEEZENET, "imagenet", tmp_path, tmp_path / "b")
+    monkeypatch.setitem(weights.IMAGENET_FILES, SQUEEZENET, name)  # now it is what was published
+    for choice in ("auto", "imagenet"):
+        assert weights.resolve(SQUEEZENET, choice, tmp_path, tmp_path / "c").start == "imagenet"
+
+
 def test_none_writes_no_weights(tmp_path: Path) -> None:
     assert weights.resolve(SQUEEZENET, "none", tmp_path, tmp_path / "out").start == "random"
     assert [p.name for p in (tmp_path / "out").iterdir()] == ["start.json"]
