@@ -17,9 +17,25 @@ class HeadAwareEarlyStopping(EarlyStopping):
         super().__init__(monitor, mode="max", patience=patience, check_on_train_epoch_end=True)
         self.head_epochs = head_epochs
 
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """A training that was interrupted when it had already decided to stop does not go on."""
+        if self.wait_count >= self.patience:
+            trainer.should_stop = True
+
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if trainer.current_epoch >= self.head_epochs:
             super().on_train_epoch_end(trainer, pl_module)
+
+
+class EpochReport(Callback):
+    """Hands every epoch's history row on; a callback, because averaging copies the module."""
+
+    def __init__(self, on_epoch: Callable[[int, dict[str, float | int | str]], None]) -> None:
+        self.on_epoch = on_epoch
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        row = getattr(pl_module, "history")[-1]  # noqa: B009
+        self.on_epoch(int(row["epoch"]), row)
 
 
 class PlainLines(Callback):

@@ -39,14 +39,19 @@ class TrainingRun:
         self._run_id = ""
         self._live = False  # curves are written; stops at the first failure, sync fills the gap
 
-    def start(self, parameters: Mapping[str, object], device: str) -> None:
-        """Create the run; under torchrun only the first process does."""
+    def start(self, parameters: Mapping[str, object], device: str, run_file: Path | None) -> None:
+        """Create the run, or reopen the one that `run_file` names; only in the first process."""
         if os.environ.get("RANK", "0") != "0" or os.environ.get("LOCAL_RANK", "0") != "0":
             return
         with self._best_effort():
             store = tracking_store.connect()
-            self._run_id = tracking_log.create_run(store, self._architecture, live=True)
+            tracking_log.close_dead_runs(store)
+            self._run_id = tracking_log.reopen_run(store, run_file) or tracking_log.create_run(
+                store, self._architecture, live=True
+            )
             self._store, self._live = store, True
+            if run_file:
+                run_file.write_text(self._run_id, encoding="utf-8")
             tags = {"architecture": self._architecture, "device": device}
             tracking_log.log_tags(store, self._run_id, tags)
             tracking_log.log_params(store, self._run_id, parameters)
@@ -83,16 +88,19 @@ class TrainingRun:
 
 @contextlib.contextmanager
 def training_run(
-    architecture: str, parameters: Mapping[str, object], device: str
+    architecture: str, parameters: Mapping[str, object], device: str, run_file: Path | None = None
 ) -> Iterator[TrainingRun]:
     """A run from the start of training to its end; `device` says what is trained on.
+
+    `run_file` keeps the run's id beside the checkpoints, so that a training that is continued goes
+    on in the run that it began.
 
     An exception leaves it FAILED; Ctrl-C, SIGTERM and sys.exit leave it KILLED. (SIGKILL leaves
     it RUNNING: nobody is left to say otherwise.)
     """
     run = TrainingRun(architecture)
     with _termination_raises():
-        run.start(parameters, device)
+        run.start(parameters, device, run_file)
         try:
             yield run
         except BaseException as error:

@@ -11,9 +11,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from wbc import lineage, tracking_record
+from wbc import lineage, processes, tracking_record
 from wbc.tracking_store import Store
 
+PROCESS_TAG: Final = "process"  # of the training, to know a run whose process is gone
 _BATCH: Final = 100  # MLflow's limit for params and tags in one call
 
 
@@ -25,6 +26,7 @@ def create_run(store: Store, name: str, live: bool) -> str:
     origin = lineage.read(store.workspace)
     tags = tracking_record.lineage_tags(origin)
     tags |= tracking_record.environment_tags() if live else {}
+    tags |= {PROCESS_TAG: processes.own_name()} if live else {}
     tags |= {
         "recorded": "live" if live else "afterwards",
         "mlflow.source.name": os.environ.get("DVC_STAGE", "python -m wbc"),
@@ -34,6 +36,31 @@ def create_run(store: Store, name: str, live: bool) -> str:
     if origin.patch:
         _log_file(store, run_id, "lineage", "uncommitted.patch", origin.patch)
     return run_id
+
+
+def reopen_run(store: Store, run_file: Path | None) -> str | None:
+    """The run that an interrupted training wrote to `run_file`, running again, or None."""
+    from mlflow.exceptions import MlflowException
+
+    if not run_file or not run_file.is_file():
+        return None
+    run_id = run_file.read_text(encoding="utf-8").strip()
+    try:
+        store.client.update_run(run_id, status="RUNNING")
+        store.client.set_tag(run_id, PROCESS_TAG, processes.own_name())
+    except MlflowException:  # another server, or the run was deleted
+        return None
+    return run_id
+
+
+def close_dead_runs(store: Store) -> None:
+    """End the runs that a killed process of this machine left RUNNING."""
+    running = store.client.search_runs(
+        [store.experiment_id], "attributes.status = 'RUNNING'", max_results=100
+    )
+    for run in running:
+        if processes.is_dead(run.data.tags.get(PROCESS_TAG, "")):
+            store.client.set_terminated(run.info.run_id, "KILLED")
 
 
 def log_params(store: Store, run_id: str, parameters: Mapping[str, object]) -> None:

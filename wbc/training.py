@@ -28,8 +28,9 @@ from torch import Tensor
 from wbc.augment import NUM_DRAWS, augment, uniform_draws
 from wbc.backbones import Network
 from wbc.batches import Batch, train_loader, val_loader
-from wbc.callbacks import HeadAwareEarlyStopping, PlainLines, exponential_average
+from wbc.callbacks import EpochReport, HeadAwareEarlyStopping, PlainLines, exponential_average
 from wbc.device import Device
+from wbc.errors import UserError
 from wbc.metrics import scores
 from wbc.pixels import PixelStore
 from wbc.plan import Plan, seed_of
@@ -59,21 +60,34 @@ def fit(
 ) -> Outcome:
     """Train on the store's `train` part, choose the epoch on its `val` part.
 
+    An interrupted training continues after its last whole epoch, to the same bytes.
+
     Args:
-        scratch: an empty folder for checkpoints; the caller removes it.
+        scratch: a folder for checkpoints that belongs to exactly this training; what lies there is
+            continued, and the caller removes it after success.
         on_epoch: called after every epoch with its number (from 1) and history row.
+
+    Raises:
+        UserError: the loss is no longer a number; the last good checkpoint stays in `scratch`.
     """
     _quiet()
     train_part, val_part = store.part("train"), store.part("val")
-    module = TrainingModule(network, plan, val_part.labels, on_epoch)
-    best = ModelCheckpoint(scratch, "best", monitor="val/improvements", mode="max")
+    module = TrainingModule(network, plan, val_part.labels)
+    best = ModelCheckpoint(
+        scratch,
+        "best",
+        monitor="val/improvements",
+        mode="max",
+        enable_version_counter=False,
+    )
+    last = scratch / "last.ckpt"
     trainer = pl.Trainer(
         accelerator=device.accelerator,
         devices=1,
         precision=device.precision,
         deterministic=True,
         max_epochs=plan.train.epochs,
-        callbacks=_callbacks(plan, best),
+        callbacks=_callbacks(plan, best, last, on_epoch),
         logger=False,
         num_sanity_val_steps=0,
         enable_model_summary=False,
@@ -84,6 +98,8 @@ def fit(
         module,
         train_loader(train_part, plan.train.batch_size, plan.seed),
         val_loader(val_part, plan.train.batch_size),
+        ckpt_path=last if last.is_file() else None,
+        weights_only=True,
     )
     state = torch.load(best.best_model_path, map_location="cpu", weights_only=True)["state_dict"]
     module.load_state_dict(state)
@@ -104,14 +120,12 @@ class TrainingModule(pl.LightningModule):
         network: Network,
         plan: Plan,
         val_labels: NDArray[np.int64],
-        on_epoch: OnEpoch,
     ) -> None:
         super().__init__()
         self.network = network.to(memory_format=torch.channels_last)
         self.plan = plan
         self.history: list[Row] = []
         self._val_labels = val_labels
-        self._on_epoch = on_epoch
         self._losses: list[Tensor] = []
         self._val_logits: list[Tensor] = []
         self.log_prior: Tensor
@@ -141,12 +155,20 @@ class TrainingModule(pl.LightningModule):
     def on_validation_epoch_end(self) -> None:
         logits, self._val_logits = torch.cat(self._val_logits), []
         labels = torch.from_numpy(self._val_labels).to(logits.device)
-        row = self._row(self._loss(logits, labels, 0.0).item(), logits)
+        val_loss = self._loss(logits, labels, 0.0)
+        self._refuse_what_is_no_number(val_loss)
+        row = self._row(val_loss.item(), logits)
         self.log("val/macro_f1", float(row["val/macro_f1"]), prog_bar=True)
         self.history.append(row)
         # A count, because the rank itself (a pair) is no number that Lightning could compare.
         self.log("val/improvements", float(_count_improvements(self.history)))
-        self._on_epoch(self.current_epoch + 1, row)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["history"] = self.history
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self.history = list(checkpoint["history"])
+        log.info("continuing an interrupted training after epoch %d", len(self.history))
 
     def configure_optimizers(self) -> Any:
         train, network = self.plan.train, self.network
@@ -174,6 +196,19 @@ class TrainingModule(pl.LightningModule):
             logits + self._prior(), labels, weight=self.loss_weights, label_smoothing=smoothing
         )
 
+    def _refuse_what_is_no_number(self, val_loss: Tensor) -> None:
+        losses = torch.stack(self._losses)
+        broken = torch.nonzero(~torch.isfinite(losses))
+        if len(broken) == 0 and bool(torch.isfinite(val_loss)):
+            return
+        where = f"step {int(broken[0]) + 1} of {len(losses)}" if len(broken) else "validation"
+        raise UserError(
+            f"The loss was expected to be a number, but is {float(losses.mean()):g} since {where}"
+            f" in epoch {self.current_epoch + 1}; lower train.learning_rate"
+            f" ({self.plan.train.learning_rate:g}) or train.head_learning_rate"
+            f" ({self.plan.train.head_learning_rate:g}), or set train.precision: 32."
+        )
+
     def _prior(self) -> Tensor:
         if self.plan.train.imbalance == "logit_adjustment":
             return self.log_prior
@@ -195,10 +230,14 @@ class TrainingModule(pl.LightningModule):
         }
 
 
-def _callbacks(plan: Plan, best: ModelCheckpoint) -> list[Callback]:
+def _callbacks(plan: Plan, best: ModelCheckpoint, last: Path, on_epoch: OnEpoch) -> list[Callback]:
+    """The last epoch's checkpoint comes at the end, when all else has taken note of the epoch."""
     stop = HeadAwareEarlyStopping("val/macro_f1", plan.train.patience, plan.head_epochs)
     progress = TQDMProgressBar() if sys.stderr.isatty() else PlainLines()
-    callbacks: list[Callback] = [best, stop, progress]
+    every_epoch = ModelCheckpoint(
+        last.parent, last.stem, save_on_train_epoch_end=True, enable_version_counter=False
+    )
+    callbacks: list[Callback] = [best, stop, progress, EpochReport(on_epoch), every_epoch]
     if plan.train.ema_decay > 0:
         callbacks.append(WeightAveraging(avg_fn=exponential_average(plan.train.ema_decay)))
     return callbacks

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from lightning.pytorch.callbacks import ModelCheckpoint
 
 from tests.wbc.stores import make_store
 from wbc import device, model, params, training
@@ -111,7 +112,9 @@ def test_a_bar_on_a_terminal_and_plain_lines_elsewhere(
 ) -> None:
     monkeypatch.setattr("sys.stderr.isatty", lambda: terminal, raising=False)
     plan = make_plan(settings().train, 1, True, np.arange(5))
-    kinds = {type(callback).__name__ for callback in training._callbacks(plan, object())}  # type: ignore[arg-type]
+    best = ModelCheckpoint(tmp_path)
+    callbacks = training._callbacks(plan, best, tmp_path / "last.ckpt", lambda *_: None)
+    kinds = {type(callback).__name__ for callback in callbacks}
     assert ("TQDMProgressBar" in kinds) is terminal
     assert ("PlainLines" in kinds) is not terminal
 
@@ -128,7 +131,7 @@ def test_augmentation_is_not_done_in_half_precision(
     monkeypatch.setattr(training, "augment", spy)
     plan = make_plan(settings().train, 1, False, np.arange(5))
     network = Network("squeezenet1_1", 0.0, frozen_batch_norm=True)
-    module = training.TrainingModule(network, plan, np.arange(5), lambda *_: None)
+    module = training.TrainingModule(network, plan, np.arange(5))
     monkeypatch.setattr(type(module), "current_epoch", 0)
     monkeypatch.setattr(type(module), "global_step", 0)
     monkeypatch.setattr(type(module), "global_rank", 0)
@@ -136,3 +139,69 @@ def test_augmentation_is_not_done_in_half_precision(
     with torch.autocast("cpu", torch.bfloat16):
         module.training_step(batch, 0)
     assert seen == [False]
+
+
+class Interruption(BaseException):
+    """As sudden as Ctrl-C."""
+
+
+def sha256(tmp_path: Path, name: str, chosen: params.Params, *interruptions: int) -> str:
+    """Train, interrupted at the end of the epochs named, and started again each time."""
+    store = make_store(tmp_path / name / "pixels")
+    plan = make_plan(chosen.train, chosen.seed, True, store.part("train").labels)
+    scratch = tmp_path / name / "scratch"
+    scratch.mkdir()
+    for stop in (*interruptions, None):
+        training.seed_everything(chosen.seed)
+        network = Network("squeezenet1_1", 0.2, frozen_batch_norm=True)
+
+        def interrupt(epoch: int, _row: training.Row, stop: int | None = stop) -> None:
+            if epoch == stop:
+                raise Interruption
+
+        on_cpu = device.pick("cpu", "auto", 1)
+        try:
+            outcome = training.fit(network, store, plan, on_cpu, scratch, interrupt)
+        except Interruption:
+            continue
+    card = make_card("squeezenet1_1", chosen, store, START, plan, outcome)
+    model.save(tmp_path / name / "model", outcome.network, card)
+    return model.model_sha256(tmp_path / name / "model")
+
+
+def test_an_interrupted_training_ends_in_the_same_bytes(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    chosen = settings(epochs=5, head_epochs=2)
+    undisturbed = sha256(tmp_path, "undisturbed", chosen)
+    caplog.set_level("INFO")
+    for stops in ((1,), (3,), (2, 4), (5,)):
+        caplog.clear()
+        assert sha256(tmp_path, f"stopped-{stops}", chosen, *stops) == undisturbed, stops
+        told = [f"after epoch {stop - 1}" for stop in stops if stop > 1]
+        assert all(words in caplog.text for words in told)
+
+
+def test_a_training_that_had_decided_to_stop_does_not_go_on(tmp_path: Path) -> None:
+    still = {"learning_rate": 1e-9, "head_learning_rate": 1e-9, "ema_decay": 0.0}
+    chosen = settings(epochs=9, head_epochs=1, patience=2, **still)
+    undisturbed = sha256(tmp_path, "undisturbed", chosen)
+    store = make_store(tmp_path / "again")
+    plan = make_plan(chosen.train, chosen.seed, True, store.part("train").labels)
+    network = Network("squeezenet1_1", 0.2, frozen_batch_norm=True)
+    scratch = tmp_path / "undisturbed" / "scratch"  # as if killed before its outputs were written
+    outcome = training.fit(network, store, plan, device.pick("cpu", "auto", 1), scratch, print)
+    card = make_card("squeezenet1_1", chosen, store, START, plan, outcome)
+    model.save(tmp_path / "model", outcome.network, card)
+    assert model.model_sha256(tmp_path / "model") == undisturbed
+
+
+def test_a_loss_that_is_no_number_says_where_and_keeps_the_last_good_epoch(tmp_path: Path) -> None:
+    from wbc.errors import UserError
+
+    chosen = settings(epochs=6, head_epochs=1, learning_rate=1.0, weight_decay=10.0)
+    broken = dataclasses.replace(chosen, train=dataclasses.replace(chosen.train, warmup_share=0.0))
+    object.__setattr__(broken.train, "learning_rate", 1e30)
+    with pytest.raises(UserError, match=r"The loss was expected .* in epoch \d; lower"):
+        fit(tmp_path, broken, pretrained=True)
+    assert (tmp_path / "scratch" / "last.ckpt").is_file()
