@@ -99,7 +99,7 @@ def test_what_a_user_wrote_stays_and_what_is_replaced_is_said(root: Path) -> Non
     assert '  epochs: 25  # "long" run #' in after
     assert "train.epochs: 99 -> 25" in message
     assert "data.sources: [{kind: sample," in message
-    assert "already so: preprocess.crop" in message
+    assert "already so: split.near_duplicate_bits, preprocess.crop" in message
     assert "seed" not in message
 
 
