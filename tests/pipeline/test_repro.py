@@ -169,7 +169,7 @@ def test_a_mistake_in_params_stops_before_any_work(repository: Repository) -> No
 
 def test_two_experiments_at_once_land_in_one_database(repository: Repository) -> None:
     commit(repository, "clean")
-    repository.run("dvc", "exp", "run", "--queue", "-S", "split.seed=2,3")
+    repository.run("dvc", "exp", "run", "--queue", "-S", "train.label_smoothing=0.1,0.2")
     repository.run_queue(jobs=2)
     names = {run.data.tags.get("dvc.experiment") for run in repository.runs()}
     assert len(repository.runs()) == 2 and len(names) == 2 and "" not in names
