@@ -1,4 +1,4 @@
-"""Divide the cells: data/raw -> data/split (split.csv, duplicates.csv, report.md, summary.json)."""
+"""Divide the cells: data/raw -> data/split (split.csv, groups.csv, duplicates.csv, …)."""
 
 import json
 from pathlib import Path
@@ -17,6 +17,7 @@ def main() -> None:
     outcome = splits.assign(metadata, copies, prints.reasons, settings)
     write_table(outcome.table, out / "split.csv")
     write_table(split_report.pairs(outcome), out / "duplicates.csv")
+    write_table(split_report.groups(outcome), out / "groups.csv")
     (out / "report.md").write_text(split_report.report(outcome, settings), encoding="utf-8")
     summary = json.dumps(split_report.summary(outcome), indent=2, sort_keys=True)
     (out / "summary.json").write_text(summary + "\n", encoding="utf-8")

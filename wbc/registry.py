@@ -27,7 +27,6 @@ PACKAGES: Final = (  # what a version imports, beside the standard library
     "pillow",
     "ruamel.yaml",
     "safetensors",
-    "scikit-image",
     "scipy",
     "torch",
     "torchvision",

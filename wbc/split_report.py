@@ -34,6 +34,13 @@ def pairs(outcome: Outcome) -> pd.DataFrame:
     return pd.DataFrame(sorted(rows), columns=list(PAIR_COLUMNS))
 
 
+def groups(outcome: Outcome) -> pd.DataFrame:
+    """Cells of every smear: source, group, split, label, cells; the report shows the largest."""
+    kept = outcome.table[outcome.table["split"] != ""]
+    keys = ["source", "group", "split", "label"]
+    return kept.groupby(keys, sort=True).size().reset_index(name="cells")
+
+
 def summary(outcome: Outcome) -> dict[str, Any]:
     """Counts for summary.json, which lies beside report.md."""
     table, kinds = outcome.table, Counter(link.kind for link in outcome.links)
@@ -149,7 +156,7 @@ def _smear_sections(outcome: Outcome) -> list[str]:
             ["", *splits],
             [["smears", *numbers], ["cells without a smear", *(loose[name] for name in splits)]],
         ),
-        "The largest:" if sizes else "",
+        "The largest (all are in groups.csv):" if sizes else "",
         _table(
             ["source", "smear", "split", "cells"],
             [[*key, size] for key, size in sorted(sizes.items(), key=lambda i: (-i[1], i[0]))[:10]],

@@ -22,7 +22,7 @@ from wbc import imaging, model, registry
 from wbc.cells import CLASSES
 
 PROBABILITIES = [f"p_{name}" for name in CLASSES]
-DISTRIBUTIONS = {"PIL": "pillow", "skimage": "scikit-image", "ruamel": "ruamel.yaml"}
+DISTRIBUTIONS = {"PIL": "pillow", "ruamel": "ruamel.yaml"}
 PREDICT = """
 import wbc.imaging, wbc.model  # the edited files, found in the working directory
 import base64, json, sys

@@ -82,7 +82,7 @@ def test_report_for_a_reader(outcome: Outcome) -> None:
     assert "official test sets kept whole: test_a, test_b" in report
     assert "external: never trained on" in report
     assert "may flatter" not in report
-    assert "The largest:\n\n| source | smear |" in section(report, "Smears")
+    assert "The largest (all are in groups.csv):\n\n| source | smear |" in section(report, "Smears")
     overlaps = section(report, "Smears in both training and an official test set")
     assert overlaps.count("| raabin | ") == 1 and "| raabin | both | " in overlaps
     assert "| lab/000.jpg | raabin/010.jpg | near | lab | train | left out path_b |" in report
@@ -120,7 +120,7 @@ def test_a_source_without_smears_is_said_to_flatter(role: str, official: str, ta
     report = split_report.report(outcome, SETTINGS)
     assert "at random, cell by cell" in report
     assert f"its {taken} score may flatter" in report
-    assert "The largest:" not in report
+    assert "The largest (all" not in report
 
 
 def test_warnings_and_long_tables() -> None:
@@ -130,3 +130,9 @@ def test_warnings_and_long_tables() -> None:
     assert "- train has no neutrophil, no lymphocyte" in section(report, "Warnings")
     assert "… and 70 more." in report and "own/029.jpg" in report and "own/030.jpg" not in report
     assert "Copies across splits stop the pipeline." in report
+
+
+def test_groups_hold_every_cell_that_has_a_split(outcome: Outcome) -> None:
+    table = split_report.groups(outcome)
+    assert table["cells"].sum() == (outcome.table["split"] != "").sum()
+    assert not table.duplicated(["source", "group", "split", "label"]).any()

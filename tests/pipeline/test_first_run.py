@@ -1,0 +1,20 @@
+"""What `make repro` does first: the default parameters, from random weights, to a good score."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.pipeline.conftest import commit, make_repository
+
+pytestmark = pytest.mark.pipeline
+
+
+def test_the_sample_is_learnt_from_random_weights(tmp_path: Path) -> None:
+    repository = make_repository(tmp_path)
+    repository.set(model__weights="none")  # `auto` would take ImageNet's where it can
+    commit(repository, "first run")
+    repository.run("dvc", "repro")
+    scores = repository.metrics("googlenet")
+    assert scores["test_a"]["balanced_accuracy"] >= 0.80
+    [version] = repository.versions()
+    assert (version.tags["start"], version.tags["drawn"]) == ("random", "true")
