@@ -96,12 +96,9 @@ def _write_chunk(
     written, squares = [], []
     for cell in chunk:
         try:
-            mask = (raw_dir / cell.mask).read_bytes() if cell.mask else None
-            if settings.crop == "mask" and mask is None:
-                raise UnreadableImage("has no mask, which preprocess.crop: mask needs")
+            mask = _mask_of(cell, raw_dir) if settings.crop == "mask" else None
             data = (raw_dir / cell.path).read_bytes()
-            given = mask if settings.crop == "mask" else None
-            square = prepare(data, settings.size, settings.crop, settings.context, given)
+            square = prepare(data, settings.size, settings.crop, settings.context, mask)
         except UnreadableImage as error:
             written.append(Written(located=False, problem=str(error)))
         except OSError as error:  # its own text would name an absolute path
@@ -111,6 +108,12 @@ def _write_chunk(
             squares.append((cell.place, square.pixels))
     write_cells(target, squares)
     return written
+
+
+def _mask_of(cell: Cell, raw_dir: Path) -> bytes:
+    if not cell.mask:
+        raise UnreadableImage("has no mask, which preprocess.crop: mask needs")
+    return (raw_dir / cell.mask).read_bytes()
 
 
 def _quarantine(cells: pd.DataFrame, broken: pd.DataFrame) -> pd.DataFrame:

@@ -152,3 +152,10 @@ def test_masks_are_needed_for_crop_mask_and_used(tmp_path: Path) -> None:
     )
     assert "mask" in dict(zip(quarantine["path"], quarantine["reason"], strict=True))["1.png"]
     assert set(open_store(tmp_path / "out").table["path"]) == {"0.png"}
+
+
+def test_masks_are_not_even_opened_without_crop_mask(tmp_path: Path) -> None:
+    cells = raw(tmp_path / "raw", num_good=2)
+    cells.loc[cells["path"] == "0.png", "mask"] = "gone.png"
+    fill_store(cells, tmp_path / "raw", tmp_path / "out", settings(crop="cell"))
+    assert set(open_store(tmp_path / "out").table["path"]) == {"0.png", "1.png"}
