@@ -59,6 +59,10 @@ def _named(net: nn.Module, *names: str) -> list[Block]:
     return [Block(name, (net.get_submodule(name),)) for name in names]
 
 
+def _features(net: Any) -> list[Block]:
+    return [Block(f"features.{i}", (layer,)) for i, layer in enumerate(net.features)]
+
+
 def _googlenet_blocks(net: tv.GoogLeNet) -> list[Block]:
     trunk = "conv1 maxpool1 conv2 conv3 maxpool2 inception3a inception3b maxpool3 inception4a"
     upper = "inception4b inception4c inception4d inception4e maxpool4 inception5a inception5b"
@@ -74,22 +78,19 @@ def _resnet_blocks(net: tv.ResNet) -> list[Block]:
 
 def _features_blocks(net: Any) -> list[Block]:
     """MobileNets and EfficientNet: numbered features, average pool, classifier."""
-    features = [Block(f"features.{i}", (layer,)) for i, layer in enumerate(net.features)]
     hidden, last = list(net.classifier[:-2]), list(net.classifier[-2:])
     pooled = Block("pool", (net.avgpool, _flatten, *hidden))
-    return [*features, pooled, Block("head", tuple(last))]
+    return [*_features(net), pooled, Block("head", tuple(last))]
 
 
 def _mobilenet_v2_blocks(net: tv.MobileNetV2) -> list[Block]:
-    features = [Block(f"features.{i}", (layer,)) for i, layer in enumerate(net.features)]
-    return [*features, Block("head", (_mean_pool, *net.classifier))]
+    return [*_features(net), Block("head", (_mean_pool, *net.classifier))]
 
 
 def _squeezenet_blocks(net: tv.SqueezeNet) -> list[Block]:
-    features = [Block(f"features.{i}", (layer,)) for i, layer in enumerate(net.features)]
     # torchvision ends in a ReLU, under which a logit can die at 0; five classes need none.
     dropout, conv, _, pool = net.classifier
-    return [*features, Block("head", (dropout, conv, pool, _flatten))]
+    return [*_features(net), Block("head", (dropout, conv, pool, _flatten))]
 
 
 def _shufflenet_blocks(net: tv.ShuffleNetV2) -> list[Block]:
