@@ -10,9 +10,9 @@ import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
-from wbc.cells import CLASSES
+from tests.wbc.decisions import predictions
 from wbc.figures import confusion_matrix, mistakes, recall_bars, save, training_history
-from wbc.metrics import predictions_table, scores
+from wbc.metrics import scores
 
 TWO_CLASSES = np.array(
     [[1183, 100, 0, 17, 0], [32, 430, 1, 0, 0], [0] * 5, [0] * 5, [0] * 5], dtype=np.int64
@@ -41,20 +41,6 @@ def history() -> pd.DataFrame:
             "val/balanced_accuracy": [0.25, 0.5, 0.8, 0.85],
         }
     )
-
-
-def predictions(labels: list[int], decisions: list[int], sure: list[float]) -> pd.DataFrame:
-    probabilities = np.zeros((len(labels), 5))
-    probabilities[np.arange(len(labels)), decisions] = sure
-    cells = pd.DataFrame(
-        {
-            "path": [f"{number}.png" for number in range(len(labels))],
-            "split": "val",
-            "group": "",
-            "label": [CLASSES[label] for label in labels],
-        }
-    )
-    return predictions_table(cells, np.array(decisions), probabilities)
 
 
 def scored(labels: list[int], decisions: list[int]) -> dict[str, Any]:

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from tests.wbc.decisions import predictions
 from wbc.cells import CLASSES, read_table, write_table
 from wbc.errors import UserError
 from wbc.metrics import (
@@ -178,20 +179,6 @@ def test_confusion_table_is_one_set_for_dvc(cells: pd.DataFrame) -> None:
         "predicted": ["lymphocyte", "basophil"],
     }
     assert confusion_table(table, "test")["predicted"].tolist() == ["eosinophil"]
-
-
-def predictions(labels: list[int], decisions: list[int], sure: list[float]) -> pd.DataFrame:
-    probabilities = np.zeros((len(labels), 5))
-    probabilities[np.arange(len(labels)), decisions] = sure
-    cells = pd.DataFrame(
-        {
-            "path": [f"{number}.png" for number in range(len(labels))],
-            "split": "val",
-            "group": "",
-            "label": [CLASSES[label] for label in labels],
-        }
-    )
-    return predictions_table(cells, np.array(decisions), probabilities)
 
 
 def test_choose_mistakes_gives_every_type_its_turn() -> None:
