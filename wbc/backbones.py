@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from wbc.cells import CLASSES
 from wbc.errors import UserError
+from wbc.folding import Folded, Part, fold
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
@@ -24,7 +25,7 @@ class Block:
     """Modules or functions that are applied one after the other, and what to call them."""
 
     name: str
-    parts: tuple[Callable[[Tensor], Tensor], ...]
+    parts: tuple[Part, ...]
 
 
 @dataclass(frozen=True)
@@ -170,6 +171,7 @@ class Network(nn.Module):
         self.blocks = self.architecture.blocks(self.net)
         self.frozen_batch_norm = frozen_batch_norm
         self.first_trained = 0
+        self._folded: Folded | None = None
         self.mean: Tensor
         self.std: Tensor
         self.register_buffer("mean", _channels(self.architecture.mean), persistent=False)
@@ -177,20 +179,34 @@ class Network(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits (N, 5) of images (N, 3, H, W) with values in 0..1."""
+        return self.learned(self.frozen(images))
+
+    def frozen(self, images: Tensor) -> Tensor:
+        """What the blocks that do not learn make of images (N, 3, H, W) with values in 0..1."""
         x = (images - self.mean) / self.std
         x = x.contiguous(memory_format=torch.channels_last)
-        with torch.set_grad_enabled(torch.is_grad_enabled() and self.first_trained == 0):
-            for block in self.blocks[: self.first_trained]:
-                x = _apply(block, x)
-        for block in self.blocks[self.first_trained :]:
-            x = _apply(block, x)
-        return x
+        if self.first_trained == 0:
+            return x
+        with torch.no_grad():
+            return _chain(self._trunk(), x)
+
+    def learned(self, features: Tensor, start: int | None = None) -> Tensor:
+        """Logits (N, 5) of what `frozen` gave, from block `start` on (first_trained)."""
+        first = self.first_trained if start is None else start
+        return _chain(_parts(self.blocks[first:]), features)
 
     def unfreeze(self, what: Unfreeze) -> None:
         """Let the head, the upper blocks and all above, or everything learn."""
-        self.first_trained = self._first(what)
+        self._freeze_below(self._first(what))
+
+    def freeze(self) -> None:
+        """Let nothing learn: the whole network in eval mode, and folded."""
+        self._freeze_below(len(self.blocks))
+
+    def _freeze_below(self, first: int) -> None:
+        self.first_trained, self._folded = first, None
         self.requires_grad_(False)
-        for module in self._modules_of(self.blocks[self.first_trained :]):
+        for module in self._modules_of(self.blocks[first:]):
             module.requires_grad_(True)
         self.train(self.training)
 
@@ -215,6 +231,18 @@ class Network(nn.Module):
         modules = self._modules_of(self.blocks[self._first(what) :])
         own = [parameter for module in modules for parameter in module.parameters()]
         return [parameter for parameter in own if id(parameter) not in head]
+
+    def _apply(self, fn: Any, recurse: bool = True) -> "Network":
+        """Every move to a device or another type comes through here, and ages the folded copy."""
+        self._folded = None
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        return self
+
+    def _trunk(self) -> list[Part]:
+        """The frozen blocks, folded; anew where a state has been loaded into them since."""
+        if self._folded is None or self._folded.is_outdated():
+            self._folded = fold(_parts(self.blocks[: self.first_trained]))
+        return self._folded.parts
 
     def _first(self, what: Unfreeze) -> int:
         names = [block.name for block in self.blocks]
@@ -248,8 +276,12 @@ def load_start(network: Network, state: Mapping[str, Tensor], origin: str) -> No
     network.net.load_state_dict(given, strict=False)
 
 
-def _apply(block: Block, x: Tensor) -> Tensor:
-    for part in block.parts:
+def _parts(blocks: list[Block]) -> list[Part]:
+    return [part for block in blocks for part in block.parts]
+
+
+def _chain(parts: list[Part], x: Tensor) -> Tensor:
+    for part in parts:
         x = part(x)
     return x
 

@@ -80,7 +80,7 @@ def load(folder: Path, device: str = "cpu") -> Classifier:
             f"{folder} holds no readable model ({one_line(error, 120)}); restore it with"
             " `dvc checkout`, or train it again with `dvc repro`."
         ) from None
-    network.eval().requires_grad_(False)
+    network.eval().freeze()
     network.to(device).to(memory_format=torch.channels_last)
     return Classifier(network, card, device)
 
