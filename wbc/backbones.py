@@ -204,7 +204,8 @@ class Network(nn.Module):
         self._freeze_below(len(self.blocks))
 
     def _freeze_below(self, first: int) -> None:
-        self.first_trained, self._folded = first, None
+        if first != self.first_trained:
+            self.first_trained, self._folded = first, None
         self.requires_grad_(False)
         for module in self._modules_of(self.blocks[first:]):
             module.requires_grad_(True)

@@ -1,11 +1,10 @@
-"""What happens around the steps: stopping early, a line an epoch, averaged weights."""
+"""What happens around the steps: stopping early, a line an epoch."""
 
 import logging
 from collections.abc import Callable
 
 import lightning.pytorch as pl
 from lightning.pytorch.callbacks import Callback, EarlyStopping
-from torch import Tensor
 
 log = logging.getLogger(__name__)
 
@@ -52,18 +51,3 @@ class PlainLines(Callback):
             row["val/loss"],
             row["val/macro_f1"],
         )
-
-
-def exponential_average(decay: float) -> Callable[[Tensor, Tensor, Tensor | int], Tensor]:
-    """Exponential moving average that rises to `decay` and leaves equal tensors equal.
-
-    The usual form decay * a + (1 - decay) * b would move frozen tensors by a rounding error.
-    """
-
-    def average(old: Tensor, new: Tensor, num_averaged: Tensor | int) -> Tensor:
-        if not old.is_floating_point():
-            return new
-        count = float(num_averaged)
-        return old + (1 - min(decay, (1 + count) / (10 + count))) * (new - old)
-
-    return average

@@ -7,7 +7,7 @@ history and its best epoch come out.
 import logging
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,15 +20,15 @@ from lightning.pytorch.callbacks import (
     Callback,
     ModelCheckpoint,
     TQDMProgressBar,
-    WeightAveraging,
 )
 from numpy.typing import NDArray
 from torch import Tensor
 
 from wbc.augment import NUM_DRAWS, augment, uniform_draws
+from wbc.averaging import Averaging
 from wbc.backbones import Network
 from wbc.batches import Batch, train_loader, val_loader
-from wbc.callbacks import EpochReport, HeadAwareEarlyStopping, PlainLines, exponential_average
+from wbc.callbacks import EpochReport, HeadAwareEarlyStopping, PlainLines
 from wbc.device import Device
 from wbc.errors import UserError
 from wbc.metrics import scores
@@ -57,6 +57,7 @@ def fit(
     device: Device,
     scratch: Path,
     on_epoch: OnEpoch,
+    watchers: Sequence[Callback] = (),
 ) -> Outcome:
     """Train on the store's `train` part, choose the epoch on its `val` part.
 
@@ -66,6 +67,7 @@ def fit(
         scratch: a folder for checkpoints that belongs to exactly this training; what lies there is
             continued, and the caller removes it after success.
         on_epoch: called after every epoch with its number (from 1) and history row.
+        watchers: more of Lightning's callbacks, called after all others; for measuring.
 
     Raises:
         UserError: the loss is no longer a number; the last good checkpoint stays in `scratch`.
@@ -87,7 +89,7 @@ def fit(
         precision=device.precision,
         deterministic=True,
         max_epochs=plan.train.epochs,
-        callbacks=_callbacks(plan, best, last, on_epoch),
+        callbacks=[*_callbacks(plan, best, last, on_epoch), *watchers],
         logger=False,
         num_sanity_val_steps=0,
         enable_model_summary=False,
@@ -239,7 +241,7 @@ def _callbacks(plan: Plan, best: ModelCheckpoint, last: Path, on_epoch: OnEpoch)
     )
     callbacks: list[Callback] = [best, stop, progress, EpochReport(on_epoch), every_epoch]
     if plan.train.ema_decay > 0:
-        callbacks.append(WeightAveraging(avg_fn=exponential_average(plan.train.ema_decay)))
+        callbacks.append(Averaging(plan.train.ema_decay))
     return callbacks
 
 

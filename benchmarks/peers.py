@@ -1,0 +1,100 @@
+"""What others do: torchvision's reference recipe for training, and its strongest setting on a CPU.
+
+Written afresh from the description of torchvision's references/classification (train.py and
+presets.py): ImageFolder, DataLoader workers, PIL transforms, SGD with momentum, plain PyTorch,
+one loop. Layers below the upper blocks get no gradient in either.
+"""
+
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+from torchvision.datasets import ImageFolder
+from torchvision.transforms import v2
+
+from wbc.backbones import Network
+
+WORKERS = 2
+MEAN, STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
+Batches = Iterable[tuple[Tensor, Tensor]]
+
+
+class Reference:
+    """The recipe as it stands: NCHW, the whole network in training mode."""
+
+    def __init__(self, architecture: str) -> None:
+        self.network = Network(architecture, 0.2, frozen_batch_norm=False)
+        self.network.unfreeze("upper")
+        self.network.net.train()
+        learning = [p for p in self.network.parameters() if p.requires_grad]
+        self.optimizer = torch.optim.SGD(learning, lr=1e-3, momentum=0.9, weight_decay=1e-4)
+
+    def logits(self, images: Tensor) -> Tensor:
+        for block in self.network.blocks:
+            for part in block.parts:
+                images = part(images)
+        return images
+
+    def step(self, images: Tensor, labels: Tensor) -> None:
+        loss = F.cross_entropy(self.logits(images), labels, label_smoothing=0.1)
+        self.optimizer.zero_grad()
+        loss.backward()
+        self.optimizer.step()
+
+    def epoch(self, batches: Batches) -> float:
+        """Images a second over one pass."""
+        begin, num_images = time.perf_counter(), 0
+        for images, labels in batches:
+            self.step(images, labels)
+            num_images += len(images)
+        return num_images / (time.perf_counter() - begin)
+
+
+class StrongestPeer(Reference):
+    """The same with channels_last and its trunk in eval mode under no_grad."""
+
+    def __init__(self, architecture: str) -> None:
+        super().__init__(architecture)
+        self.network.to(memory_format=torch.channels_last)
+        first = self.network.first_trained
+        self.trunk, self.upper = self.network.blocks[:first], self.network.blocks[first:]
+        for block in self.trunk:
+            for part in block.parts:
+                if isinstance(part, nn.Module):
+                    part.eval()
+
+    def logits(self, images: Tensor) -> Tensor:
+        x = images.contiguous(memory_format=torch.channels_last)
+        with torch.no_grad():
+            for block in self.trunk:
+                for part in block.parts:
+                    x = part(x)
+        for block in self.upper:
+            for part in block.parts:
+                x = part(x)
+        return x
+
+
+def reference_loader(folder: Path, size: int, batch_size: int) -> Batches:
+    """Class folders of images through PIL; the workers stay, so that none starts in an epoch."""
+    transform = v2.Compose(
+        [
+            v2.RandomResizedCrop(size, antialias=True),
+            v2.RandomHorizontalFlip(),
+            v2.PILToTensor(),
+            v2.ToDtype(torch.float32, scale=True),
+            v2.Normalize(MEAN, STD),
+        ]
+    )
+    return DataLoader(
+        ImageFolder(str(folder), transform),
+        batch_size,
+        shuffle=True,
+        drop_last=True,
+        num_workers=WORKERS,
+        persistent_workers=True,
+    )

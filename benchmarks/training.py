@@ -1,0 +1,136 @@
+"""Training: this project against torchvision's reference recipe and against pure computing.
+
+    python -m benchmarks.training [--networks googlenet ...] [--rounds 4] [--images 160]
+
+On the same drawn cells of 575x575 pixels, at 224 pixels, batch 16, `unfreeze: upper`, in one
+process, in turn. All see the same allocator setting (wbc.device).
+"""
+
+import argparse
+import dataclasses
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch.callbacks import Callback
+
+from benchmarks.drawn import draw_cells, fill
+from benchmarks.peers import Reference, StrongestPeer, reference_loader
+from benchmarks.rounds import Rates, in_turn, median, ratio
+from wbc import params, training
+from wbc.backbones import ARCHITECTURES, Network
+from wbc.device import Device, pick
+from wbc.pixels import PixelStore
+from wbc.plan import make_plan
+
+SIZE, BATCH = 224, 16
+HEADER = (
+    "| network | reference, images/s | this project, images/s | to reference | to strongest peer"
+    " | to its compute limit | step to reference's step |"
+)
+
+
+def main() -> None:
+    arguments = parse_arguments()
+    with tempfile.TemporaryDirectory() as folder:
+        cells = Cells(Path(folder), arguments.images)
+        print(HEADER + "\n|" + "---|" * 7)
+        for name in arguments.networks:
+            print(row(name, measure(name, cells, arguments.rounds)), flush=True)
+
+
+class Cells:
+    """The same cells as files and as a store."""
+
+    def __init__(self, folder: Path, num_images: int) -> None:
+        table = draw_cells(folder / "raw", {"train": num_images, "val": 10})
+        self.folder = folder
+        self.store = fill(table, folder / "raw", folder / "pixels", SIZE, "none")
+        self.loader = reference_loader(folder / "raw" / "train", SIZE, BATCH)
+
+
+def measure(name: str, cells: Cells, num_rounds: int) -> Rates:
+    device = pick("cpu", "auto", 0)
+    in_memory = [
+        (torch.rand(BATCH, 3, SIZE, SIZE), torch.randint(0, 5, (BATCH,)))
+        for _ in range(max(1, len(cells.store.part("train")) // BATCH))
+    ]
+    reference, peer = Reference(name), StrongestPeer(name)
+    limit = ComputeLimit(name)
+    contenders: dict[str, Callable[[], float]] = {
+        "reference": lambda: reference.epoch(cells.loader),
+        "peer": lambda: peer.epoch(cells.loader),
+        "ours": lambda: train(name, cells.store, device),
+        "limit": lambda: limit.epoch(in_memory),
+        "reference step": lambda: reference.epoch(in_memory),
+    }
+    return in_turn(contenders, num_rounds)
+
+
+def train(name: str, store: PixelStore, device: Device) -> float:
+    """One epoch through wbc.training.fit; images a second over its training steps."""
+    settings = params.load(Path("params.yaml"))
+    changes: dict[str, Any] = {"epochs": 1, "head_epochs": 0, "batch_size": BATCH}
+    plan = make_plan(
+        dataclasses.replace(settings.train, **changes), 1, True, store.part("train").labels
+    )
+    clock = Clock()
+    with tempfile.TemporaryDirectory() as scratch:
+        network = Network(name, 0.2, frozen_batch_norm=True)
+        training.fit(network, store, plan, device, Path(scratch), lambda *_: None, [clock])
+    return clock.num_images / (clock.end - clock.begin)
+
+
+class Clock(Callback):
+    """From the beginning of the epoch to the end of its last step, averaging included."""
+
+    num_images, begin, end = 0, 0.0, 0.0
+
+    def on_train_epoch_start(self, *_: Any) -> None:
+        self.begin = time.perf_counter()
+
+    def on_train_batch_end(
+        self, _trainer: Any, _module: Any, _outputs: Any, batch: Any, _batch_index: int
+    ) -> None:
+        self.num_images += len(batch[1])
+        self.end = time.perf_counter()
+
+
+class ComputeLimit(Reference):
+    """This project's network and optimiser on tensors that are already there, nothing else."""
+
+    def __init__(self, architecture: str) -> None:
+        self.network = Network(architecture, 0.2, frozen_batch_norm=True)
+        self.network.to(memory_format=torch.channels_last).train().unfreeze("upper")
+        self.optimizer = torch.optim.AdamW(
+            [p for p in self.network.parameters() if p.requires_grad]
+        )
+
+    def logits(self, images: torch.Tensor) -> torch.Tensor:
+        return self.network(images)  # type: ignore[no-any-return]
+
+
+def row(name: str, rates: Rates) -> str:
+    numbers = [f"{median(rates, contender):.1f}" for contender in ("reference", "ours")]
+    ratios = [
+        ratio(rates, "ours", "reference"),
+        ratio(rates, "ours", "peer"),
+        ratio(rates, "ours", "limit"),
+        ratio(rates, "limit", "reference step"),
+    ]
+    return f"| {name} | {' | '.join([*numbers, *map(str, ratios)])} |"
+
+
+def parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--networks", nargs="+", default=list(ARCHITECTURES))
+    parser.add_argument("--rounds", type=int, default=4)
+    parser.add_argument("--images", type=int, default=160)
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()
