@@ -16,6 +16,7 @@ from tests.standins import offline_pip, pins, write_wheel
 ROOT = Path(__file__).resolve().parents[1]
 REQUIREMENTS = ROOT / "requirements.txt"
 PINS = pins(REQUIREMENTS)
+EXTRA_PINS = pins(ROOT / "requirements-dask.txt")
 TORCH, TORCHVISION = PINS["torch"], PINS["torchvision"]
 ENVIRONMENT = YAML(typ="safe", pure=True).load(ROOT / "environment.yml")
 
@@ -88,9 +89,15 @@ def test_the_tests_run_with_the_pinned_versions() -> None:
     assert installed == PINS
 
 
+@pytest.mark.parametrize("name", EXTRA_PINS)
+def test_an_extra_that_is_there_has_the_pinned_version(name: str) -> None:
+    pytest.importorskip(name)
+    assert version(name) == EXTRA_PINS[name]
+
+
 def test_every_imported_package_is_pinned() -> None:
     known = packages_distributions()
-    pinned = {name.lower().replace("_", "-") for name in PINS}
+    pinned = {name.lower().replace("_", "-") for name in PINS | EXTRA_PINS}
     own = {"wbc", "stages", "tests", *(path.stem for path in (ROOT / "tests").rglob("*.py"))}
     for path in [p for top in ("wbc", "stages", "tests") for p in (ROOT / top).rglob("*.py")]:
         for name in _imports(path) - own - set(sys.stdlib_module_names):

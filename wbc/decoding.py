@@ -4,6 +4,7 @@ import io
 from typing import Final
 
 import numpy as np
+import simplejpeg
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
@@ -54,13 +55,15 @@ def decode(data: bytes) -> NDArray[np.uint8]:
     if width * height > MAX_PIXELS:
         raise UnreadableImage(f"too large: {width} x {height} pixels")
     try:
-        picture.load()
-        rgb = _upright(picture, _rgb(picture))
+        rgb = _jpeg(data, picture)
+        if rgb is None:
+            picture.load()
+            rgb = np.array(_rgb(picture))
+        return _upright(picture, rgb)
     except UnreadableImage:
         raise
     except Exception as error:  # Pillow's decoders raise nearly every type on damaged bytes
         raise UnreadableImage(f"damaged or truncated {picture.format}") from error
-    return np.asarray(rgb)
 
 
 def header_size(data: bytes) -> tuple[int, int]:
@@ -96,6 +99,23 @@ def _refusal(data: bytes) -> str:
     return "damaged header" if data.startswith(STARTS) else "not an image"
 
 
+def _jpeg(data: bytes, picture: Image.Image) -> NDArray[np.uint8] | None:
+    """A sound grey or colour JPEG four times as fast as Pillow reads it; None for all else.
+
+    The bits are Pillow's: both decode with libjpeg-turbo, slow DCT and smooth upsampling. `strict`
+    refuses what libjpeg only warns of, so that Pillow alone judges damage and gives its reason.
+    """
+    if picture.format not in ("JPEG", "MPO") or picture.mode not in ("L", "RGB"):
+        return None
+    try:
+        rgb: NDArray[np.uint8] = simplejpeg.decode_jpeg(
+            data, colorspace="RGB", fastdct=False, fastupsample=False, strict=True
+        )
+    except Exception:  # whatever it is, Pillow finds it too and has the words for it
+        return None
+    return rgb if rgb.shape == (picture.height, picture.width, 3) else None
+
+
 def _rgb(picture: Image.Image) -> Image.Image:
     """A loaded picture of any mode as RGB; raises UnreadableImage for modes without a known white.
 
@@ -115,11 +135,11 @@ def _rgb(picture: Image.Image) -> Image.Image:
     return picture.convert("RGB")
 
 
-def _upright(picture: Image.Image, rgb: Image.Image) -> Image.Image:
+def _upright(picture: Image.Image, rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """`rgb` turned as the EXIF orientation of `picture` says (1 where that is unreadable)."""
     try:
         orientation = picture.getexif().get(EXIF_ORIENTATION, 1)
     except Exception:  # damaged EXIF says nothing about the pixels
         return rgb
     turn = TURNS.get(orientation)
-    return rgb if turn is None else rgb.transpose(turn)
+    return rgb if turn is None else np.array(Image.fromarray(rgb).transpose(turn))

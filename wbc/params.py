@@ -115,6 +115,7 @@ class Preprocess:
     context: Annotated[float, Range(1.0, 4.0)]
     max_broken_share: Share
     shard_cells: Annotated[int, Range(1, 1_000_000)]
+    backend: Literal["loky", "dask"]
 
 
 @dataclass(frozen=True)

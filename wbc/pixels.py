@@ -4,12 +4,14 @@ A store is a folder: `shard-00000.npy`, ... of shape (cells, size, size, 3), `in
 row a cell (shard, row, located and the columns of split.csv), and `store.json`.
 """
 
+import contextlib
 import hashlib
 import json
+import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import pandas as pd
@@ -38,12 +40,21 @@ def allocate(folder: Path, num_cells: int, size: int, shard_cells: int) -> list[
 
 
 def write_cells(folder: Path, cells: Iterable[tuple[Place, Pixels]]) -> None:
-    """Write squares to their places; several processes may write to one store at once."""
-    open_shards: dict[int, Pixels] = {}
-    for (shard, row), pixels in cells:
-        if shard not in open_shards:
-            open_shards[shard] = np.load(shard_path(folder, shard), mmap_mode="r+")
-        open_shards[shard][row] = pixels
+    """Write squares to their places; several processes and machines may write to one store at once.
+
+    Only the squares' own bytes are touched, by write(2): with a memory map, or after reading, a
+    machine on a network file system sends whole pages back, and neighbouring cells share a page.
+    """
+    with contextlib.ExitStack() as stack:
+        files: dict[int, BinaryIO] = {}
+        for (shard, row), pixels in cells:
+            if shard not in files:
+                descriptor = os.open(shard_path(folder, shard), os.O_WRONLY)
+                files[shard] = stack.enter_context(os.fdopen(descriptor, "wb"))
+            num_bytes = os.fstat(files[shard].fileno()).st_size
+            header = num_bytes % pixels.nbytes  # all the rest are squares of this size
+            files[shard].seek(header + row * pixels.nbytes)
+            files[shard].write(pixels.tobytes())
 
 
 def finish(folder: Path, index: pd.DataFrame, settings: dict[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""From image files to the pixel store: on all cores, in memory that does not grow."""
+"""From image files to the pixel store: on all cores or a cluster, in memory that does not grow."""
 
 import logging
 from dataclasses import dataclass
@@ -14,6 +14,7 @@ from wbc.errors import UserError
 from wbc.imaging import prepare
 from wbc.params import Preprocess
 from wbc.pixels import Place, allocate, finish, write_cells
+from wbc.spreading import SOFTWARE, Software, check_worker, workers
 
 log = logging.getLogger(__name__)
 
@@ -32,6 +33,16 @@ class Cell:
 
 
 @dataclass(frozen=True)
+class Job:
+    """What all tasks share. Folders are absolute: a worker may run in another one."""
+
+    raw_dir: Path
+    target: Path
+    settings: Preprocess
+    software: Software  # of the process that sends the tasks
+
+
+@dataclass(frozen=True)
 class Written:
     """What became of a cell: `problem` is "" where its pixels are in the store."""
 
@@ -42,7 +53,7 @@ class Written:
 def fill_store(
     cells: pd.DataFrame, raw_dir: Path, target: Path, settings: Preprocess
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Decode, crop and store every cell that has a split.
+    """Decode, crop and store every cell that has a split, on `settings.backend`.
 
     Args:
         cells: the table of split.csv.
@@ -53,7 +64,8 @@ def fill_store(
 
     Raises:
         UserError: more than `max_broken_share` of all files are broken, a class of the training
-            set is left without a cell, or an evaluation set is left empty.
+            set is left without a cell, an evaluation set is left empty, or the backend's workers
+            cannot do the work.
     """
     wanted = cells[cells["split"] != ""].sort_values(["split", "path"]).reset_index(drop=True)
     places = allocate(target, len(wanted), settings.size, settings.shard_cells)
@@ -61,7 +73,7 @@ def fill_store(
         Cell(path, mask, place)
         for path, mask, place in zip(wanted["path"], wanted["mask"], places, strict=True)
     ]
-    results = _run(tasks, raw_dir, target, settings)
+    results = _run(tasks, Job(raw_dir.absolute(), target.absolute(), settings, SOFTWARE))
     index = wanted.drop(columns=["reason"]).assign(
         shard=[place[0] for place in places],
         row=[place[1] for place in places],
@@ -79,25 +91,27 @@ def fill_store(
     return index, quarantine
 
 
-def _run(tasks: list[Cell], raw_dir: Path, target: Path, settings: Preprocess) -> list[Written]:
-    chunks = [tasks[i : i + CHUNK] for i in range(0, len(tasks), CHUNK)]
-    jobs = (delayed(_write_chunk)(chunk, raw_dir, target, settings) for chunk in chunks)
+def _run(tasks: list[Cell], job: Job) -> list[Written]:
+    chunks = (delayed(_write_chunk)(tasks[i : i + CHUNK], job) for i in range(0, len(tasks), CHUNK))
     results: list[Written] = []
-    with tqdm(total=len(tasks), desc="preprocess", unit="cell", disable=None) as bar:
-        for written in Parallel(n_jobs=-1, return_as="generator")(jobs):
+    with (
+        workers(job.settings.backend, len(tasks)) as num_jobs,
+        tqdm(total=len(tasks), desc="preprocess", unit="cell", disable=None) as bar,
+    ):
+        for written in Parallel(n_jobs=num_jobs, return_as="generator")(chunks):
             results.extend(written)
             bar.update(len(written))
     return results
 
 
-def _write_chunk(
-    chunk: list[Cell], raw_dir: Path, target: Path, settings: Preprocess
-) -> list[Written]:
+def _write_chunk(chunk: list[Cell], job: Job) -> list[Written]:
+    check_worker(job.software, job.raw_dir, job.target)
+    settings = job.settings
     written, squares = [], []
     for cell in chunk:
         try:
-            mask = _mask_of(cell, raw_dir) if settings.crop == "mask" else None
-            data = (raw_dir / cell.path).read_bytes()
+            mask = _mask_of(cell, job.raw_dir) if settings.crop == "mask" else None
+            data = (job.raw_dir / cell.path).read_bytes()
             square = prepare(data, settings.size, settings.crop, settings.context, mask)
         except UnreadableImage as error:
             written.append(Written(located=False, problem=str(error)))
@@ -106,7 +120,7 @@ def _write_chunk(
         else:
             written.append(Written(square.located, ""))
             squares.append((cell.place, square.pixels))
-    write_cells(target, squares)
+    write_cells(job.target, squares)
     return written
 
 

@@ -28,6 +28,7 @@ PACKAGES: Final = (  # what a version imports, beside the standard library
     "ruamel.yaml",
     "safetensors",
     "scipy",
+    "simplejpeg",
     "torch",
     "torchvision",
 )

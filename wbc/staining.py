@@ -9,7 +9,9 @@ the exposure; the lamp's colour divides out (Beer-Lambert). Divided by the densi
 hue, the same in thin cytoplasm as in thick.
 """
 
+import math
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Final
 
 import numpy as np
@@ -32,7 +34,7 @@ class Stain:
     violet: Values  # optical density of green minus that of blue
     density: Values  # the largest of the three channels' optical densities
 
-    @property
+    @cached_property
     def hue(self) -> Values:
         """Violet per density: independent of thickness; near 0 where hardly anything absorbs."""
         return np.asarray(self.violet / (np.maximum(self.density, 0) + FAINT), dtype=np.float32)
@@ -56,9 +58,16 @@ def background_colour(image: NDArray[np.uint8]) -> NDArray[np.float64]:
     """
     small = reduced(image)
     green = small[..., 1]
-    bright = green >= np.quantile(green, 1 - BACKGROUND_SHARE)
-    colour: NDArray[np.float64] = np.median(small[bright], axis=0)
-    return colour
+    bright = small[green >= _quantile(green, 1 - BACKGROUND_SHARE)]
+    return np.array([_quantile(bright[:, channel], 0.5) for channel in range(3)])
+
+
+def _quantile(values: NDArray[np.uint8], share: float) -> float:
+    """As np.quantile, by counting: a tenth of the time for many bytes."""
+    ends = np.cumsum(np.bincount(values.ravel(), minlength=256))
+    place = share * (values.size - 1)
+    low, high = np.searchsorted(ends, [int(place), math.ceil(place)], side="right")
+    return float(low + (place - int(place)) * (high - low))
 
 
 def absorbed(image: NDArray[np.uint8], background: NDArray[np.float64], sigma: float) -> Stain:
@@ -70,11 +79,7 @@ def absorbed(image: NDArray[np.uint8], background: NDArray[np.float64], sigma: f
     """
     table = np.log(np.arange(1, 257, dtype=np.float32))
     glass = np.log(background.astype(np.float32) + 1)
-    densities = [glass[channel] - table[image[..., channel]] for channel in range(3)]
-    black = np.minimum.reduce(densities) > -np.log(BLACK)
-    for density in densities:
-        density[black] = -np.log(BLACK)
-    red, green, blue = (
-        ndimage.gaussian_filter(density, sigma, truncate=3) for density in densities
-    )
-    return Stain(green - blue, np.maximum(np.maximum(red, green), blue))
+    densities = np.stack([glass[channel] - table[image[..., channel]] for channel in range(3)])
+    densities[:, densities.min(axis=0) > -np.log(BLACK)] = -np.log(BLACK)
+    smooth = ndimage.gaussian_filter(densities, sigma, truncate=3, axes=(1, 2))
+    return Stain(smooth[1] - smooth[2], smooth.max(axis=0))

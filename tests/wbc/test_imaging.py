@@ -1,6 +1,7 @@
 """Cells cut out at their own scale, by localisation or by mask, in one piece and unstretched."""
 
 import io
+import os
 import subprocess
 import sys
 
@@ -107,6 +108,53 @@ def test_an_unknown_crop_is_our_own_mistake() -> None:
         prepare(encoded(cell()), 64, "square", 1.5)
 
 
+def grainy(side: int) -> Image.Image:
+    """A square picture of a cell with the grain of a camera."""
+    picture = cell(side, side, side // 2, side // 2)
+    grain = np.random.default_rng(0).normal(0, 12, (side, side, 3))
+    return Image.fromarray((np.asarray(picture) + grain).clip(0, 255).astype(np.uint8))
+
+
+@pytest.mark.parametrize("side, size", [(575, 224), (512, 128), (450, 224)])
+def test_shrinking_is_pillows_within_one_grey_level(side: int, size: int) -> None:
+    picture = grainy(side)
+    expected = np.asarray(picture.resize((size, size), Image.Resampling.BICUBIC)).astype(int)
+    difference = np.abs(prepare(encoded(picture), size, "none", 1.5).pixels - expected)
+    assert difference.max() <= 1
+    assert (difference > 0).mean() < 0.01
+
+
+@pytest.mark.parametrize("side, size", [(230, 224), (150, 224), (33, 128), (1, 32)])
+def test_enlarging_is_pillows_but_for_a_few_values(side: int, size: int) -> None:
+    picture = grainy(side)
+    expected = np.asarray(picture.resize((size, size), Image.Resampling.BICUBIC)).astype(int)
+    difference = np.abs(prepare(encoded(picture), size, "none", 1.5).pixels - expected)
+    assert difference.max() <= 2
+    assert (difference > 0).mean() < 0.02
+    assert (difference > 1).mean() < 1e-4
+
+
+def test_a_picture_of_the_right_size_stays_as_it_is() -> None:
+    picture = grainy(64)
+    assert (prepare(encoded(picture), 64, "none", 1.5).pixels == np.asarray(picture)).all()
+
+
+def resized_grain(side: int, size: int) -> bytes:
+    return prepare(encoded(grainy(side)), size, "none", 1.5).pixels.tobytes()
+
+
+def test_the_processor_does_not_matter() -> None:
+    """Without its vector instructions torch takes another way, to the same bytes."""
+    sizes = (300, 224), (100, 128)
+    script = (
+        "import sys; from tests.wbc.test_imaging import resized_grain as resized;"
+        f"sys.stdout.buffer.write(b''.join(resized(*each) for each in {sizes}))"
+    )
+    environment = {**os.environ, "ATEN_CPU_CAPABILITY": "default"}
+    plain = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True)
+    assert plain.stdout == b"".join(resized_grain(*each) for each in sizes), plain.stderr.decode()
+
+
 def test_shrinking_is_antialiased() -> None:
     """A checkerboard of single pixels is evenly grey after it, not a moiré."""
     board = (np.indices((256, 256)).sum(axis=0) % 2 * 255).astype(np.uint8)
@@ -114,6 +162,7 @@ def test_shrinking_is_antialiased() -> None:
     assert np.abs(pixels.astype(int) - 127).max() < 12
 
 
-def test_nothing_here_needs_torch() -> None:
+def test_without_resizing_nothing_needs_torch() -> None:
+    """Its import takes seconds, which split and the process that starts the workers can save."""
     check = "import sys, wbc.imaging; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", check], check=False).returncode == 0

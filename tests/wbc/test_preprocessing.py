@@ -19,7 +19,8 @@ from wbc.preprocessing import fill_store
 
 def settings(**changes: object) -> Preprocess:
     values = {"size": 32, "crop": "none", "context": 1.5, "max_broken_share": 0.5}
-    return Preprocess(**{**values, "shard_cells": 3, **changes})  # type: ignore[arg-type]
+    more = {"shard_cells": 3, "backend": "loky"}
+    return Preprocess(**{**values, **more, **changes})  # type: ignore[arg-type]
 
 
 def raw(folder: Path, num_good: int = 5, broken: tuple[str, ...] = ()) -> pd.DataFrame:
@@ -70,8 +71,9 @@ def test_the_store_does_not_depend_on_how_work_is_shared(
 ) -> None:
     cells = raw(tmp_path / "raw", num_good=7)
     names = []
-    for chunk, out in ((1, "a"), (3, "b"), (100, "c")):
+    for chunk, share, out in ((1, 1, "a"), (3, 4, "b"), (100, 500, "c")):
         monkeypatch.setattr("wbc.preprocessing.CHUNK", chunk)
+        monkeypatch.setattr("wbc.spreading.CELLS_A_WORKER", share)
         fill_store(cells, tmp_path / "raw", tmp_path / out, settings())
         names.append(open_store(tmp_path / out).settings["sha256"])
     assert len(set(names)) == 1
