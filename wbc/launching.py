@@ -79,6 +79,8 @@ def launch(module: str, arguments: list[str], num_processes: int) -> None:
             raise SystemExit(128 + error.sigval) from None
         except ChildFailedError as error:
             _fail(error.failures, _read_reports(Path(folder)), num_processes)
+        finally:
+            del os.environ[REPORTS]
 
 
 @contextmanager
