@@ -80,7 +80,7 @@ def train(name: str, store: PixelStore, device: Device) -> float:
     clock = Clock()
     with tempfile.TemporaryDirectory() as scratch:
         network = Network(name, 0.2, frozen_batch_norm=True)
-        training.fit(network, store, plan, device, Path(scratch), lambda *_: None, [clock])
+        training.fit(network, store, plan, device, Path(scratch), lambda *_: None, watchers=[clock])
     return clock.num_images / (clock.end - clock.begin)
 
 

@@ -2,7 +2,10 @@
 
 import json
 import logging
+import os
 import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,13 +13,14 @@ from typing import Any
 import pandas as pd
 
 from stages._run import code_sha256, run, scratch_dir
-from wbc import device, model, params, processes, tracking, training
+from wbc import device, launching, model, params, processes, tracking, training
 from wbc.backbones import Network
 from wbc.card import make_card, recorded
 from wbc.cells import write_table
 from wbc.pixels import PixelStore, open_store
 from wbc.plan import Plan, make_plan
 from wbc.start import Start, load_into, read_start
+from wbc.team import Team, ending_with_the_others, read_team
 
 log = logging.getLogger(__name__)
 
@@ -25,20 +29,58 @@ def main() -> None:
     architecture = sys.argv[1]
     settings = params.load(Path("params.yaml"))
     processes.end_with_dvc()
+    if launching.must_launch(settings.train.processes, os.environ):
+        launching.launch("stages.train", [architecture], settings.train.processes)
+    else:
+        with launching.reporting():
+            train(architecture, settings, read_team(os.environ, settings.train.processes))
+
+
+def train(architecture: str, settings: params.Params, team: Team) -> None:
+    """One process's part of the training; the first one writes the outputs."""
+    chosen = device.pick(
+        settings.train.device,
+        settings.train.precision,
+        settings.train.threads,
+        team.local_rank,
+        team.local_size,
+    )
+    where = chosen.name if team.size == 1 else f"{team.size} x {chosen.name}"
+    if not team.leads:
+        logging.getLogger().setLevel(logging.WARNING)
+    log.info("training %s on %s", architecture, where)
     model_dir = Path("models") / architecture
-    chosen = device.pick(settings.train.device, settings.train.precision, settings.train.threads)
-    log.info("training %s on %s", architecture, chosen.name)
     job = prepare(architecture, settings, model_dir / "start")
     flat = params.flatten(settings, architecture)
     with (
-        scratch_dir(f"train-{architecture}", *identity(job, flat)) as scratch,
-        tracking.training_run(architecture, flat, chosen.name, scratch / "mlflow_run") as live,
+        team.joined(chosen.type),
+        shared_scratch(team, f"train-{architecture}", identity(job, flat)) as scratch,
+        tracking.training_run(architecture, flat, where, scratch / "mlflow_run") as live,
+        ending_with_the_others(),
     ):
-        outcome = training.fit(job.network, job.store, job.plan, chosen, scratch, live.log_epoch)
-        card = make_card(architecture, settings, job.store, job.start, job.plan, outcome)
-        write_table(pd.DataFrame(outcome.history), model_dir / "history.csv")
-        model.save(model_dir, outcome.network, card)
-        live.finish(model_dir)
+        outcome = training.fit(
+            job.network, job.store, job.plan, chosen, scratch, live.log_epoch, team
+        )
+        if team.leads:
+            card = make_card(architecture, settings, job.store, job.start, job.plan, outcome)
+            write_table(pd.DataFrame(outcome.history), model_dir / "history.csv")
+            model.save(model_dir, outcome.network, card)
+            live.finish(model_dir)
+
+
+@contextmanager
+def shared_scratch(team: Team, name: str, belongs_to: dict[str, str]) -> Iterator[Path]:
+    """The folder of checkpoints, which the first process holds and finally removes.
+
+    Raises:
+        UserError: the processes do not start from the same.
+    """
+    team.agree_on(belongs_to)
+    with ExitStack() as stack:
+        held = None
+        if team.leads:
+            held = stack.enter_context(scratch_dir(name, *belongs_to.values()))
+        yield team.from_first(held) or Path()
 
 
 @dataclass(frozen=True)
@@ -61,10 +103,14 @@ def prepare(architecture: str, settings: params.Params, start_dir: Path) -> Job:
     return Job(store, start, plan, network)
 
 
-def identity(job: Job, flat: dict[str, Any]) -> tuple[str, ...]:
+def identity(job: Job, flat: dict[str, Any]) -> dict[str, str]:
     """What decides the outcome: only a training that agrees in all of it may be continued."""
-    parameters = json.dumps(recorded(flat), sort_keys=True)
-    return parameters, str(job.store.settings["sha256"]), job.start.sha256, code_sha256()
+    return {
+        "parameters": json.dumps(recorded(flat), sort_keys=True),
+        "data/pixels": str(job.store.settings["sha256"]),
+        "starting weights": job.start.sha256,
+        "code": code_sha256(),
+    }
 
 
 def build(architecture: str, settings: params.Params, pretrained: bool) -> Network:

@@ -1,5 +1,8 @@
 """Batches of cells from the pixel store, in an order that depends on (seed, epoch) only."""
 
+import ctypes
+import signal
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -8,36 +11,67 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from wbc.errors import UserError
 from wbc.pixels import PixelStore
+from wbc.team import ALONE, Team
 
 Batch = tuple[Tensor, Tensor, Tensor]  # pixels (N, S, S, 3) uint8, labels (N,), samples (N,)
 
 
-def train_loader(part: PixelStore, batch_size: int, seed: int) -> DataLoader[Batch]:
-    """Full batches in another order every epoch; a last, smaller one is left out."""
-    return _loader(part, batch_size, ShuffledSampler(len(part), seed))
+def train_loader(
+    part: PixelStore, batch_size: int, seed: int, team: Team = ALONE, workers: int = 0
+) -> DataLoader[Batch]:
+    """Full batches in another order every epoch; a last, smaller one is left out.
+
+    `batch_size` is the whole team's; each process gets an equal part of every batch.
+
+    Raises:
+        UserError: there are fewer cells than processes.
+    """
+    _refuse_too_few(part, team, "train")
+    own = min(batch_size, len(part)) // team.size
+    sampler = ShuffledSampler(len(part), seed, own * team.size, team)
+    return _loader(part, own, sampler, drop_last=True, workers=workers)
 
 
-def val_loader(part: PixelStore, batch_size: int) -> DataLoader[Batch]:
-    """All cells in order."""
-    return _loader(part, batch_size, None)
+def val_loader(
+    part: PixelStore, batch_size: int, team: Team = ALONE, workers: int = 0
+) -> DataLoader[Batch]:
+    """The process's share of all cells in order, each cell in one share, none twice.
+
+    Raises:
+        UserError: there are fewer cells than processes.
+    """
+    _refuse_too_few(part, team, "val")
+    own = min(batch_size, len(part)) // team.size
+    return _loader(part, own, team.rows(len(part)), drop_last=False, workers=workers)
 
 
 class ShuffledSampler(Sampler[int]):
-    """Another order every epoch, from (seed, epoch) only; Lightning calls `set_epoch`."""
+    """Another order every epoch, from (seed, epoch) only; Lightning calls `set_epoch`.
 
-    def __init__(self, num_samples: int, seed: int) -> None:
+    A process of a team gets its slice of every batch: together the slices are the batch that a
+    single process would see.
+    """
+
+    def __init__(
+        self, num_samples: int, seed: int, batch_size: int = 1, team: Team = ALONE
+    ) -> None:
         self.num_samples, self.seed, self.epoch = num_samples, seed, 0
+        self.batch_size, self.team = batch_size, team
 
     def set_epoch(self, epoch: int) -> None:
         self.epoch = epoch
 
     def __len__(self) -> int:
-        return self.num_samples
+        return self.num_samples // self.batch_size * len(self.team.rows(self.batch_size))
 
     def __iter__(self) -> Iterator[int]:
         order = np.random.default_rng((self.seed, self.epoch)).permutation(self.num_samples)
-        return iter(order.tolist())
+        full = self.num_samples // self.batch_size * self.batch_size
+        mine = self.team.rows(self.batch_size)
+        batches = order[:full].reshape(-1, self.batch_size)
+        return iter(batches[:, mine.start : mine.stop].ravel().tolist())
 
 
 class _Cells(Dataset[Batch]):
@@ -54,15 +88,47 @@ class _Cells(Dataset[Batch]):
         return torch.from_numpy(self.part.read(rows)), self.labels[samples], samples
 
 
-def _loader(part: PixelStore, batch_size: int, sampler: Sampler[int] | None) -> DataLoader[Batch]:
-    """Whole batches in this process: a memory map needs no workers."""
+def _loader(
+    part: PixelStore,
+    batch_size: int,
+    order: Sampler[int] | range,
+    drop_last: bool,
+    workers: int,
+) -> DataLoader[Batch]:
+    """Whole batches; the order is this process's, so the number of workers changes nothing."""
+    options: dict[str, Any] = {}
+    if workers:
+        # Forked, because a memory map that is sent to a new process would be read in whole.
+        options = {"multiprocessing_context": "fork", "worker_init_fn": _serve}
+        options |= {"num_workers": workers, "persistent_workers": True}
     return DataLoader(
         _Cells(part),
-        batch_size=min(batch_size, len(part)),
-        sampler=sampler,
-        drop_last=sampler is not None,
+        batch_size=batch_size,
+        sampler=order,
+        drop_last=drop_last,
         collate_fn=_as_is,
+        **options,
     )
+
+
+def _serve(_worker: int) -> None:
+    """A worker leaves signals to its trainer, and ends with it at once, even after SIGKILL.
+
+    A worker that obeyed a SIGTERM to all would make the trainer fail before it could save.
+    """
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if sys.platform == "linux":
+        set_parent_death_signal = 1  # PR_SET_PDEATHSIG of prctl(2)
+        ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGKILL)
+
+
+def _refuse_too_few(part: PixelStore, team: Team, name: str) -> None:
+    if len(part) < team.size:
+        raise UserError(
+            f"The {name} part has {len(part)} cells, too few for {team.size} processes; lower"
+            " train.processes."
+        )
 
 
 def _as_is(batch: Any) -> Any:

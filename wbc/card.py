@@ -12,6 +12,8 @@ from wbc.training import Outcome
 # Parameters that make the model, given the pixels and the start (which have hashes of their own):
 # those that the stage train depends on.
 RECORDED: Final = ("seed", "data", "model.dropout", "train")
+# Of these, what cannot change a byte of the weights: how processes are started, who reads ahead.
+UNRECORDED: Final = ("train.launcher", "train.loader_workers")
 
 
 def make_card(
@@ -53,5 +55,6 @@ def recorded(parameters: dict[str, Any]) -> dict[str, Any]:
     return {
         name: value
         for name, value in parameters.items()
-        if name == "architecture" or any(f"{name}.".startswith(f"{key}.") for key in RECORDED)
+        if name not in UNRECORDED
+        and (name == "architecture" or any(f"{name}.".startswith(f"{key}.") for key in RECORDED))
     }

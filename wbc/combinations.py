@@ -17,7 +17,12 @@ def check_combinations(params: "Params", file: str) -> None:
     Raises:
         UserError: with the keys, their values and the remedy.
     """
-    for problem in (*_sources(params), *_networks(params), *_shares(params)):
+    for problem in (
+        *_sources(params),
+        *_networks(params),
+        *_processes(params),
+        *_shares(params),
+    ):
         raise UserError(f"{file}: {problem}")
 
 
@@ -90,6 +95,22 @@ def _networks(params: "Params") -> list[str]:
         problems.append(
             "train.batch_norm is frozen but model.weights is none, so there are no statistics to"
             " keep; set train.batch_norm: auto."
+        )
+    return problems
+
+
+def _processes(params: "Params") -> list[str]:
+    train, problems = params.train, []
+    if train.launcher == "none" and train.processes > 1:
+        problems.append(
+            f"train.processes is {train.processes} but train.launcher is none, which starts one;"
+            " set train.launcher: torchrun or train.processes: 1."
+        )
+    if train.batch_size % train.processes or train.batch_size < 2 * train.processes:
+        near = max(2, round(train.batch_size / train.processes)) * train.processes
+        problems.append(
+            f"train.batch_size is {train.batch_size}, which cannot be shared evenly by"
+            f" train.processes {train.processes}, two cells or more each; set it to {near}."
         )
     return problems
 

@@ -28,15 +28,22 @@ class Device:
         return "gpu" if self.type == "cuda" else "cpu"
 
 
-def pick(device: str = "auto", precision: str | int = "auto", threads: int = 0) -> Device:
+def pick(
+    device: str = "auto",
+    precision: str | int = "auto",
+    threads: int = 0,
+    local_rank: int = 0,
+    local_size: int = 1,
+) -> Device:
     """Choose by `train.device`, `train.precision` and `train.threads` (0: all cores).
 
-    From then on the process computes deterministically.
+    From then on the process computes deterministically. Of `local_size` processes on one machine,
+    the one with `local_rank` gets the GPU of that number, or an even share of all cores.
 
     Raises:
         UserError: a GPU, or a precision, is asked for and is not there.
     """
-    torch.set_num_threads(threads or os.cpu_count() or 1)
+    torch.set_num_threads(threads or max(1, (os.cpu_count() or 1) // local_size))
     _keep_freed_memory()
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # what CUDA needs for the next line
     torch.use_deterministic_algorithms(True)
@@ -57,7 +64,20 @@ def pick(device: str = "auto", precision: str | int = "auto", threads: int = 0) 
                 " several times slower); set train.precision: auto."
             )
         return Device("cpu", "32-true", f"CPU, {torch.get_num_threads()} threads, 32 bit")
+    if local_size > 1:
+        _take_own_gpu(local_rank, local_size)
     return _gpu(precision)
+
+
+def _take_own_gpu(local_rank: int, local_size: int) -> None:
+    count = torch.cuda.device_count()
+    if count < local_size:
+        raise UserError(
+            f"Each process needs a GPU of its own, but there are {local_size} processes and"
+            f" {count} GPUs on this machine; set train.processes: {count}, or start the rest on"
+            " other machines (docs/clusters.md)."
+        )
+    torch.cuda.set_device(local_rank)
 
 
 def _gpu(precision: str | int) -> Device:

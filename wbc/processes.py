@@ -37,9 +37,10 @@ def end_with_dvc(seconds: float = 1.0) -> None:
     """Have this process end (by SIGTERM to itself) when the `dvc` that started it is killed.
 
     DVC leaves a stage alive when it is killed itself; the orphan would go on writing. The shell
-    between both survives too, so it is passed over. Outside a DVC stage nothing is done.
+    between both survives too, so it is passed over. The same goes for a torchrun that started it.
+    Outside both nothing is done.
     """
-    if "DVC_STAGE" not in os.environ:
+    if not {"DVC_STAGE", "TORCHELASTIC_RUN_ID"} & set(os.environ):
         return
     parents = [p for p in psutil.Process().parents() if p.name() not in SHELLS]
     if parents:
@@ -49,7 +50,8 @@ def end_with_dvc(seconds: float = 1.0) -> None:
 def _watch(parent: psutil.Process, seconds: float) -> None:
     while parent.is_running() and parent.status() != psutil.STATUS_ZOMBIE:
         time.sleep(seconds)
-    log.warning("dvc has ended, so this stage ends too; `dvc repro` continues it.")
+    starter = "torchrun" if "TORCHELASTIC_RUN_ID" in os.environ else "dvc"
+    log.warning("%s has ended, so this stage ends too; `dvc repro` continues it.", starter)
     os.kill(os.getpid(), signal.SIGTERM)
 
 

@@ -28,12 +28,13 @@ from wbc.augment import NUM_DRAWS, augment, uniform_draws
 from wbc.averaging import Averaging
 from wbc.backbones import Network
 from wbc.batches import Batch, train_loader, val_loader
-from wbc.callbacks import EpochReport, HeadAwareEarlyStopping, PlainLines
+from wbc.callbacks import EpochReport, HeadAwareEarlyStopping, PlainLines, SigtermAsBefore
 from wbc.device import Device
 from wbc.errors import UserError
 from wbc.metrics import scores
 from wbc.pixels import PixelStore
 from wbc.plan import Plan, seed_of
+from wbc.team import ALONE, Team, learned_statistics, lightning_options
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +44,10 @@ OnEpoch = Callable[[int, Row], None]
 
 @dataclass(frozen=True)
 class Outcome:
-    """The network at its best epoch, one history row an epoch, and the best epoch's row."""
+    """The network at its best epoch, one history row an epoch, and the best epoch's row.
+
+    In a team only the first process has the best epoch's network.
+    """
 
     network: Network
     history: list[Row]
@@ -57,6 +61,7 @@ def fit(
     device: Device,
     scratch: Path,
     on_epoch: OnEpoch,
+    team: Team = ALONE,
     watchers: Sequence[Callback] = (),
 ) -> Outcome:
     """Train on the store's `train` part, choose the epoch on its `val` part.
@@ -67,6 +72,7 @@ def fit(
         scratch: a folder for checkpoints that belongs to exactly this training; what lies there is
             continued, and the caller removes it after success.
         on_epoch: called after every epoch with its number (from 1) and history row.
+        team: processes that train together, each in its own call, all with the same `scratch`.
         watchers: more of Lightning's callbacks, called after all others; for measuring.
 
     Raises:
@@ -74,7 +80,8 @@ def fit(
     """
     _quiet()
     train_part, val_part = store.part("train"), store.part("val")
-    module = TrainingModule(network, plan, val_part.labels)
+    network.unfreeze(plan.unfreeze)  # what learns at any time, for DDP to know it all
+    module = TrainingModule(network, plan, val_part.labels, team)
     best = ModelCheckpoint(
         scratch,
         "best",
@@ -85,26 +92,28 @@ def fit(
     last = scratch / "last.ckpt"
     trainer = pl.Trainer(
         accelerator=device.accelerator,
-        devices=1,
+        **lightning_options(team, device.type),
         precision=device.precision,
         deterministic=True,
         max_epochs=plan.train.epochs,
-        callbacks=[*_callbacks(plan, best, last, on_epoch), *watchers],
+        callbacks=[*_callbacks(plan, best, last, on_epoch, team), *watchers],
         logger=False,
         num_sanity_val_steps=0,
         enable_model_summary=False,
         enable_progress_bar=sys.stderr.isatty(),
         default_root_dir=scratch,
     )
+    size, workers = plan.train.batch_size, plan.train.loader_workers
     trainer.fit(
         module,
-        train_loader(train_part, plan.train.batch_size, plan.seed),
-        val_loader(val_part, plan.train.batch_size),
-        ckpt_path=last if last.is_file() else None,
+        train_loader(train_part, size, plan.seed, team, workers),
+        val_loader(val_part, size, team, workers),
+        ckpt_path=last if team.all_see(last) else None,
         weights_only=True,
     )
-    state = torch.load(best.best_model_path, map_location="cpu", weights_only=True)["state_dict"]
-    module.load_state_dict(state)
+    if team.leads:
+        state = torch.load(best.best_model_path, map_location="cpu", weights_only=True)
+        module.load_state_dict(state["state_dict"])
     rows = module.history
     return Outcome(network.cpu(), rows, max(rows, key=_rank))
 
@@ -122,8 +131,10 @@ class TrainingModule(pl.LightningModule):
         network: Network,
         plan: Plan,
         val_labels: NDArray[np.int64],
+        team: Team = ALONE,
     ) -> None:
         super().__init__()
+        self.team = team
         self.network = network.to(memory_format=torch.channels_last)
         self.plan = plan
         self.history: list[Row] = []
@@ -148,14 +159,20 @@ class TrainingModule(pl.LightningModule):
         with torch.autocast(pixels.device.type, enabled=False):  # half precision misplaces pixels
             images = augment(_to_images(pixels), draws.to(pixels.device), self.plan.train.augment)
         loss = self._loss(self.network(images), labels, self.plan.train.label_smoothing)
+        loss = self._weighted(loss, labels)
         self._losses.append(loss.detach())
         return loss
+
+    def on_after_backward(self) -> None:
+        self.team.average(learned_statistics(self.network))
 
     def validation_step(self, batch: Batch, _batch_index: int) -> None:
         self._val_logits.append(self.network(_to_images(batch[0])).float())
 
     def on_validation_epoch_end(self) -> None:
-        logits, self._val_logits = torch.cat(self._val_logits), []
+        own_logits, self._val_logits = torch.cat(self._val_logits), []
+        logits = self.team.gathered(own_logits, len(self._val_labels))
+        self._losses = list(self.team.mean(torch.stack(self._losses)))
         labels = torch.from_numpy(self._val_labels).to(logits.device)
         val_loss = self._loss(logits, labels, 0.0)
         self._refuse_what_is_no_number(val_loss)
@@ -198,6 +215,13 @@ class TrainingModule(pl.LightningModule):
             logits + self._prior(), labels, weight=self.loss_weights, label_smoothing=smoothing
         )
 
+    def _weighted(self, loss: Tensor, labels: Tensor) -> Tensor:
+        """Weighted means divide by their own cells' weights; here the whole batch's are meant."""
+        if self.team.size == 1 or self.plan.train.imbalance != "loss_weights":
+            return loss
+        own = self.loss_weights[labels].sum()
+        return loss * own / self.team.mean(own)
+
     def _refuse_what_is_no_number(self, val_loss: Tensor) -> None:
         losses = torch.stack(self._losses)
         broken = torch.nonzero(~torch.isfinite(losses))
@@ -232,7 +256,9 @@ class TrainingModule(pl.LightningModule):
         }
 
 
-def _callbacks(plan: Plan, best: ModelCheckpoint, last: Path, on_epoch: OnEpoch) -> list[Callback]:
+def _callbacks(
+    plan: Plan, best: ModelCheckpoint, last: Path, on_epoch: OnEpoch, team: Team = ALONE
+) -> list[Callback]:
     """The last epoch's checkpoint comes at the end, when all else has taken note of the epoch."""
     stop = HeadAwareEarlyStopping("val/macro_f1", plan.train.patience, plan.head_epochs)
     progress = TQDMProgressBar() if sys.stderr.isatty() else PlainLines()
@@ -240,6 +266,8 @@ def _callbacks(plan: Plan, best: ModelCheckpoint, last: Path, on_epoch: OnEpoch)
         last.parent, last.stem, save_on_train_epoch_end=True, enable_version_counter=False
     )
     callbacks: list[Callback] = [best, stop, progress, EpochReport(on_epoch), every_epoch]
+    if team.size > 1:
+        callbacks.append(SigtermAsBefore())
     if plan.train.ema_decay > 0:
         callbacks.append(Averaging(plan.train.ema_decay))
     return callbacks
@@ -268,3 +296,6 @@ def _quiet() -> None:
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")
     warnings.filterwarnings("ignore", message=".*LeafSpec.*")
     warnings.filterwarnings("ignore", message=".*smaller than the logging interval.*")
+    warnings.filterwarnings("ignore", message=".*recommended to use `self.log.*sync_dist.*")
+    warnings.filterwarnings("ignore", message=".*in eval mode at the start of training.*")
+    warnings.filterwarnings("ignore", message=".*Checkpoint directory .* is not empty.*")

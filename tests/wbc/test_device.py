@@ -45,6 +45,20 @@ def test_bf16_asked_of_a_gpu_without_it_is_a_sentence(monkeypatch: pytest.Monkey
         device.pick("gpu", "bf16", 1)
 
 
+def test_processes_share_the_cores_and_have_a_gpu_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(device.os, "cpu_count", lambda: 5)
+    device.pick("cpu", "auto", threads=0, local_size=2)
+    assert torch.get_num_threads() == 2
+    taken = []
+    pretend_gpu(monkeypatch, has_bf16=True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "set_device", taken.append)
+    device.pick("auto", "auto", 1, local_rank=1, local_size=2)
+    assert taken == [1]
+    with pytest.raises(UserError, match=r"3 processes and 2 GPUs.*set train\.processes: 2"):
+        device.pick("gpu", "auto", 1, local_rank=0, local_size=3)
+
+
 def pretend_gpu(monkeypatch: pytest.MonkeyPatch, has_bf16: bool) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "Radeon")
