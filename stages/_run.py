@@ -27,6 +27,7 @@ def run(main: Callable[[], None]) -> None:
     except UserError as error:
         sys.exit(f"error: {error}")
     except KeyboardInterrupt:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # one more would end in a traceback of Python
         sys.exit("stopped by Ctrl-C; run the same command again to go on")
     except SystemExit as ended:
         if ended.code in (128 + signal.SIGTERM, 128 + signal.SIGHUP):
