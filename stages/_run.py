@@ -4,25 +4,41 @@ import hashlib
 import logging
 import os
 import shutil
+import signal
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from wbc import disk
 from wbc.errors import UserError
+
+log = logging.getLogger(__name__)
 
 
 def run(main: Callable[[], None]) -> None:
-    """Run a stage's `main`; a UserError is printed in one sentence and ends with status 1."""
+    """Run a stage's `main`; what a user can mend is printed in one sentence, with status 1."""
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     try:
         main()
     except UserError as error:
         sys.exit(f"error: {error}")
     except KeyboardInterrupt:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # one more would end in a traceback of Python
         sys.exit("stopped by Ctrl-C; run the same command again to go on")
+    except SystemExit as ended:
+        if ended.code in (128 + signal.SIGTERM, 128 + signal.SIGHUP):
+            name = signal.Signals(int(ended.code) - 128).name
+            log.warning("stopped by %s; run the same command again to go on", name)
+        raise
+    except Exception as error:
+        if not disk.is_full(error):
+            raise
+        places = (Path.cwd(), _scratch_root(), Path(tempfile.gettempdir()))
+        sys.exit(f"error: {disk.full_sentence(error, places)}")
 
 
 @contextmanager
@@ -36,10 +52,10 @@ def scratch_dir(name: str, *belongs_to: str) -> Iterator[Path]:
     Raises:
         UserError: another process is at this very work.
     """
-    key = hashlib.sha256("\0".join(belongs_to).encode()).hexdigest()[:16]
-    folder = Path(os.environ.get("DVC_ROOT", ".")).absolute() / "scratch" / f"{name}-{key}"
-    folder.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder.with_suffix(".lock"), timeout=0)
+    folder = scratch_path(name, *belongs_to)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    # A second, because a lock that its holder is just removing looks held for a moment.
+    lock = FileLock(folder.with_suffix(".lock"), timeout=1)
     try:
         lock.acquire()
     except Timeout:
@@ -48,10 +64,27 @@ def scratch_dir(name: str, *belongs_to: str) -> Iterator[Path]:
             " for it, or end it if it was left over, and run the same command again."
         ) from None
     try:
+        done = folder.with_suffix(".done")
+        shutil.rmtree(done, ignore_errors=True)  # of one that was killed while it removed it
+        folder.mkdir(exist_ok=True)
         yield folder
-        shutil.rmtree(folder, ignore_errors=True)
+        # Renamed first: half a folder must never be taken for work to be continued.
+        folder.rename(done)
+        shutil.rmtree(done, ignore_errors=True)
+        # While it is held, so that nobody else can be holding it; filelock sees that it is gone.
+        Path(lock.lock_file).unlink(missing_ok=True)
     finally:
         lock.release()
+
+
+def scratch_path(name: str, *belongs_to: str) -> Path:
+    """Where `scratch_dir` puts its folder; nothing is created or locked."""
+    key = hashlib.sha256("\0".join(belongs_to).encode()).hexdigest()[:16]
+    return _scratch_root() / f"{name}-{key}"
+
+
+def _scratch_root() -> Path:
+    return Path(os.environ.get("DVC_ROOT", ".")).absolute() / "scratch"
 
 
 def code_sha256() -> str:

@@ -8,6 +8,7 @@ import contextlib
 import hashlib
 import json
 import os
+import shutil
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,9 @@ import pandas as pd
 from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 
+from wbc import disk
 from wbc.cells import CLASSES, read_table, write_table
+from wbc.errors import UserError
 
 Pixels = NDArray[np.uint8]
 Place = tuple[int, int]  # shard, row
@@ -29,14 +32,36 @@ def shard_path(folder: Path, shard: int) -> Path:
 
 
 def allocate(folder: Path, num_cells: int, size: int, shard_cells: int) -> list[Place]:
-    """Create empty shards for `num_cells` squares; the place of each, in order."""
+    """Create empty shards for `num_cells` squares; the place of each, in order.
+
+    Raises:
+        UserError: there is no room for all of them on the disk; none of them is left behind.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     places = [divmod(i, shard_cells) for i in range(num_cells)]
     for shard in range(-(-num_cells // shard_cells)):
         rows = min(shard_cells, num_cells - shard * shard_cells)
         shape = (rows, size, size, 3)
-        open_memmap(shard_path(folder, shard), mode="w+", dtype=np.uint8, shape=shape)
+        _create(shard_path(folder, shard), shape, num_cells * size * size * 3)
     return places
+
+
+def _create(path: Path, shape: tuple[int, ...], num_bytes_in_all: int) -> None:
+    try:
+        open_memmap(path, mode="w+", dtype=np.uint8, shape=shape)
+        disk.reserve(path)
+    except OSError as error:
+        if not disk.is_full(error):
+            raise
+        for shard in path.parent.glob("shard-*.npy"):
+            shard.unlink()
+        free = shutil.disk_usage(path.parent).free
+        raise UserError(
+            f"{path.parent} needs {num_bytes_in_all / 1e9:.3g} GB for the cells, but"
+            f" {free / 1e9:.3g} GB are free there, or a quota is used up; make room (what only old"
+            " versions need goes with `dvc gc --workspace --all-commits`), or lower"
+            " preprocess.size, and run the same command again."
+        ) from None
 
 
 def write_cells(folder: Path, cells: Iterable[tuple[Place, Pixels]]) -> None:

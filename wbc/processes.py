@@ -1,5 +1,6 @@
-"""Processes: who trains, whether it still lives, and ending with the `dvc` that started it."""
+"""Processes: who trains, whether it still lives, and how it ends: in order, or with its `dvc`."""
 
+import contextlib
 import hashlib
 import logging
 import os
@@ -7,6 +8,8 @@ import platform
 import signal
 import threading
 import time
+from collections.abc import Iterator
+from types import FrameType
 from typing import Final
 
 import psutil
@@ -14,6 +17,9 @@ import psutil
 log = logging.getLogger(__name__)
 
 SHELLS: Final = frozenset({"sh", "dash", "bash", "zsh", "ash", "ksh", "fish"})
+
+# A cluster's preemption, a terminal that is closed, Ctrl-C.
+_ENDING: Final = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
 
 
 def own_name() -> str:
@@ -31,6 +37,34 @@ def is_dead(name: str) -> bool:
         return _name(psutil.Process(int(number))) != name
     except psutil.NoSuchProcess:
         return True
+
+
+@contextlib.contextmanager
+def signals_raise() -> Iterator[None]:
+    """SIGTERM and SIGHUP end the process as SystemExit, Ctrl-C as KeyboardInterrupt; once.
+
+    Whoever is impatient presses Ctrl-C again: that must not break off what is being put in order.
+    A signal that the process was started to ignore (nohup, a shell's background) stays ignored.
+    """
+    ended = False
+
+    def end(number: int, _frame: FrameType | None) -> None:
+        nonlocal ended
+        if ended:
+            return
+        ended = True
+        raise KeyboardInterrupt if number == signal.SIGINT else SystemExit(128 + number)
+
+    before = {}
+    if threading.current_thread() is threading.main_thread():
+        before = {n: h for n in _ENDING if (h := signal.getsignal(n)) is not signal.SIG_IGN}
+    for number in before:
+        signal.signal(number, end)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def end_with_dvc(seconds: float = 1.0) -> None:

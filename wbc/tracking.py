@@ -11,14 +11,11 @@ import hashlib
 import json
 import logging
 import os
-import signal
-import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
-from wbc import lineage, registry, tracking_log, tracking_record, tracking_store
+from wbc import lineage, processes, registry, tracking_log, tracking_record, tracking_store
 from wbc.errors import UserError, one_line
 from wbc.params import flatten_values
 from wbc.tracking_record import identity
@@ -99,7 +96,7 @@ def training_run(
     it RUNNING: nobody is left to say otherwise.)
     """
     run = TrainingRun(architecture)
-    with _termination_raises():
+    with processes.signals_raise():
         run.start(parameters, device, run_file)
         try:
             yield run
@@ -216,23 +213,6 @@ def _report_digest(report_dir: Path) -> str:
     """Changes when the report's numbers change."""
     path = report_dir / "metrics.json"
     return hashlib.sha256(path.read_bytes()).hexdigest()[:16] if path.is_file() else "no report"
-
-
-@contextlib.contextmanager
-def _termination_raises() -> Iterator[None]:
-    """SIGTERM ends the process as an exception, so that the run can be closed on the way out."""
-
-    def stop(number: int, _frame: FrameType | None) -> None:
-        raise SystemExit(128 + number)
-
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGTERM, stop)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def _warn(error: Exception) -> None:

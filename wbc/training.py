@@ -16,11 +16,7 @@ import lightning.pytorch as pl
 import numpy as np
 import torch
 import torch.nn.functional as F
-from lightning.pytorch.callbacks import (
-    Callback,
-    ModelCheckpoint,
-    TQDMProgressBar,
-)
+from lightning.pytorch.callbacks import Callback, TQDMProgressBar
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -29,6 +25,7 @@ from wbc.averaging import Averaging
 from wbc.backbones import Network
 from wbc.batches import Batch, train_loader, val_loader
 from wbc.callbacks import EpochReport, HeadAwareEarlyStopping, PlainLines, SigtermAsBefore
+from wbc.checkpoints import BestWeights, SaveLast, WholeFiles, ctrl_c_raises
 from wbc.device import Device
 from wbc.errors import UserError
 from wbc.metrics import scores
@@ -82,13 +79,7 @@ def fit(
     train_part, val_part = store.part("train"), store.part("val")
     network.unfreeze(plan.unfreeze)  # what learns at any time, for DDP to know it all
     module = TrainingModule(network, plan, val_part.labels, team)
-    best = ModelCheckpoint(
-        scratch,
-        "best",
-        monitor="val/improvements",
-        mode="max",
-        enable_version_counter=False,
-    )
+    best = BestWeights()
     last = scratch / "last.ckpt"
     trainer = pl.Trainer(
         accelerator=device.accelerator,
@@ -98,22 +89,22 @@ def fit(
         max_epochs=plan.train.epochs,
         callbacks=[*_callbacks(plan, best, last, on_epoch, team), *watchers],
         logger=False,
+        plugins=[WholeFiles()],
         num_sanity_val_steps=0,
         enable_model_summary=False,
         enable_progress_bar=sys.stderr.isatty(),
         default_root_dir=scratch,
     )
     size, workers = plan.train.batch_size, plan.train.loader_workers
-    trainer.fit(
-        module,
-        train_loader(train_part, size, plan.seed, team, workers),
-        val_loader(val_part, size, team, workers),
-        ckpt_path=last if team.all_see(last) else None,
-        weights_only=True,
-    )
-    if team.leads:
-        state = torch.load(best.best_model_path, map_location="cpu", weights_only=True)
-        module.load_state_dict(state["state_dict"])
+    with ctrl_c_raises():
+        trainer.fit(
+            module,
+            train_loader(train_part, size, plan.seed, team, workers),
+            val_loader(val_part, size, team, workers),
+            ckpt_path=last if team.all_see(last) else None,
+            weights_only=True,
+        )
+    module.load_state_dict(best.weights)
     rows = module.history
     return Outcome(network.cpu(), rows, max(rows, key=_rank))
 
@@ -179,8 +170,11 @@ class TrainingModule(pl.LightningModule):
         row = self._row(val_loss.item(), logits)
         self.log("val/macro_f1", float(row["val/macro_f1"]), prog_bar=True)
         self.history.append(row)
-        # A count, because the rank itself (a pair) is no number that Lightning could compare.
-        self.log("val/improvements", float(_count_improvements(self.history)))
+
+    def last_is_best(self) -> bool:
+        """Whether the epoch that was validated last was better than all before it."""
+        *before, last = map(_rank, self.history)
+        return all(last > rank for rank in before)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["history"] = self.history
@@ -257,15 +251,12 @@ class TrainingModule(pl.LightningModule):
 
 
 def _callbacks(
-    plan: Plan, best: ModelCheckpoint, last: Path, on_epoch: OnEpoch, team: Team = ALONE
+    plan: Plan, best: BestWeights, last: Path, on_epoch: OnEpoch, team: Team = ALONE
 ) -> list[Callback]:
     """The last epoch's checkpoint comes at the end, when all else has taken note of the epoch."""
     stop = HeadAwareEarlyStopping("val/macro_f1", plan.train.patience, plan.head_epochs)
     progress = TQDMProgressBar() if sys.stderr.isatty() else PlainLines()
-    every_epoch = ModelCheckpoint(
-        last.parent, last.stem, save_on_train_epoch_end=True, enable_version_counter=False
-    )
-    callbacks: list[Callback] = [best, stop, progress, EpochReport(on_epoch), every_epoch]
+    callbacks: list[Callback] = [best, stop, progress, EpochReport(on_epoch), SaveLast(last)]
     if team.size > 1:
         callbacks.append(SigtermAsBefore())
     if plan.train.ema_decay > 0:
@@ -282,12 +273,6 @@ def _to_images(pixels: Tensor) -> Tensor:
 def _rank(row: Row) -> tuple[float, float]:
     """The best epoch: highest validation macro-F1, and of equal ones the lowest loss."""
     return float(row["val/macro_f1"]), -float(row["val/loss"])
-
-
-def _count_improvements(history: list[Row]) -> int:
-    """How many epochs were better than every one before them."""
-    ranks = [_rank(row) for row in history]
-    return sum(all(rank > other for other in ranks[:i]) for i, rank in enumerate(ranks))
 
 
 def _quiet() -> None:

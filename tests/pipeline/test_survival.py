@@ -1,6 +1,7 @@
 """Training that is killed goes on after its last epoch and ends in the same bytes."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import psutil
 import pytest
 
 from tests.pipeline.conftest import Repository
+from tests.small_disk import resize, small_disk
 from wbc.model import model_sha256
 
 pytestmark = pytest.mark.pipeline
@@ -46,6 +48,7 @@ def start(repository: Repository, until: str) -> tuple["subprocess.Popen[str]", 
         stderr=subprocess.STDOUT,
         text=True,
         start_new_session=True,
+        preexec_fn=_hear_ctrl_c,
     )
     assert process.stdout
     lines = []
@@ -60,6 +63,11 @@ def start(repository: Repository, until: str) -> tuple["subprocess.Popen[str]", 
     return process, trainer
 
 
+def _hear_ctrl_c() -> None:
+    """What a shell starts in the background is born deaf to it, and so may this test have been."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 def kill_all(process: "subprocess.Popen[str]", _trainer: psutil.Process) -> None:
     os.killpg(process.pid, signal.SIGKILL)
 
@@ -72,19 +80,35 @@ def preempt(_process: "subprocess.Popen[str]", trainer: psutil.Process) -> None:
     trainer.terminate()
 
 
+def press_ctrl_c(process: "subprocess.Popen[str]", _trainer: psutil.Process) -> None:
+    """As a terminal does: to dvc and all its children; again and again, as people do."""
+    for _ in range(10):
+        os.killpg(process.pid, signal.SIGINT)
+        time.sleep(0.02)
+
+
 @pytest.mark.parametrize(
-    ("end", "status"), [(kill_all, "RUNNING"), (kill_dvc, "KILLED"), (preempt, "KILLED")]
+    ("end", "status", "said"),
+    [
+        (kill_all, "RUNNING", ""),
+        (kill_dvc, "KILLED", "dvc has ended, so this stage ends too"),
+        (preempt, "KILLED", "stopped by SIGTERM; run the same command again to go on"),
+        (press_ctrl_c, "KILLED", "stopped by Ctrl-C; run the same command again to go on"),
+    ],
 )
 def test_a_killed_training_continues_to_the_same_bytes(
     repository: Repository,
     undisturbed: str,
     end: Callable[["subprocess.Popen[str]", psutil.Process], None],
     status: str,
+    said: str,
 ) -> None:
     longer(repository)
     process, trainer = start(repository, until="epoch 2/5")
     end(process, trainer)
-    process.wait(60)
+    rest = process.communicate(timeout=60)[0]
+    assert said in rest
+    assert "Traceback" not in rest, rest
     for _ in range(300):
         if not trainer.is_running() or trainer.status() == psutil.STATUS_ZOMBIE:
             break
@@ -104,6 +128,34 @@ def test_a_killed_training_continues_to_the_same_bytes(
     assert left_over(repository.path) == []
 
 
+def test_a_full_disk_is_one_sentence_and_training_continues_once_there_is_room(
+    repository: Repository, undisturbed: str
+) -> None:
+    longer(repository)
+    with small_disk(repository.path / "scratch", 3) as scratch:  # less than one checkpoint
+        output = repository.run(*REPRO, status=None)
+        assert "Traceback" not in output, output
+        assert f"error: No space is left on the disk for {scratch}/train-{NAME}-" in output
+        assert not list(scratch.glob("*/*.ckpt*"))
+
+        resize(scratch, 500)
+        process, trainer = start(repository, until="epoch 2/5")
+        [checkpoint] = scratch.glob("*/last.ckpt")
+        filler = scratch / "filler"
+        with filler.open("wb") as file:
+            os.posix_fallocate(file.fileno(), 0, shutil.disk_usage(scratch).free - 1_000_000)
+        rest = process.communicate(timeout=60)[0]
+        assert "error: No space is left on the disk" in rest and "Traceback" not in rest, rest
+        assert not trainer.is_running()
+        assert checkpoint.is_file()
+
+        filler.unlink()
+        output = repository.run(*REPRO)
+        assert "interrupted training after epoch" in output
+        assert model_sha256(repository.path / "models" / NAME) == undisturbed
+        assert [path.name for path in scratch.iterdir()] == []
+
+
 def test_another_parameter_never_continues_it(repository: Repository) -> None:
     longer(repository)
     kill_all(*start(repository, until="epoch 2/5"))
@@ -114,4 +166,4 @@ def test_another_parameter_never_continues_it(repository: Repository) -> None:
 
 
 def left_over(root: Path) -> list[str]:
-    return [path.name for path in (root / "scratch").glob("train-*") if path.is_dir()]
+    return [path.name for path in (root / "scratch").iterdir()]

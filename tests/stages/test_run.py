@@ -1,5 +1,10 @@
 """How a stage starts and ends."""
 
+import errno
+import os
+import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -25,6 +30,29 @@ def test_our_own_mistakes_stay_visible() -> None:
         run(main)
 
 
+def test_a_full_disk_is_one_sentence(root: Path) -> None:
+    def main() -> None:
+        try:
+            raise OSError(errno.ENOSPC, "No space left on device", str(root / "models" / "x"))
+        except OSError as error:
+            raise RuntimeError("could not save") from error
+
+    with pytest.raises(SystemExit) as ended:
+        run(main)
+    words = rf"error: No space is left on the disk for {root}/models .*`dvc repro`\), which goes on"
+    assert re.match(words, str(ended.value.code))
+
+
+def test_a_terminated_stage_says_how_to_go_on(caplog: pytest.LogCaptureFixture) -> None:
+    def main() -> None:
+        raise SystemExit(143)
+
+    with pytest.raises(SystemExit) as ended:
+        run(main)
+    assert ended.value.code == 143
+    assert "stopped by SIGTERM; run the same command again" in caplog.text
+
+
 @pytest.fixture
 def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("DVC_ROOT", str(tmp_path))
@@ -35,7 +63,7 @@ def test_scratch_lies_in_the_repository_that_stays_and_goes_with_success(root: P
     with scratch_dir("train", "a") as folder:
         assert folder.parent == root / "scratch"
         (folder / "checkpoint").touch()
-    assert not folder.exists()
+    assert list((root / "scratch").iterdir()) == []
 
 
 def test_interrupted_work_is_found_again_by_what_it_belongs_to_only(root: Path) -> None:
@@ -55,3 +83,36 @@ def test_two_at_the_same_work_are_refused(root: Path) -> None:
             second.__enter__()
         with scratch_dir("train", "b"):
             pass
+
+
+def test_what_a_kill_left_of_a_removed_folder_is_not_continued(root: Path) -> None:
+    with pytest.raises(RuntimeError), scratch_dir("train", "a") as folder:
+        (folder / "checkpoint").touch()
+        raise RuntimeError
+    folder.rename(folder.with_suffix(".done"))
+    with scratch_dir("train", "a") as again:
+        assert list(again.iterdir()) == []
+        assert list((root / "scratch").glob("*.done")) == []
+
+
+def test_never_two_at_the_same_work_although_lock_files_are_removed(root: Path) -> None:
+    script = """
+import os, sys
+from pathlib import Path
+from stages._run import scratch_dir
+from wbc.errors import UserError
+done = 0
+while done < 200:
+    try:
+        with scratch_dir("train", "a") as folder:
+            os.close(os.open(folder / "mine", os.O_CREAT | os.O_EXCL))
+            (folder / "mine").unlink()
+            done += 1
+    except UserError:
+        pass
+"""
+    command = [sys.executable, "-c", script]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    both = [subprocess.Popen(command, env=environment) for _ in range(3)]
+    assert [process.wait(60) for process in both] == [0, 0, 0]
+    assert list((root / "scratch").iterdir()) == []

@@ -6,6 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from tests.small_disk import small_disk
+from wbc.errors import UserError
 from wbc.pixels import PixelStore, allocate, evaluation_set_sha256, finish, open_store, write_cells
 
 SIZE = 8
@@ -80,3 +82,14 @@ def test_reading_needs_no_writing(tmp_path: Path) -> None:
     store = make_store(tmp_path, ["train"])
     with pytest.raises(ValueError, match="read-only"):
         store.shards[0][0] = 0
+
+
+def test_a_store_that_does_not_fit_is_refused_at_once_and_leaves_the_room(tmp_path: Path) -> None:
+    with small_disk(tmp_path / "disk", 1) as disk:
+        places = allocate(disk / "fits", 9, 100, shard_cells=4)
+        write_cells(disk / "fits", ((place, np.ones((100, 100, 3), np.uint8)) for place in places))
+        with pytest.raises(
+            UserError, match=r"pixels needs 0.0027 GB .* but 0.000[0-9]+ GB are free"
+        ):
+            allocate(disk / "pixels", 90, 100, shard_cells=4)
+        assert list((disk / "pixels").iterdir()) == []

@@ -1,4 +1,4 @@
-"""Processes: living ones are not called dead, and a stage ends with its dvc."""
+"""Processes: living ones are not called dead; a stage ends in order, and with its dvc."""
 
 import os
 import signal
@@ -8,8 +8,9 @@ import time
 from pathlib import Path
 
 import psutil
+import pytest
 
-from wbc.processes import is_dead, own_name
+from wbc.processes import is_dead, own_name, signals_raise
 
 ROOT = Path(__file__).parent.parent.parent
 STAGE = """
@@ -56,3 +57,41 @@ def test_a_stage_ends_when_its_dvc_is_killed(tmp_path: Path) -> None:
         time.sleep(0.1)
     stage.kill()
     raise AssertionError("the stage goes on without dvc")
+
+
+@pytest.mark.parametrize(
+    ("number", "raised"),
+    [
+        (signal.SIGTERM, SystemExit),
+        (signal.SIGHUP, SystemExit),
+        (signal.SIGINT, KeyboardInterrupt),
+    ],
+)
+def test_a_signal_ends_it_once_and_another_does_not_disturb_the_closing(
+    number: signal.Signals, raised: type[BaseException]
+) -> None:
+    before = [signal.getsignal(n) for n in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)]
+    closed = False
+    with pytest.raises(raised) as ended, signals_raise():
+        try:
+            os.kill(os.getpid(), number)
+            time.sleep(5)
+        finally:
+            for again in (signal.SIGINT, signal.SIGTERM, number):
+                os.kill(os.getpid(), again)
+                time.sleep(0.01)
+            closed = True
+    assert closed
+    if isinstance(ended.value, SystemExit):
+        assert ended.value.code == 128 + number
+    assert [signal.getsignal(n) for n in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)] == before
+
+
+def test_what_was_to_be_ignored_stays_ignored() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does
+    try:
+        with signals_raise():
+            os.kill(os.getpid(), signal.SIGHUP)
+            time.sleep(0.01)
+    finally:
+        signal.signal(signal.SIGHUP, before)

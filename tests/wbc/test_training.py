@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from lightning.pytorch.callbacks import ModelCheckpoint
 
 from tests.wbc.stores import make_store
 from wbc import device, model, params, training
 from wbc.backbones import Network
 from wbc.card import make_card
+from wbc.checkpoints import BestWeights
 from wbc.evaluation import evaluate
 from wbc.plan import Plan, make_plan
 from wbc.start import Start
@@ -112,8 +112,7 @@ def test_a_bar_on_a_terminal_and_plain_lines_elsewhere(
 ) -> None:
     monkeypatch.setattr("sys.stderr.isatty", lambda: terminal, raising=False)
     plan = make_plan(settings().train, 1, True, np.arange(5))
-    best = ModelCheckpoint(tmp_path)
-    callbacks = training._callbacks(plan, best, tmp_path / "last.ckpt", lambda *_: None)
+    callbacks = training._callbacks(plan, BestWeights(), tmp_path / "last.ckpt", lambda *_: None)
     kinds = {type(callback).__name__ for callback in callbacks}
     assert ("TQDMProgressBar" in kinds) is terminal
     assert ("PlainLines" in kinds) is not terminal

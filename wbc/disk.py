@@ -1,0 +1,116 @@
+"""The disk: files that are whole or not there, room reserved before it is needed."""
+
+import contextlib
+import errno
+import os
+import re
+import shutil
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Final
+
+_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
+# Libraries in C++ and Rust (safetensors) hand on the words of an OSError, but no number.
+_FULL_WORDS: Final = re.compile(
+    rf"No space left on device|Disk quota exceeded|os error ({errno.ENOSPC}|{errno.EDQUOT})\b"
+)
+_NO_RESERVING: Final = frozenset({errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL})
+
+
+def write_whole(path: Path, content: bytes | memoryview) -> None:
+    """Replace a file's content; whatever happens, the file holds the old or the new, never a part.
+
+    The new content lies beside it first, because a rename is atomic only within a file system.
+
+    Raises:
+        OSError: with the path, also where the disk is full.
+    """
+    part = path.with_name(f"{path.name}.part")
+    with _named(path):
+        try:
+            with part.open("wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())  # else a power cut could keep the rename without the bytes
+            part.replace(path)
+        except OSError:
+            part.unlink(missing_ok=True)
+            raise
+
+
+def reserve(path: Path) -> None:
+    """Give every byte of a file its place on the disk; on a full disk the file is removed.
+
+    A file of holes would be found too large only while it is written, through a memory map as a
+    SIGBUS that kills the process without a word.
+
+    Raises:
+        OSError: with the path; the disk is full.
+    """
+    with _named(path), path.open("r+b") as file:
+        try:
+            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+        except OSError as error:
+            if error.errno not in _NO_RESERVING:
+                path.unlink()
+                raise
+
+
+def is_full(error: BaseException) -> bool:
+    """Whether the error, or one that it came from, says that there is no space or no quota left."""
+    return any(_says_full(one) for one in _chain(error))
+
+
+def full_sentence(error: BaseException, folders: Iterable[Path]) -> str:
+    """What to do about a full disk.
+
+    Args:
+        folders: where the work writes to, for errors that do not name their file.
+    """
+    named = [Path(name).parent for one in _chain(error) if (name := _file_of(one))]
+    free = {folder: _free_megabytes(folder) for folder in named or folders}
+    where = min(free, key=lambda folder: free[folder])
+    return (
+        f"No space is left on the disk for {where} (free: {free[where]} MB, or a quota is used up);"
+        " all that was finished is kept. Make room there (what only old versions need goes with"
+        " `dvc gc --workspace --all-commits`, what lies in scratch/ belongs to stages that have not"
+        " finished) and run the same command again (`dvc repro`), which goes on from there."
+    )
+
+
+@contextlib.contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """An error on writing names no file by itself."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None:
+            error.filename = str(path)
+        raise
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    seen: set[int] = set()
+    one: BaseException | None = error
+    while one is not None and id(one) not in seen:
+        seen.add(id(one))
+        yield one
+        one = one.__cause__ or one.__context__
+
+
+def _says_full(error: BaseException) -> bool:
+    if isinstance(error, OSError) and error.errno is not None:
+        return error.errno in _FULL
+    return isinstance(error, Exception) and bool(_FULL_WORDS.search(str(error)))
+
+
+def _file_of(error: BaseException) -> str:
+    """The file that a full disk kept from being written, "" where the error does not name it."""
+    if isinstance(error, OSError) and error.errno in _FULL:
+        return str(error.filename or "")
+    return ""
+
+
+def _free_megabytes(folder: Path) -> int:
+    existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    return shutil.disk_usage(existing).free // 1_000_000
