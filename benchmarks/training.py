@@ -29,7 +29,7 @@ from wbc.plan import make_plan
 SIZE, BATCH = 224, 16
 HEADER = (
     "| network | reference, images/s | this project, images/s | to reference | to strongest peer"
-    " | to its compute limit | step to reference's step |"
+    " | to its compute limit | step to reference's step | with cached features to reference |"
 )
 
 
@@ -37,7 +37,7 @@ def main() -> None:
     arguments = parse_arguments()
     with tempfile.TemporaryDirectory() as folder:
         cells = Cells(Path(folder), arguments.images)
-        print(HEADER + "\n|" + "---|" * 7)
+        print(HEADER + "\n|" + "---|" * 8)
         for name in arguments.networks:
             print(row(name, measure(name, cells, arguments.rounds)), flush=True)
 
@@ -64,16 +64,18 @@ def measure(name: str, cells: Cells, num_rounds: int) -> Rates:
         "reference": lambda: reference.epoch(cells.loader),
         "peer": lambda: peer.epoch(cells.loader),
         "ours": lambda: train(name, cells.store, device),
+        "cached": lambda: train(name, cells.store, device, cache_views=1),
         "limit": lambda: limit.epoch(in_memory),
         "reference step": lambda: reference.epoch(in_memory),
     }
     return in_turn(contenders, num_rounds)
 
 
-def train(name: str, store: PixelStore, device: Device) -> float:
+def train(name: str, store: PixelStore, device: Device, cache_views: int = 0) -> float:
     """One epoch through wbc.training.fit; images a second over its training steps."""
     settings = params.load(Path("params.yaml"))
     changes: dict[str, Any] = {"epochs": 1, "head_epochs": 0, "batch_size": BATCH}
+    changes |= {"cache_views": cache_views}
     plan = make_plan(
         dataclasses.replace(settings.train, **changes), 1, True, store.part("train").labels
     )
@@ -120,6 +122,7 @@ def row(name: str, rates: Rates) -> str:
         ratio(rates, "ours", "peer"),
         ratio(rates, "ours", "limit"),
         ratio(rates, "limit", "reference step"),
+        ratio(rates, "cached", "reference"),
     ]
     return f"| {name} | {' | '.join([*numbers, *map(str, ratios)])} |"
 

@@ -37,6 +37,12 @@ def uniform_draws(seed: int, epoch: int, samples: NDArray[np.int64], count: int)
     return torch.from_numpy((2 * unit - 1).astype(np.float32))
 
 
+def to_images(pixels: Tensor) -> Tensor:
+    """(N, 3, S, S) in 0..1 of (N, S, S, 3) uint8, in planes: resampling is faster that way."""
+    planes = pixels.permute(0, 3, 1, 2)
+    return planes.to(torch.float32, memory_format=torch.contiguous_format).div_(255)
+
+
 def augment(images: Tensor, draws: Tensor, settings: Augment) -> Tensor:
     """Turn, mirror, scale, shift and recolour.
 

@@ -190,9 +190,9 @@ class Network(nn.Module):
         with torch.no_grad():
             return _chain(self._trunk(), x)
 
-    def learned(self, features: Tensor, start: int | None = None) -> Tensor:
-        """Logits (N, 5) of what `frozen` gave, from block `start` on (first_trained)."""
-        first = self.first_trained if start is None else start
+    def learned(self, features: Tensor, since: Unfreeze | None = None) -> Tensor:
+        """Logits (N, 5) of what `frozen` gave, now or when `unfreeze(since)` held."""
+        first = self._first(since) if since else self.first_trained
         return _chain(_parts(self.blocks[first:]), features)
 
     def unfreeze(self, what: Unfreeze) -> None:

@@ -12,14 +12,17 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from wbc.errors import UserError
+from wbc.features import Features
 from wbc.pixels import PixelStore
 from wbc.team import ALONE, Team
 
-Batch = tuple[Tensor, Tensor, Tensor]  # pixels (N, S, S, 3) uint8, labels (N,), samples (N,)
+# Pixels (N, S, S, 3) uint8 or features (N, H, W, C) float16; labels (N,); samples (N,).
+Batch = tuple[Tensor, Tensor, Tensor]
+Part = PixelStore | Features
 
 
 def train_loader(
-    part: PixelStore, batch_size: int, seed: int, team: Team = ALONE, workers: int = 0
+    part: Part, batch_size: int, seed: int, team: Team = ALONE, workers: int = 0
 ) -> DataLoader[Batch]:
     """Full batches in another order every epoch; a last, smaller one is left out.
 
@@ -30,12 +33,12 @@ def train_loader(
     """
     _refuse_too_few(part, team, "train")
     own = min(batch_size, len(part)) // team.size
-    sampler = ShuffledSampler(len(part), seed, own * team.size, team)
+    sampler = ShuffledSampler(len(part), seed, own * team.size, team, part.views)
     return _loader(part, own, sampler, drop_last=True, workers=workers)
 
 
 def val_loader(
-    part: PixelStore, batch_size: int, team: Team = ALONE, workers: int = 0
+    part: Part, batch_size: int, team: Team = ALONE, workers: int = 0
 ) -> DataLoader[Batch]:
     """The process's share of all cells in order, each cell in one share, none twice.
 
@@ -51,14 +54,19 @@ class ShuffledSampler(Sampler[int]):
     """Another order every epoch, from (seed, epoch) only; Lightning calls `set_epoch`.
 
     A process of a team gets its slice of every batch: together the slices are the batch that a
-    single process would see.
+    single process would see. Of cached features the rows of views are drawn, one a sample.
     """
 
     def __init__(
-        self, num_samples: int, seed: int, batch_size: int = 1, team: Team = ALONE
+        self,
+        num_samples: int,
+        seed: int,
+        batch_size: int = 1,
+        team: Team = ALONE,
+        views: int = 1,
     ) -> None:
         self.num_samples, self.seed, self.epoch = num_samples, seed, 0
-        self.batch_size, self.team = batch_size, team
+        self.batch_size, self.team, self.views = batch_size, team, views
 
     def set_epoch(self, epoch: int) -> None:
         self.epoch = epoch
@@ -67,7 +75,10 @@ class ShuffledSampler(Sampler[int]):
         return self.num_samples // self.batch_size * len(self.team.rows(self.batch_size))
 
     def __iter__(self) -> Iterator[int]:
-        order = np.random.default_rng((self.seed, self.epoch)).permutation(self.num_samples)
+        random = np.random.default_rng((self.seed, self.epoch))
+        order = random.permutation(self.num_samples)
+        if self.views > 1:
+            order = order * self.views + random.integers(self.views, size=self.num_samples)
         full = self.num_samples // self.batch_size * self.batch_size
         mine = self.team.rows(self.batch_size)
         batches = order[:full].reshape(-1, self.batch_size)
@@ -77,19 +88,19 @@ class ShuffledSampler(Sampler[int]):
 class _Cells(Dataset[Batch]):
     """Reads a whole batch from the memory map at once."""
 
-    def __init__(self, part: PixelStore) -> None:
+    def __init__(self, part: Part) -> None:
         self.part, self.labels = part, torch.from_numpy(part.labels)
 
     def __len__(self) -> int:
-        return len(self.part)
+        return len(self.part) * self.part.views
 
     def __getitems__(self, rows: list[int]) -> Batch:
-        samples = torch.tensor(rows)
+        samples = torch.tensor(rows) // self.part.views
         return torch.from_numpy(self.part.read(rows)), self.labels[samples], samples
 
 
 def _loader(
-    part: PixelStore,
+    part: Part,
     batch_size: int,
     order: Sampler[int] | range,
     drop_last: bool,
@@ -123,7 +134,7 @@ def _serve(_worker: int) -> None:
         ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGKILL)
 
 
-def _refuse_too_few(part: PixelStore, team: Team, name: str) -> None:
+def _refuse_too_few(part: Part, team: Team, name: str) -> None:
     if len(part) < team.size:
         raise UserError(
             f"The {name} part has {len(part)} cells, too few for {team.size} processes; lower"

@@ -91,6 +91,12 @@ def _networks(params: "Params") -> list[str]:
             "model.weights is none and train.unfreeze is head, so the network would stay random"
             " below its head; set train.unfreeze: all or model.weights: imagenet."
         )
+    if train.cache_views and (weights == "none" or train.unfreeze == "all"):
+        problems.append(
+            f"train.cache_views is {train.cache_views}, but with train.unfreeze: {train.unfreeze}"
+            f" and model.weights: {weights} no layer is frozen; set cache_views: 0, or unfreeze:"
+            " upper and model.weights: auto."
+        )
     if weights == "none" and train.batch_norm == "frozen":
         problems.append(
             "train.batch_norm is frozen but model.weights is none, so there are no statistics to"

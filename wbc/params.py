@@ -155,6 +155,7 @@ class Train:
     loader_workers: Annotated[int, Range(0, 256)]
     unfreeze: Literal["head", "upper", "all"]
     batch_norm: Literal["auto", "frozen", "train"]
+    cache_views: Annotated[int, Range(0, 8)]
     head_epochs: Annotated[int, Range(0, 1000)]
     epochs: Annotated[int, Range(1, 10_000)]
     patience: Annotated[int, Range(1, 10_000)]

@@ -111,6 +111,11 @@ class PixelStore:
         return len(self.table)
 
     @property
+    def views(self) -> int:
+        """Rows a cell, as cached features (wbc.features) have several."""
+        return 1
+
+    @property
     def labels(self) -> NDArray[np.int64]:
         """Class indices into CLASSES, one a row."""
         positions = {name: i for i, name in enumerate(CLASSES)}

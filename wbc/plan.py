@@ -15,13 +15,14 @@ class Plan:
     """What one training run does, decided before it starts.
 
     `log_prior` (5,) are the logarithms of the class shares in training; `loss_weights` (5,) are
-    all 1 unless `train.imbalance` is loss_weights.
+    all 1 unless `train.imbalance` is loss_weights. `cache_views` is 0 where nothing is frozen.
     """
 
     train: Train
     seed: int
     unfreeze: Unfreeze
     head_epochs: int
+    cache_views: int
     log_prior: tuple[float, ...]
     loss_weights: tuple[float, ...]
     steps_per_epoch: int
@@ -46,6 +47,7 @@ def make_plan(train: Train, seed: int, pretrained: bool, labels: NDArray[np.int6
         seed=seed,
         unfreeze=train.unfreeze if pretrained else "all",
         head_epochs=min(train.head_epochs, train.epochs) if pretrained else 0,
+        cache_views=train.cache_views if pretrained else 0,
         log_prior=tuple(float(round(x, 9)) for x in np.log(prior)),
         loss_weights=tuple(float(x) for x in weights / np.dot(weights, prior)),
         steps_per_epoch=max(1, len(labels) // train.batch_size),

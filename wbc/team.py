@@ -73,6 +73,11 @@ class Team:
         ):
             tensor.copy_(part.view_as(tensor))
 
+    def wait(self) -> None:
+        """Until all processes have come here."""
+        if self.size > 1:
+            dist.barrier()
+
     def from_first(self, value: T) -> T:
         """What the first process holds (it must be picklable)."""
         if self.size == 1:

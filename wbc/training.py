@@ -20,14 +20,15 @@ from lightning.pytorch.callbacks import Callback, TQDMProgressBar
 from numpy.typing import NDArray
 from torch import Tensor
 
-from wbc.augment import NUM_DRAWS, augment, uniform_draws
+from wbc.augment import NUM_DRAWS, augment, to_images, uniform_draws
 from wbc.averaging import Averaging
 from wbc.backbones import Network
-from wbc.batches import Batch, train_loader, val_loader
+from wbc.batches import Batch, Part, train_loader, val_loader
 from wbc.callbacks import EpochReport, HeadAwareEarlyStopping, PlainLines, SigtermAsBefore
 from wbc.checkpoints import BestWeights, SaveLast, WholeFiles, ctrl_c_raises
 from wbc.device import Device
 from wbc.errors import UserError
+from wbc.features import Trunk, Views, cached
 from wbc.metrics import scores
 from wbc.pixels import PixelStore
 from wbc.plan import Plan, seed_of
@@ -76,8 +77,8 @@ def fit(
         UserError: the loss is no longer a number; the last good checkpoint stays in `scratch`.
     """
     _quiet()
-    train_part, val_part = store.part("train"), store.part("val")
     network.unfreeze(plan.unfreeze)  # what learns at any time, for DDP to know it all
+    train_part, val_part = _parts(network, store, plan, device, scratch, team)
     module = TrainingModule(network, plan, val_part.labels, team)
     best = BestWeights()
     last = scratch / "last.ckpt"
@@ -143,13 +144,12 @@ class TrainingModule(pl.LightningModule):
         self._losses = []
 
     def training_step(self, batch: Batch, _batch_index: int) -> Tensor:
-        pixels, labels, samples = batch
-        draws = uniform_draws(self.plan.seed, self.current_epoch, samples.numpy(), NUM_DRAWS)
+        cells, labels, samples = batch
         # Dropout depends on (seed, step, rank) only, so an interrupted run can be continued.
         torch.manual_seed(seed_of(self.plan.seed, self.global_step, self.global_rank))
-        with torch.autocast(pixels.device.type, enabled=False):  # half precision misplaces pixels
-            images = augment(_to_images(pixels), draws.to(pixels.device), self.plan.train.augment)
-        loss = self._loss(self.network(images), labels, self.plan.train.label_smoothing)
+        if cells.dtype == torch.uint8:
+            cells = self._augmented(cells, samples)
+        loss = self._loss(self._logits(cells), labels, self.plan.train.label_smoothing)
         loss = self._weighted(loss, labels)
         self._losses.append(loss.detach())
         return loss
@@ -158,7 +158,9 @@ class TrainingModule(pl.LightningModule):
         self.team.average(learned_statistics(self.network))
 
     def validation_step(self, batch: Batch, _batch_index: int) -> None:
-        self._val_logits.append(self.network(_to_images(batch[0])).float())
+        cells = batch[0]
+        images = to_images(cells) if cells.dtype == torch.uint8 else cells
+        self._val_logits.append(self._logits(images).float())
 
     def on_validation_epoch_end(self) -> None:
         own_logits, self._val_logits = torch.cat(self._val_logits), []
@@ -202,6 +204,17 @@ class TrainingModule(pl.LightningModule):
         pixels, labels, samples = batch
         move = {"device": device, "non_blocking": True}
         return pixels.to(**move), labels.to(**move), samples  # type: ignore[call-overload]
+
+    def _augmented(self, pixels: Tensor, samples: Tensor) -> Tensor:
+        draws = uniform_draws(self.plan.seed, self.current_epoch, samples.numpy(), NUM_DRAWS)
+        with torch.autocast(pixels.device.type, enabled=False):  # half precision misplaces pixels
+            return augment(to_images(pixels), draws.to(pixels.device), self.plan.train.augment)
+
+    def _logits(self, cells: Tensor) -> Tensor:
+        """Of images (N, 3, S, S), or of cached features (N, H, W, C) in half precision."""
+        if cells.dtype != torch.float16:
+            return self.network(cells)  # type: ignore[no-any-return]
+        return self.network.learned(cells.permute(0, 3, 1, 2).float(), self.plan.unfreeze)
 
     def _loss(self, logits: Tensor, labels: Tensor, smoothing: float) -> Tensor:
         """Cross-entropy of the probabilities in the training class mix (Menon 2021, eq. 10)."""
@@ -250,6 +263,25 @@ class TrainingModule(pl.LightningModule):
         }
 
 
+def _parts(
+    network: Network, store: PixelStore, plan: Plan, device: Device, scratch: Path, team: Team
+) -> tuple[Part, Part]:
+    """What is trained and validated on: pixels, or cached features."""
+    train_part, val_part = store.part("train"), store.part("val")
+    if plan.cache_views == 0:
+        if plan.train.cache_views:
+            log.warning("train.cache_views is not used: after a random start no layer is frozen")
+        return train_part, val_part
+    network.to(memory_format=torch.channels_last)
+    trunk = Trunk(network, device, team)
+    views = Views(plan.cache_views, plan.seed, plan.train.augment)
+    size = plan.train.batch_size
+    return (
+        cached(trunk, train_part, views, scratch / "train.features.npy", size),
+        cached(trunk, val_part, Views(1), scratch / "val.features.npy", size),
+    )
+
+
 def _callbacks(
     plan: Plan, best: BestWeights, last: Path, on_epoch: OnEpoch, team: Team = ALONE
 ) -> list[Callback]:
@@ -262,12 +294,6 @@ def _callbacks(
     if plan.train.ema_decay > 0:
         callbacks.append(Averaging(plan.train.ema_decay))
     return callbacks
-
-
-def _to_images(pixels: Tensor) -> Tensor:
-    """(N, 3, S, S) in 0..1, planes one after the other: resampling is faster that way."""
-    planes = pixels.permute(0, 3, 1, 2)
-    return planes.to(torch.float32, memory_format=torch.contiguous_format).div_(255)
 
 
 def _rank(row: Row) -> tuple[float, float]:

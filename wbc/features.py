@@ -1,0 +1,135 @@
+"""What the frozen layers make of every cell, computed once, so that an epoch is the rest only.
+
+For each cell, K views: turned and mirrored (the first K of the square's eight symmetries) with one
+draw of scale, shift and colour each. An epoch then draws a view instead of a fresh augmentation.
+"""
+
+import dataclasses
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.lib.format import open_memmap
+from numpy.typing import NDArray
+from torch import Tensor
+from tqdm import tqdm
+
+from wbc import disk
+from wbc.augment import NUM_DRAWS, augment, to_images, uniform_draws
+from wbc.backbones import Network
+from wbc.device import Device
+from wbc.errors import UserError
+from wbc.params import Augment
+from wbc.pixels import PixelStore
+from wbc.team import Team
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Features:
+    """A part of the store as features; row i * views + v is view v of cell i."""
+
+    labels: NDArray[np.int64]
+    views: int
+    values: NDArray[np.float16]  # (cells * views, H, W, C), memory-mapped
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def read(self, rows: NDArray[np.int64] | list[int]) -> NDArray[np.float16]:
+        """The features of these rows, (N, H, W, C)."""
+        return self.values[rows]
+
+
+@dataclass(frozen=True)
+class Views:
+    """`count` views of each cell; without settings the cells are taken as they are."""
+
+    count: int
+    seed: int = 0
+    settings: Augment | None = None
+
+    def __call__(self, images: Tensor, view: int, samples: NDArray[np.int64]) -> Tensor:
+        """View `view` of images (N, 3, S, S) of the cells numbered `samples`."""
+        if self.settings is None:
+            return images
+        settings = dataclasses.replace(self.settings, flips=False, rotation=0.0)
+        draws = uniform_draws(self.seed, view, samples, NUM_DRAWS).to(images.device)
+        images = augment(images, draws, settings)
+        if self.settings.flips:
+            images = images.flip(3) if view % 2 else images
+            images = torch.rot90(images, view // 2, (2, 3))
+        return images
+
+
+@dataclass(frozen=True)
+class Trunk:
+    """The layers that are cached: a network whose upper layers are unfrozen, and where it runs."""
+
+    network: Network
+    device: Device
+    team: Team
+
+    def __call__(self, images: Tensor) -> Tensor:
+        half = self.device.precision != "32-true"
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=half):
+            return self.network.frozen(images)
+
+
+def cached(trunk: Trunk, part: PixelStore, views: Views, path: Path, batch_size: int) -> Features:
+    """The part's features at `path`; a file that is there was finished by an earlier start.
+
+    All processes of the team compute their share into one file.
+
+    Raises:
+        UserError: a feature is too large for half precision.
+        OSError: the disk is full.
+    """
+    rows = len(part) * views.count
+    if not trunk.team.all_see(path):
+        with torch.no_grad():
+            shape = trunk(to_images(torch.from_numpy(part.read([0]))).to(_place(trunk))).shape
+        unfinished = path.with_suffix(".part")
+        if trunk.team.leads:
+            size = 2 * rows * shape[1:].numel()
+            log.info("caching the frozen layers' features in %s: %.3g GB", path, size / 1e9)
+            layout = (rows, *shape[2:], shape[1])
+            open_memmap(unfinished, mode="w+", dtype=np.float16, shape=layout)
+            disk.reserve(unfinished)
+        trunk.team.wait()
+        _fill(trunk, part, views, unfinished, batch_size)
+        trunk.team.wait()
+        if trunk.team.leads:
+            unfinished.replace(path)
+        trunk.team.wait()
+    return Features(part.labels, views.count, np.load(path, mmap_mode="r"))
+
+
+@torch.no_grad()
+def _fill(trunk: Trunk, part: PixelStore, views: Views, path: Path, batch_size: int) -> None:
+    values = np.load(path, mmap_mode="r+")
+    own = trunk.team.rows(len(part))
+    starts = range(own.start, own.stop, batch_size)
+    for start in tqdm(starts, desc="features", unit="batch", disable=None):
+        samples = np.arange(start, min(start + batch_size, own.stop))
+        pixels = torch.from_numpy(part.read(samples)).to(_place(trunk))
+        for view in range(views.count):
+            features = trunk(views(to_images(pixels), view, samples)).half()
+            _refuse_what_is_too_large(features)
+            values[samples * views.count + view] = features.permute(0, 2, 3, 1).cpu().numpy()
+    values.flush()
+
+
+def _place(trunk: Trunk) -> torch.device:
+    return torch.device(trunk.device.type, trunk.team.local_rank)
+
+
+def _refuse_what_is_too_large(features: Tensor) -> None:
+    if not bool(torch.isfinite(features).all()):
+        raise UserError(
+            "A feature of the frozen layers was expected to fit half precision, but is larger than"
+            " 65504 or no number; set train.cache_views: 0, or check model.weights."
+        )
