@@ -75,16 +75,16 @@ def _client(address: str) -> Iterator[Any]:
         client = Client(address, timeout=TIMEOUT, set_as_default=False)
     except (OSError, ValueError) as error:
         raise UserError(
-            f"No dask scheduler answers at {address} ({one_line(error)}); start one with `dask"
-            " scheduler`, or correct DASK_SCHEDULER_ADDRESS."
+            f"No dask scheduler answers at {address} ({one_line(error)}); start one with `python -m"
+            " dask scheduler`, or correct DASK_SCHEDULER_ADDRESS."
         ) from None
     with client:
         try:
             client.wait_for_workers(1, timeout=TIMEOUT)
         except TimeoutError:
             raise UserError(
-                f"The dask scheduler at {address} has no workers; start some with `dask worker"
-                f" {address}` in this repository's folder (docs/preprocessing.md)."
+                f"The dask scheduler at {address} has no workers; start some with `python -m"
+                f" dask worker {address}` in this repository's folder (docs/preprocessing.md)."
             ) from None
         yield client
 
@@ -98,6 +98,6 @@ def _check_workers(client: Any) -> None:
     except Exception as error:  # dask's own, with the worker's in its words
         raise UserError(
             f"A dask worker cannot import what preprocess needs ({one_line(error)}); start the"
-            " workers in this repository's folder, with an environment like this one"
-            " (docs/preprocessing.md)."
+            " workers with `python -m dask worker` in this repository's folder, in an environment"
+            " like this one (docs/preprocessing.md)."
         ) from None

@@ -1,11 +1,15 @@
 """From image files to the pixel store: on all cores or a cluster, in memory that does not grow."""
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 from joblib import Parallel, delayed
+from numpy.typing import NDArray
 from tqdm import tqdm
 
 from wbc.cells import write_table
@@ -106,6 +110,28 @@ def _run(tasks: list[Cell], job: Job) -> list[Written]:
 
 def _write_chunk(chunk: list[Cell], job: Job) -> list[Written]:
     check_worker(job.software, job.raw_dir, job.target)
+    with _one_thread():
+        written, squares = _prepare_chunk(chunk, job)
+    write_cells(job.target, squares)
+    return written
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """torch's other threads wait for the next picture in a busy loop: twice the CPU time."""
+    import torch  # here, in the workers: the process that starts them never needs it
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _prepare_chunk(
+    chunk: list[Cell], job: Job
+) -> tuple[list[Written], list[tuple[Place, NDArray[np.uint8]]]]:
     settings = job.settings
     written, squares = [], []
     for cell in chunk:
@@ -120,8 +146,7 @@ def _write_chunk(chunk: list[Cell], job: Job) -> list[Written]:
         else:
             written.append(Written(square.located, ""))
             squares.append((cell.place, square.pixels))
-    write_cells(job.target, squares)
-    return written
+    return written, squares
 
 
 def _mask_of(cell: Cell, raw_dir: Path) -> bytes:

@@ -2,16 +2,19 @@
 
 import tracemalloc
 from pathlib import Path
+from typing import Any
 
 import joblib
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from PIL import Image
 
 from tests.wbc.pictures import cell
 from wbc.cells import read_table
 from wbc.errors import UserError
+from wbc.imaging import Prepared, prepare
 from wbc.params import Preprocess
 from wbc.pixels import open_store
 from wbc.preprocessing import fill_store
@@ -161,3 +164,22 @@ def test_masks_are_not_even_opened_without_crop_mask(tmp_path: Path) -> None:
     cells.loc[cells["path"] == "0.png", "mask"] = "gone.png"
     fill_store(cells, tmp_path / "raw", tmp_path / "out", settings(crop="cell"))
     assert set(open_store(tmp_path / "out").table["path"]) == {"0.png", "1.png"}
+
+
+def test_one_thread_a_process_resizes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And the number is as it was before, since results of training depend on it."""
+    seen = []
+
+    def watched(*arguments: Any) -> Prepared:
+        seen.append(torch.get_num_threads())
+        return prepare(*arguments)
+
+    monkeypatch.setattr("wbc.preprocessing.prepare", watched)
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(3)
+        fill_store(raw(tmp_path / "raw"), tmp_path / "raw", tmp_path / "out", settings())
+        assert set(seen) == {1}
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)

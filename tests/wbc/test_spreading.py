@@ -168,7 +168,9 @@ def test_no_worker_is_refused_and_one_is_enough(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(pytest.importorskip("wbc.dask_backend"), "TIMEOUT", 0.5)
     with local_cluster(0) as cluster:
         monkeypatch.setitem(dask.config.config, "scheduler-address", cluster.scheduler_address)
-        with pytest.raises(UserError, match="has no workers; start some with `dask worker tcp"):
+        with pytest.raises(
+            UserError, match="has no workers; start some with `python -m dask worker tcp"
+        ):
             spreading.workers("dask", 1).__enter__()
         cluster.scale(1)
         cluster.wait_for_workers(1)
@@ -185,5 +187,5 @@ def test_workers_without_this_package_are_refused(monkeypatch: pytest.MonkeyPatc
         monkeypatch.setitem(dask.config.config, "scheduler-address", address)
         with distributed.Client(address, set_as_default=False) as client:
             client.run(exec, "import sys; sys.modules['wbc'] = None")
-        with pytest.raises(UserError, match=r"cannot import .*wbc.*; start the workers in"):
+        with pytest.raises(UserError, match=r"cannot import .*wbc.*; start the workers with"):
             spreading.workers("dask", 1).__enter__()
