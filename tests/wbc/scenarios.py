@@ -6,6 +6,7 @@ that what costs most, the start of the processes, is paid once.
 """
 
 import dataclasses
+import hashlib
 import json
 import os
 import shutil
@@ -109,9 +110,17 @@ def state_of(outcome: training.Outcome) -> dict[str, Tensor]:
     return {name: t.contiguous() for name, t in outcome.network.net.state_dict().items()}
 
 
+def agree_on_weights(module: training.TrainingModule) -> None:
+    """Every process validates the same network, to the bit, batch-norm statistics included."""
+    tensors = module.network.net.state_dict().values()
+    digest = hashlib.sha256(b"".join(tensor.numpy().tobytes() for tensor in tensors))
+    module.team.agree_on({"validated networks": digest.hexdigest()})
+
+
 def main() -> None:
     folder = Path(sys.argv[1])
     team = read_team(os.environ, num_processes=2)
+    setattr(training.TrainingModule, "on_validation_epoch_start", agree_on_weights)  # noqa: B010
     with team.joined("cpu"):
         for name, scenario in SCENARIOS.items():
             outcome = fit(folder, team, **scenario)
