@@ -43,7 +43,7 @@ unexport PYTHONHOME
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help repro test ui lint format params clean clean-all active scm
+.PHONY: help repro test bench ui lint format params clean clean-all active scm
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -56,6 +56,9 @@ repro: $(READY) scm ## run the pipeline: images in, an evaluated and registered 
 
 test: lint ## lint, check the types, run the tests
 	@$(RUN) -m pytest -n auto --dist loadfile $(ARGS)
+
+bench: $(READY) ## measure speed against the reference recipe, a quarter of an hour
+	@$(RUN) -m benchmarks
 
 ui: $(READY) ## open the MLflow UI on this repository's runs and models
 	@$(RUN) -m wbc ui

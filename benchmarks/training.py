@@ -30,6 +30,7 @@ SIZE, BATCH = 224, 16
 HEADER = (
     "| network | reference, images/s | this project, images/s | to reference | to strongest peer"
     " | to its compute limit | step to reference's step | with cached features to reference |"
+    "\n" + "|---" * 8 + "|"
 )
 
 
@@ -37,7 +38,7 @@ def main() -> None:
     arguments = parse_arguments()
     with tempfile.TemporaryDirectory() as folder:
         cells = Cells(Path(folder), arguments.images)
-        print(HEADER + "\n|" + "---|" * 8)
+        print(HEADER)
         for name in arguments.networks:
             print(row(name, measure(name, cells, arguments.rounds)), flush=True)
 

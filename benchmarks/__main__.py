@@ -1,0 +1,57 @@
+"""All speed measurements in a quarter of an hour: `make bench`, as Markdown.
+
+Everything is measured against something else in the same run, in turn; ratios are medians over
+the rounds, with their extremes. Run it on a machine that does nothing else.
+"""
+
+import argparse
+import tempfile
+import time
+from pathlib import Path
+
+from benchmarks import evaluation, preprocessing, startup, training
+from wbc.backbones import ARCHITECTURES
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--networks", nargs="+", default=list(ARCHITECTURES))
+    networks = parser.parse_args().networks
+    begin = time.monotonic()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        heading("Training, 224 pixels, batch 16, `unfreeze: upper`")
+        cells = training.Cells(folder / "training", num_images=96)
+        print(training.HEADER)
+        for network in networks:
+            print(training.row(network, training.measure(network, cells, 2)), flush=True)
+        heading("Preprocessing, 575 to 224 pixels, two processes")
+        pictures = preprocessing.draw_pictures(new(folder / "pictures"))
+        print("| | images/s | to Pillow | s for 10,175 |\n|---|---|---|---|")
+        for row in preprocessing.throughput(pictures, 1000, 2):
+            print(row)
+        print("\n| ms an image and core | here | Pillow | ratio |\n|---|---|---|---|")
+        for part in preprocessing.parts(pictures):
+            print(part)
+        print(f"\n{preprocessing.difference(pictures)}")
+        heading("Evaluation, 224 pixels, batch 64")
+        store = evaluation.drawn_store(folder / "evaluation", 64)
+        print(evaluation.HEADER)
+        for network in networks:
+            print(evaluation.row(network, evaluation.measure(network, store, 2)), flush=True)
+    heading("Start-up")
+    print("\n".join(startup.table(2)))
+    print(f"\n{(time.monotonic() - begin) / 60:.1f} minutes")
+
+
+def heading(words: str) -> None:
+    print(f"\n## {words}\n", flush=True)
+
+
+def new(folder: Path) -> Path:
+    folder.mkdir()
+    return folder
+
+
+if __name__ == "__main__":
+    main()
