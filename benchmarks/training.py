@@ -1,6 +1,6 @@
 """Training: this project against torchvision's reference recipe and against pure computing.
 
-    python -m benchmarks.training [--networks googlenet ...] [--rounds 4] [--images 160]
+    python -m benchmarks.training [--networks googlenet ...] [--rounds 4] [--precision bf16]
 
 On the same drawn cells of 575x575 pixels, at 224 pixels, batch 16, `unfreeze: upper`, in one
 process, in turn. All see the same allocator setting (wbc.device).
@@ -40,7 +40,9 @@ def main() -> None:
         cells = Cells(Path(folder), arguments.images)
         print(HEADER)
         for name in arguments.networks:
-            print(row(name, measure(name, cells, arguments.rounds)), flush=True)
+            print(
+                row(name, measure(name, cells, arguments.rounds, arguments.precision)), flush=True
+            )
 
 
 class Cells:
@@ -53,8 +55,9 @@ class Cells:
         self.loader = reference_loader(folder / "raw" / "train", SIZE, BATCH)
 
 
-def measure(name: str, cells: Cells, num_rounds: int) -> Rates:
-    device = pick("cpu", "auto", 0)
+def measure(name: str, cells: Cells, num_rounds: int, precision: str = "auto") -> Rates:
+    """`precision` is this project's; all others compute in 32 bits."""
+    device = pick("cpu", precision, 0)
     in_memory = [
         (torch.rand(BATCH, 3, SIZE, SIZE), torch.randint(0, 5, (BATCH,)))
         for _ in range(max(1, len(cells.store.part("train")) // BATCH))
@@ -133,6 +136,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--networks", nargs="+", default=list(ARCHITECTURES))
     parser.add_argument("--rounds", type=int, default=4)
     parser.add_argument("--images", type=int, default=160)
+    parser.add_argument("--precision", choices=("auto", "bf16"), default="auto")
     return parser.parse_args()
 
 

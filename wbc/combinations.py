@@ -81,11 +81,6 @@ def _networks(params: "Params") -> list[str]:
             f"train.head_epochs is {train.head_epochs} of train.epochs {train.epochs}, so"
             f" unfreeze: {train.unfreeze} would never begin; lower it or set unfreeze: head."
         )
-    if train.device == "cpu" and train.precision == "bf16":
-        problems.append(
-            "train.precision is bf16, which is used on GPUs only, but train.device is cpu; set"
-            " train.precision: auto."
-        )
     if weights == "none" and train.unfreeze == "head":
         problems.append(
             "model.weights is none and train.unfreeze is head, so the network would stay random"

@@ -58,12 +58,7 @@ def pick(
             " TORCH=cuda (consumer AMD cards also need HSA_OVERRIDE_GFX_VERSION, see the README)."
         )
     if device == "cpu" or not gpu:
-        if precision == "bf16":
-            raise UserError(
-                "train.precision is bf16, which this project uses on GPUs only (on most CPUs it is"
-                " several times slower); set train.precision: auto."
-            )
-        return Device("cpu", "32-true", f"CPU, {torch.get_num_threads()} threads, 32 bit")
+        return _cpu(precision)
     if local_size > 1:
         _take_own_gpu(local_rank, local_size)
     return _gpu(precision)
@@ -78,6 +73,20 @@ def _take_own_gpu(local_rank: int, local_size: int) -> None:
             " other machines (docs/clusters.md)."
         )
     torch.cuda.set_device(local_rank)
+
+
+def _cpu(precision: str | int) -> Device:
+    """In bf16 only where that is asked for, so that `auto` gives the same on more machines."""
+    words = f"CPU, {torch.get_num_threads()} threads"
+    if precision != "bf16":
+        return Device("cpu", "32-true", f"{words}, 32 bit")
+    able = torch.cpu.get_capabilities()
+    if not (able.get("avx512_bf16") or able.get("amx_bf16")):
+        raise UserError(
+            "train.precision is bf16, but this CPU has no instructions for it (avx512_bf16 or amx)"
+            " and would be several times slower; set train.precision: auto."
+        )
+    return Device("cpu", "bf16-mixed", f"{words}, bf16")
 
 
 def _gpu(precision: str | int) -> Device:

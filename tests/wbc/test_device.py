@@ -21,7 +21,17 @@ def test_a_gpu_that_is_not_there_is_a_sentence(monkeypatch: pytest.MonkeyPatch) 
     assert device.pick("auto", "auto", 1).type == "cpu"
 
 
-def test_bf16_on_a_cpu_is_refused() -> None:
+@pytest.mark.parametrize("name", ["avx512_bf16", "amx_bf16"])
+def test_a_cpu_computes_in_bf16_where_it_can_and_only_if_asked(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {name: True})
+    assert device.pick("cpu", "bf16", 1).precision == "bf16-mixed"
+    assert device.pick("cpu", "auto", 1).precision == "32-true"
+
+
+def test_bf16_on_another_cpu_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": False})
     with pytest.raises(UserError, match=r"train\.precision is bf16.*auto"):
         device.pick("cpu", "bf16", 1)
 

@@ -135,7 +135,6 @@ def test_a_wrong_value_is_one_sentence(
         ({"model.weights": "none", "train.unfreeze": "head"}, "set train.unfreeze: all or model"),
         ({"model.weights": "none", "train.batch_norm": "frozen"}, "set train.batch_norm: auto"),
         ({"split.val_share": "0.4", "split.test_share": "0.45"}, "leave less than a fifth"),
-        ({"train.device": "cpu", "train.precision": "bf16"}, "set train.precision: auto"),
         ({"preprocess.crop": "mask"}, "has no masks; set it to cell"),
         ({"train.launcher": "none", "train.processes": "2"}, "set train.launcher: torchrun or"),
         (

@@ -13,6 +13,7 @@ from wbc import device, model, params, training
 from wbc.backbones import Network
 from wbc.card import make_card
 from wbc.checkpoints import BestWeights
+from wbc.errors import UserError
 from wbc.evaluation import evaluate
 from wbc.plan import Plan, make_plan
 from wbc.start import Start
@@ -196,11 +197,28 @@ def test_a_training_that_had_decided_to_stop_does_not_go_on(tmp_path: Path) -> N
 
 
 def test_a_loss_that_is_no_number_says_where_and_keeps_the_last_good_epoch(tmp_path: Path) -> None:
-    from wbc.errors import UserError
-
     chosen = settings(epochs=6, head_epochs=1, learning_rate=1.0, weight_decay=10.0)
     broken = dataclasses.replace(chosen, train=dataclasses.replace(chosen.train, warmup_share=0.0))
     object.__setattr__(broken.train, "learning_rate", 1e30)
     with pytest.raises(UserError, match=r"The loss was expected .* in epoch \d; lower"):
         fit(tmp_path, broken, pretrained=True)
     assert (tmp_path / "scratch" / "last.ckpt").is_file()
+
+
+def test_bf16_on_a_cpu_that_has_it_changes_the_losses_little(tmp_path: Path) -> None:
+    try:
+        half = device.pick("cpu", "bf16", 1)
+    except UserError:
+        pytest.skip("this CPU has no bf16")
+    store = make_store(tmp_path / "pixels")
+    chosen = settings(epochs=2, head_epochs=0)
+    plan = make_plan(chosen.train, chosen.seed, True, store.part("train").labels)
+    losses = []
+    for name, on in (("plain", device.pick("cpu", "auto", 1)), ("half", half)):
+        training.seed_everything(chosen.seed)
+        network = Network("squeezenet1_1", 0.0, frozen_batch_norm=True)
+        (tmp_path / name).mkdir()
+        outcome = training.fit(network, store, plan, on, tmp_path / name, lambda *_: None)
+        losses.append([float(row["val/loss"]) for row in outcome.history])
+    assert losses[0] != losses[1]
+    assert losses[0] == pytest.approx(losses[1], rel=0.05)
