@@ -28,6 +28,7 @@ class ShuffledSampler(Sampler[int]):
 
     def __init__(self, num_samples: int, seed: int) -> None:
         self.num_samples, self.seed, self.epoch = num_samples, seed, 0
+        self.first = 0  # samples that the next epoch leaves out, because it had been interrupted
 
     def set_epoch(self, epoch: int) -> None:
         self.epoch = epoch
@@ -37,7 +38,8 @@ class ShuffledSampler(Sampler[int]):
 
     def __iter__(self) -> Iterator[int]:
         order = np.random.default_rng((self.seed, self.epoch)).permutation(self.num_samples)
-        return iter(order.tolist())
+        first, self.first = self.first, 0
+        return iter(order[first:].tolist())
 
 
 class _Cells(Dataset[Batch]):

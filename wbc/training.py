@@ -71,13 +71,14 @@ def fit(
     module = TrainingModule(network, plan, val_part.labels)
     best = BestWeights()
     last = scratch / "last.ckpt"
+    loader = train_loader(train_part, plan.train.batch_size, plan.seed)
     trainer = pl.Trainer(
         accelerator=device.accelerator,
         devices=1,
         precision=device.precision,
         deterministic=True,
         max_epochs=plan.train.epochs,
-        callbacks=_callbacks(plan, best, last, on_epoch),
+        callbacks=[*_callbacks(plan, best, on_epoch), SaveLast(last, loader)],
         logger=False,
         plugins=[WholeFiles()],
         num_sanity_val_steps=0,
@@ -88,7 +89,7 @@ def fit(
     with ctrl_c_raises():
         trainer.fit(
             module,
-            train_loader(train_part, plan.train.batch_size, plan.seed),
+            loader,
             val_loader(val_part, plan.train.batch_size),
             ckpt_path=last if last.is_file() else None,
             weights_only=True,
@@ -124,9 +125,11 @@ class TrainingModule(pl.LightningModule):
         self.register_buffer("log_prior", torch.tensor(plan.log_prior), persistent=False)
         self.register_buffer("loss_weights", torch.tensor(plan.loss_weights), persistent=False)
 
+    def on_train_start(self) -> None:
+        self._enter_phase()  # an epoch that is continued does not start again
+
     def on_train_epoch_start(self) -> None:
-        in_head_phase = self.current_epoch < self.plan.head_epochs
-        self.network.unfreeze("head" if in_head_phase else self.plan.unfreeze)
+        self._enter_phase()
         self._losses = []
 
     def training_step(self, batch: Batch, _batch_index: int) -> Tensor:
@@ -159,10 +162,12 @@ class TrainingModule(pl.LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["history"] = self.history
+        checkpoint["losses"] = self._losses
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        self.history = list(checkpoint["history"])
-        log.info("continuing an interrupted training after epoch %d", len(self.history))
+        self.history, self._losses = list(checkpoint["history"]), list(checkpoint["losses"])
+        steps = f" and {n} steps" if (n := checkpoint["num_steps"]) else ""
+        log.info("continuing an interrupted training after epoch %d%s", len(self.history), steps)
 
     def configure_optimizers(self) -> Any:
         train, network = self.plan.train, self.network
@@ -183,6 +188,10 @@ class TrainingModule(pl.LightningModule):
         pixels, labels, samples = batch
         move = {"device": device, "non_blocking": True}
         return pixels.to(**move), labels.to(**move), samples  # type: ignore[call-overload]
+
+    def _enter_phase(self) -> None:
+        in_head_phase = self.current_epoch < self.plan.head_epochs
+        self.network.unfreeze("head" if in_head_phase else self.plan.unfreeze)
 
     def _loss(self, logits: Tensor, labels: Tensor, smoothing: float) -> Tensor:
         """Cross-entropy of the probabilities in the training class mix (Menon 2021, eq. 10)."""
@@ -224,11 +233,11 @@ class TrainingModule(pl.LightningModule):
         }
 
 
-def _callbacks(plan: Plan, best: BestWeights, last: Path, on_epoch: OnEpoch) -> list[Callback]:
-    """The last epoch's checkpoint comes at the end, when all else has taken note of the epoch."""
+def _callbacks(plan: Plan, best: BestWeights, on_epoch: OnEpoch) -> list[Callback]:
+    """All but the one that saves, in their order: weights are averaged after they are kept."""
     stop = HeadAwareEarlyStopping("val/macro_f1", plan.train.patience, plan.head_epochs)
     progress = TQDMProgressBar() if sys.stderr.isatty() else PlainLines()
-    callbacks: list[Callback] = [best, stop, progress, EpochReport(on_epoch), SaveLast(last)]
+    callbacks: list[Callback] = [best, stop, progress, EpochReport(on_epoch)]
     if plan.train.ema_decay > 0:
         callbacks.append(WeightAveraging(avg_fn=exponential_average(plan.train.ema_decay)))
     return callbacks
@@ -248,4 +257,5 @@ def _quiet() -> None:
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")
     warnings.filterwarnings("ignore", message=".*LeafSpec.*")
+    warnings.filterwarnings("ignore", message=".*your dataloader is not resumable.*")
     warnings.filterwarnings("ignore", message=".*smaller than the logging interval.*")
