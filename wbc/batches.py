@@ -67,6 +67,7 @@ class ShuffledSampler(Sampler[int]):
     ) -> None:
         self.num_samples, self.seed, self.epoch = num_samples, seed, 0
         self.batch_size, self.team, self.views = batch_size, team, views
+        self.first = 0  # samples that the next epoch leaves out, because it had been interrupted
 
     def set_epoch(self, epoch: int) -> None:
         self.epoch = epoch
@@ -82,7 +83,8 @@ class ShuffledSampler(Sampler[int]):
         full = self.num_samples // self.batch_size * self.batch_size
         mine = self.team.rows(self.batch_size)
         batches = order[:full].reshape(-1, self.batch_size)
-        return iter(batches[:, mine.start : mine.stop].ravel().tolist())
+        first, self.first = self.first, 0
+        return iter(batches[:, mine.start : mine.stop].ravel()[first:].tolist())
 
 
 class _Cells(Dataset[Batch]):

@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,10 @@ import torch
 from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
 from lightning.pytorch.callbacks import Callback, Checkpoint
 from torch import Tensor
+from torch.utils.data import DataLoader
 
 from wbc.disk import write_whole
+from wbc.processes import waiting
 
 
 class WholeFiles(TorchCheckpointIO):
@@ -31,13 +34,74 @@ class WholeFiles(TorchCheckpointIO):
 
 
 class SaveLast(Checkpoint):
-    """A checkpoint at the end of every epoch; Lightning calls a `Checkpoint` after all others."""
+    """A checkpoint at the end of every epoch; within one every few minutes and before an end.
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    Within an epoch only where one process trains: several would have to agree on a step. Lightning
+    calls a `Checkpoint` after all other callbacks.
+    """
+
+    def __init__(self, path: Path, loader: DataLoader[Any], seconds: float = 600) -> None:
+        self.path, self.loader, self.seconds = path, loader, seconds
+        self._saved = time.monotonic()
+
+    def on_load_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """The loader's first epoch begins where the checkpoint ended.
+
+        Also where that is an epoch's beginning: workers begin to read before Lightning tells the
+        sampler which epoch it is.
+        """
+        sampler: Any = self.loader.sampler
+        sampler.set_epoch(len(checkpoint["history"]))
+        sampler.first = checkpoint["num_steps"] * (self.loader.batch_size or 1)
+
+    def on_save_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        steps = trainer.fit_loop.epoch_loop.batch_progress.current.ready
+        checkpoint["num_steps"] = steps % int(
+            trainer.num_training_batches
+        )  # of an unfinished epoch
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        waiting.allowed = trainer.world_size == 1
+        self._saved = time.monotonic()
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_batch: Any
+    ) -> None:
+        progress, waited = (
+            trainer.fit_loop.epoch_loop.batch_progress,
+            time.monotonic() - self._saved,
+        )
+        left = int(trainer.num_training_batches) - progress.current.ready
+        # Before the last step even soon after: validation, in which nothing can be saved, follows.
+        limit = self.seconds / 10 if left == 1 else self.seconds
+        if left and (waiting.number or waited > limit) and trainer.world_size == 1:
+            self._save(trainer)
+
+    def on_validation_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_batch: Any
+    ) -> None:
+        waiting.obey()  # without saving: Lightning cannot go on from within a validation
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._save(trainer)
+
+    def on_exception(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
+    ) -> None:
+        waiting.allowed = False
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        waiting.allowed = False
+        waiting.obey()
+
+    def _save(self, trainer: pl.Trainer) -> None:
         trainer.save_checkpoint(self.path)
+        self._saved = time.monotonic()
+        waiting.obey()
 
 
 class BestWeights(Callback):

@@ -7,10 +7,12 @@ row a cell (shard, row, located and the columns of split.csv), and `store.json`.
 import contextlib
 import hashlib
 import json
+import mmap
 import os
 import shutil
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -137,6 +139,8 @@ class PixelStore:
         shard, row = self._places
         size = int(self.settings["size"])
         out = np.empty((len(rows), size, size, 3), dtype=np.uint8)
+        for index in rows:
+            _will_need(self.shards[shard[index]], int(row[index]))
         for position, index in enumerate(rows):
             out[position] = self.shards[shard[index]][row[index]]
         return out
@@ -146,9 +150,31 @@ class PixelStore:
         for start in range(0, len(self), batch_size):
             yield self.read(list(range(start, min(start + batch_size, len(self)))))
 
-    @property
+    @cached_property
     def _places(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        return self.table["shard"].to_numpy(), self.table["row"].to_numpy()
+        return self.table["shard"].to_numpy(np.int64), self.table["row"].to_numpy(np.int64)
+
+
+def _will_need(shard: Pixels, row: int) -> None:
+    """Have a square read from the disk while others are, not piece by piece when it is touched.
+
+    Four times as fast where the store does not fit into memory (benchmarks/memory.py).
+    """
+    mapped: object = shard.base
+    if isinstance(shard, np.memmap) and isinstance(mapped, mmap.mmap):
+        mapped.madvise(mmap.MADV_WILLNEED, *pages(shard.offset, shard.strides[0], row))
+
+
+def pages(offset: int, stride: int, row: int) -> tuple[int, int]:
+    """Start and length, within the map, of the pages that hold a row.
+
+    Args:
+        offset: of the first row in the file; the map starts at the page that holds it.
+        stride: bytes of a row.
+    """
+    start = offset % mmap.ALLOCATIONGRANULARITY + row * stride
+    page = start // mmap.PAGESIZE * mmap.PAGESIZE
+    return page, start + stride - page
 
 
 def evaluation_set_sha256(rows: pd.DataFrame) -> str:

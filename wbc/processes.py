@@ -39,6 +39,33 @@ def is_dead(name: str) -> bool:
         return True
 
 
+class Waiting:
+    """A first signal that `signals_raise` hears waits for the work to come to a point to save at.
+
+    A second one does not wait: whoever is impatient loses what was done since the last save.
+    """
+
+    def __init__(self) -> None:
+        self.allowed = False  # the work comes to such points, and calls `obey` there
+        self.number = 0  # of the signal that waits
+
+    def asks(self, number: int) -> bool:
+        """Whether the signal waits now."""
+        if not self.allowed or self.number:
+            return False
+        self.number = number
+        return True
+
+    def obey(self) -> None:
+        """Raise what the signal that waits means, if one does."""
+        number, self.number = self.number, 0
+        if number:
+            raise _exception(number)
+
+
+waiting: Final = Waiting()  # one, as signals are the process's
+
+
 @contextlib.contextmanager
 def signals_raise() -> Iterator[None]:
     """SIGTERM and SIGHUP end the process as SystemExit, Ctrl-C as KeyboardInterrupt; once.
@@ -50,10 +77,10 @@ def signals_raise() -> Iterator[None]:
 
     def end(number: int, _frame: FrameType | None) -> None:
         nonlocal ended
-        if ended:
+        if ended or waiting.asks(number):
             return
         ended = True
-        raise KeyboardInterrupt if number == signal.SIGINT else SystemExit(128 + number)
+        raise _exception(number)
 
     before = {}
     if threading.current_thread() is threading.main_thread():
@@ -63,8 +90,13 @@ def signals_raise() -> Iterator[None]:
     try:
         yield
     finally:
+        waiting.allowed, waiting.number = False, 0
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _exception(number: int) -> BaseException:
+    return KeyboardInterrupt() if number == signal.SIGINT else SystemExit(128 + number)
 
 
 def end_with_dvc(seconds: float = 1.0) -> None:

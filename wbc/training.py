@@ -82,13 +82,15 @@ def fit(
     module = TrainingModule(network, plan, val_part.labels, team)
     best = BestWeights()
     last = scratch / "last.ckpt"
+    size, workers = plan.train.batch_size, plan.train.loader_workers
+    loader = train_loader(train_part, size, plan.seed, team, workers)
     trainer = pl.Trainer(
         accelerator=device.accelerator,
         **lightning_options(team, device.type),
         precision=device.precision,
         deterministic=True,
         max_epochs=plan.train.epochs,
-        callbacks=[*_callbacks(plan, best, last, on_epoch, team), *watchers],
+        callbacks=[*_callbacks(plan, best, on_epoch, team), *watchers, SaveLast(last, loader)],
         logger=False,
         plugins=[WholeFiles()],
         num_sanity_val_steps=0,
@@ -96,11 +98,10 @@ def fit(
         enable_progress_bar=sys.stderr.isatty(),
         default_root_dir=scratch,
     )
-    size, workers = plan.train.batch_size, plan.train.loader_workers
     with ctrl_c_raises():
         trainer.fit(
             module,
-            train_loader(train_part, size, plan.seed, team, workers),
+            loader,
             val_loader(val_part, size, team, workers),
             ckpt_path=last if team.all_see(last) else None,
             weights_only=True,
@@ -138,9 +139,11 @@ class TrainingModule(pl.LightningModule):
         self.register_buffer("log_prior", torch.tensor(plan.log_prior), persistent=False)
         self.register_buffer("loss_weights", torch.tensor(plan.loss_weights), persistent=False)
 
+    def on_train_start(self) -> None:
+        self._enter_phase()  # an epoch that is continued does not start again
+
     def on_train_epoch_start(self) -> None:
-        in_head_phase = self.current_epoch < self.plan.head_epochs
-        self.network.unfreeze("head" if in_head_phase else self.plan.unfreeze)
+        self._enter_phase()
         self._losses = []
 
     def training_step(self, batch: Batch, _batch_index: int) -> Tensor:
@@ -180,10 +183,12 @@ class TrainingModule(pl.LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["history"] = self.history
+        checkpoint["losses"] = self._losses
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        self.history = list(checkpoint["history"])
-        log.info("continuing an interrupted training after epoch %d", len(self.history))
+        self.history, self._losses = list(checkpoint["history"]), list(checkpoint["losses"])
+        steps = f" and {n} steps" if (n := checkpoint["num_steps"]) else ""
+        log.info("continuing an interrupted training after epoch %d%s", len(self.history), steps)
 
     def configure_optimizers(self) -> Any:
         train, network = self.plan.train, self.network
@@ -215,6 +220,10 @@ class TrainingModule(pl.LightningModule):
         if cells.dtype != torch.float16:
             return self.network(cells)  # type: ignore[no-any-return]
         return self.network.learned(cells.permute(0, 3, 1, 2).float(), self.plan.unfreeze)
+
+    def _enter_phase(self) -> None:
+        in_head_phase = self.current_epoch < self.plan.head_epochs
+        self.network.unfreeze("head" if in_head_phase else self.plan.unfreeze)
 
     def _loss(self, logits: Tensor, labels: Tensor, smoothing: float) -> Tensor:
         """Cross-entropy of the probabilities in the training class mix (Menon 2021, eq. 10)."""
@@ -282,13 +291,11 @@ def _parts(
     )
 
 
-def _callbacks(
-    plan: Plan, best: BestWeights, last: Path, on_epoch: OnEpoch, team: Team = ALONE
-) -> list[Callback]:
-    """The last epoch's checkpoint comes at the end, when all else has taken note of the epoch."""
+def _callbacks(plan: Plan, best: BestWeights, on_epoch: OnEpoch, team: Team) -> list[Callback]:
+    """All but the one that saves, in their order: weights are averaged after they are kept."""
     stop = HeadAwareEarlyStopping("val/macro_f1", plan.train.patience, plan.head_epochs)
     progress = TQDMProgressBar() if sys.stderr.isatty() else PlainLines()
-    callbacks: list[Callback] = [best, stop, progress, EpochReport(on_epoch), SaveLast(last)]
+    callbacks: list[Callback] = [best, stop, progress, EpochReport(on_epoch)]
     if team.size > 1:
         callbacks.append(SigtermAsBefore())
     if plan.train.ema_decay > 0:
@@ -306,6 +313,7 @@ def _quiet() -> None:
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")
     warnings.filterwarnings("ignore", message=".*LeafSpec.*")
+    warnings.filterwarnings("ignore", message=".*your dataloader is not resumable.*")
     warnings.filterwarnings("ignore", message=".*smaller than the logging interval.*")
     warnings.filterwarnings("ignore", message=".*recommended to use `self.log.*sync_dist.*")
     warnings.filterwarnings("ignore", message=".*in eval mode at the start of training.*")

@@ -1,5 +1,6 @@
 """The pixel store: what is written is read, parts and names of sets are exact."""
 
+import mmap
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,15 @@ import pytest
 
 from tests.small_disk import small_disk
 from wbc.errors import UserError
-from wbc.pixels import PixelStore, allocate, evaluation_set_sha256, finish, open_store, write_cells
+from wbc.pixels import (
+    PixelStore,
+    allocate,
+    evaluation_set_sha256,
+    finish,
+    open_store,
+    pages,
+    write_cells,
+)
 
 SIZE = 8
 
@@ -51,6 +60,17 @@ def test_cells_come_back_over_shards_and_holes(tmp_path: Path) -> None:
 
 def test_shards_are_mapped_not_loaded(tmp_path: Path) -> None:
     assert all(isinstance(shard, np.memmap) for shard in make_store(tmp_path, ["train"]).shards)
+
+
+@pytest.mark.parametrize("row", [0, 1, 30, 31])
+def test_the_pages_of_a_row_hold_it_and_little_else(tmp_path: Path, row: int) -> None:
+    allocate(tmp_path, 32, 100, shard_cells=32)
+    write_cells(tmp_path, [((0, row), np.full((100, 100, 3), 7, np.uint8))])
+    shard = np.load(tmp_path / "shard-00000.npy", mmap_mode="r")
+    start, length = pages(shard.offset, shard.strides[0], row)
+    assert start % mmap.PAGESIZE == 0
+    assert length < shard.strides[0] + mmap.PAGESIZE
+    assert shard.base[start : start + length].count(7) == 30_000
 
 
 def test_parts_and_the_order_of_sets(tmp_path: Path) -> None:

@@ -113,7 +113,7 @@ def test_a_bar_on_a_terminal_and_plain_lines_elsewhere(
 ) -> None:
     monkeypatch.setattr("sys.stderr.isatty", lambda: terminal, raising=False)
     plan = make_plan(settings().train, 1, True, np.arange(5))
-    callbacks = training._callbacks(plan, BestWeights(), tmp_path / "last.ckpt", lambda *_: None)
+    callbacks = training._callbacks(plan, BestWeights(), lambda *_: None)
     kinds = {type(callback).__name__ for callback in callbacks}
     assert ("TQDMProgressBar" in kinds) is terminal
     assert ("PlainLines" in kinds) is not terminal
