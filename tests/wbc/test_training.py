@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from tests.wbc.stores import make_store
-from wbc import device, model, params, training
+from wbc import device, model, params, training, training_module
 from wbc.backbones import Network
 from wbc.card import make_card
 from wbc.checkpoints import BestWeights
@@ -17,6 +17,7 @@ from wbc.errors import UserError
 from wbc.evaluation import evaluate
 from wbc.plan import Plan, make_plan
 from wbc.start import Start
+from wbc.team import ALONE
 
 ROOT = Path(__file__).parent.parent.parent
 START = Start("squeezenet1_1", "random", "", "")
@@ -113,7 +114,7 @@ def test_a_bar_on_a_terminal_and_plain_lines_elsewhere(
 ) -> None:
     monkeypatch.setattr("sys.stderr.isatty", lambda: terminal, raising=False)
     plan = make_plan(settings().train, 1, True, np.arange(5))
-    callbacks = training._callbacks(plan, BestWeights(), lambda *_: None)
+    callbacks = training._callbacks(plan, BestWeights(), lambda *_: None, ALONE)
     kinds = {type(callback).__name__ for callback in callbacks}
     assert ("TQDMProgressBar" in kinds) is terminal
     assert ("PlainLines" in kinds) is not terminal
@@ -128,7 +129,7 @@ def test_augmentation_is_not_done_in_half_precision(
         seen.append(torch.is_autocast_enabled("cpu"))
         return images
 
-    monkeypatch.setattr(training, "augment", spy)
+    monkeypatch.setattr(training_module, "augment", spy)
     plan = make_plan(settings().train, 1, False, np.arange(5))
     network = Network("squeezenet1_1", 0.0, frozen_batch_norm=True)
     module = training.TrainingModule(network, plan, np.arange(5))
