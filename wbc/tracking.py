@@ -220,10 +220,16 @@ def _report_digest(report_dir: Path) -> str:
 
 @contextlib.contextmanager
 def _termination_raises() -> Iterator[None]:
-    """SIGTERM ends the process as an exception, so that the run can be closed on the way out."""
+    """SIGTERM ends the process as an exception, so that the run can be closed on the way out.
+
+    Only the first one: a cluster tells every process, and torchrun then tells its own once more.
+    """
+    told = threading.Event()
 
     def stop(number: int, _frame: FrameType | None) -> None:
-        raise SystemExit(128 + number)
+        if not told.is_set():
+            told.set()
+            raise SystemExit(128 + number)
 
     if threading.current_thread() is not threading.main_thread():
         yield
