@@ -110,6 +110,30 @@ def _with_dropout(build: Callable[..., nn.Module]) -> Callable[..., nn.Module]:
     return built
 
 
+class _Interleaving(tv.shufflenetv2.InvertedResidual):  # type: ignore[misc]
+    """ShuffleNet's unit with its channels mixed where they lie, to the same numbers.
+
+    torchvision's own mixing leaves channels_last, and every convolution after it turns the whole
+    batch round again.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.stride == 1:
+            kept, x = x.chunk(2, dim=1)
+        else:
+            kept = self.branch1(x)
+        halves = [half.permute(0, 2, 3, 1) for half in (kept, self.branch2(x))]
+        return torch.stack(halves, dim=-1).flatten(3).permute(0, 3, 1, 2)
+
+
+def _shufflenet(**options: Any) -> nn.Module:
+    net: nn.Module = tv.shufflenet_v2_x1_0(**options)
+    for module in net.modules():
+        if isinstance(module, tv.shufflenetv2.InvertedResidual):
+            module.__class__ = _Interleaving  # the same tensors under the same names
+    return net
+
+
 def _plain(build: Callable[..., nn.Module], **fixed: Any) -> Callable[..., nn.Module]:
     def built(num_classes: int, dropout: float) -> nn.Module:
         return build(weights=None, num_classes=num_classes, dropout=dropout, **fixed)
@@ -148,7 +172,7 @@ ARCHITECTURES: Mapping[str, Architecture] = {
         _plain(tv.squeezenet1_1), _squeezenet_blocks, "classifier.1", "features.9"
     ),
     "shufflenet_v2_x1_0": Architecture(
-        _with_dropout(tv.shufflenet_v2_x1_0), _shufflenet_blocks, "fc.1", "stage4", dropped=("fc.",)
+        _with_dropout(_shufflenet), _shufflenet_blocks, "fc.1", "stage4", dropped=("fc.",)
     ),
     "resnet18": Architecture(
         _with_dropout(tv.resnet18), _resnet_blocks, "fc.1", "layer4", dropped=("fc.",)

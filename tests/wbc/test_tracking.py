@@ -95,6 +95,24 @@ def test_sigterm_closes_the_run(home: Path) -> None:
     assert signal.getsignal(signal.SIGTERM) is before
 
 
+def test_a_second_sigterm_does_not_keep_the_run_from_being_closed(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    end = tracking.TrainingRun.end
+
+    def told_again(run: tracking.TrainingRun, status: str) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+        end(run, status)
+
+    monkeypatch.setattr(tracking.TrainingRun, "end", told_again)
+    with (
+        pytest.raises(SystemExit),
+        tracking.training_run(ARCHITECTURE, parameters={}, device="a CPU"),
+    ):
+        os.kill(os.getpid(), signal.SIGTERM)
+    assert _only_run().info.status == "KILLED"
+
+
 def test_train_and_evaluate_share_one_run(home: Path) -> None:
     model_dir, report_dir = write_model(home)
     _train(model_dir)
