@@ -41,6 +41,7 @@ LEARNED = {
 SCENARIOS: dict[str, dict[str, Any]] = {
     "frozen": FROZEN,
     "frozen-read-ahead": {**FROZEN, "loader_workers": 2},
+    "cached": {**FROZEN, "unfreeze": "upper", "cache_views": 3},
     "learned": LEARNED,
     "learned-interrupted": {**LEARNED, "interrupted_after": 2},
 }

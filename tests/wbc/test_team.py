@@ -50,17 +50,18 @@ def distance(one: dict[str, Tensor], other: dict[str, Tensor]) -> float:
     return sum(float((a - b).square().sum()) for a, b in pairs) ** 0.5
 
 
+@pytest.mark.parametrize("scenario", ["frozen", "cached"])
 def test_without_dropout_and_with_frozen_batch_norm_it_is_nearly_one_process(
-    together: Path, tmp_path: Path
+    together: Path, tmp_path: Path, scenario: str
 ) -> None:
-    alone = fit(tmp_path, **SCENARIOS["frozen"])
-    for mine, theirs in zip(alone.history, history(together, "frozen"), strict=True):
+    alone = fit(tmp_path, **SCENARIOS[scenario])
+    for mine, theirs in zip(alone.history, history(together, scenario), strict=True):
         for name, value in mine.items():
-            wanted = pytest.approx(value, rel=2e-4) if "loss" in name else value
+            wanted = pytest.approx(value, rel=1e-3) if "loss" in name else value
             assert theirs[name] == wanted, (mine["epoch"], name)  # scores are equal to the digit
     weights, start = state_of(alone), started(0.0, True, uneven_store(tmp_path / "again"))
     moved = distance(weights, start.net.state_dict())
-    assert distance(weights, state(together, "frozen")) < 0.01 * moved
+    assert distance(weights, state(together, scenario)) < 0.01 * moved
 
 
 def test_with_dropout_and_batch_norm_of_half_batches_it_is_as_good(
