@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 
 from benchmarks.drawn import draw_cells, fill
+from benchmarks.peers import as_torchvision_has_it
 from benchmarks.rounds import Rates, in_turn, median, ratio
 from wbc.backbones import ARCHITECTURES, Network
 from wbc.device import pick
@@ -42,6 +43,7 @@ def measure(name: str, store: PixelStore, num_rounds: int) -> Rates:
     pick("cpu", "auto", 0)
     part = store.part("val")
     network = Network(name, 0.0, frozen_batch_norm=True).eval()
+    as_torchvision_has_it(network)
     plain = network.net.eval()
     frozen = Network(name, 0.0, frozen_batch_norm=True).eval()
     frozen.freeze()

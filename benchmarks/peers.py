@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from torchvision.datasets import ImageFolder
+from torchvision.models.shufflenetv2 import InvertedResidual
 from torchvision.transforms import v2
 
 from wbc.backbones import Network
@@ -23,11 +24,19 @@ MEAN, STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
 Batches = Iterable[tuple[Tensor, Tensor]]
 
 
+def as_torchvision_has_it(network: Network) -> None:
+    """ShuffleNet's units are this project's own otherwise."""
+    for module in network.modules():
+        if isinstance(module, InvertedResidual):
+            module.__class__ = InvertedResidual
+
+
 class Reference:
     """The recipe as it stands: NCHW, the whole network in training mode."""
 
     def __init__(self, architecture: str) -> None:
         self.network = Network(architecture, 0.2, frozen_batch_norm=False)
+        as_torchvision_has_it(self.network)
         self.network.unfreeze("upper")
         self.network.net.train()
         learning = [p for p in self.network.parameters() if p.requires_grad]

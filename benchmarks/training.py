@@ -3,7 +3,9 @@
     python -m benchmarks.training [--networks googlenet ...] [--rounds 4] [--precision bf16]
 
 On the same drawn cells of 575x575 pixels, at 224 pixels, batch 16, `unfreeze: upper`, in one
-process, in turn. All see the same allocator setting (wbc.device).
+process, in turn. All see the same allocator setting (wbc.device). Training steps are timed:
+validation and checkpoints are left out on all sides, and so is computing the cached features, one
+pass over the frozen layers for each view. Runs on the CPU.
 """
 
 import argparse

@@ -54,9 +54,9 @@ def train(architecture: str, settings: params.Params, team: Team) -> None:
     flat = params.flatten(settings, architecture)
     with (
         team.joined(chosen.type),
+        ending_with_the_others(),
         shared_scratch(team, f"train-{architecture}", identity(job, flat)) as scratch,
         tracking.training_run(architecture, flat, where, scratch / "mlflow_run") as live,
-        ending_with_the_others(),
     ):
         outcome = training.fit(
             job.network, job.store, job.plan, chosen, scratch, live.log_epoch, team
@@ -80,7 +80,7 @@ def shared_scratch(team: Team, name: str, belongs_to: dict[str, str]) -> Iterato
         held = None
         if team.leads:
             held = stack.enter_context(scratch_dir(name, *belongs_to.values()))
-        yield team.from_first(held) or Path()
+        yield team.shared_folder(held)
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ The random numbers of a sample are a function of (seed, epoch, sample index) onl
 order of samples nor the number of loader workers, devices or interruptions changes them.
 """
 
+import functools
 import math
 from typing import Final
 
@@ -22,7 +23,15 @@ NUM_DRAWS: Final = 14
 _GIEMSA = torch.tensor([[0.834750, 0.513556, 0.196330], [0.092789, 0.954111, 0.283111]])
 DYES: Final = F.normalize(_GIEMSA, dim=1).T  # (3, 2), unit columns
 DYES_INVERSE: Final = torch.linalg.pinv(DYES)  # (2, 3)
+TURN: Final = torch.tensor([[0.0, -1, 1], [1, 0, -1], [-1, 1, 0]])  # cross product with (1, 1, 1)
 LUMA: Final = torch.tensor([0.299, 0.587, 0.114])  # ITU-R BT.601
+
+
+@functools.cache
+def _on(device: torch.device) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """The constants on a device: a copy at every step would make a GPU wait for it."""
+    dyes, inverse, luma, turn = (x.to(device) for x in (DYES, DYES_INVERSE, LUMA, TURN))
+    return dyes, inverse, luma, turn
 
 
 def uniform_draws(seed: int, epoch: int, samples: NDArray[np.int64], count: int) -> Tensor:
@@ -96,7 +105,7 @@ def _recolour(images: Tensor, draws: Tensor, settings: Augment) -> Tensor:
 
 def _restain(images: Tensor, strengths: Tensor) -> Tensor:
     """Scale each dye's share of the optical density; what is no dye stays. Consumes `images`."""
-    dyes, inverse = DYES.to(images.device), DYES_INVERSE.to(images.device)
+    dyes, inverse = _on(images.device)[:2]
     change = (dyes.unsqueeze(0) * (strengths - 1).unsqueeze(1)) @ inverse  # (N, 3, 3)
     change = change + torch.eye(3, device=images.device)
     negative_density = images.clamp_(min=1 / 255).log_()
@@ -110,7 +119,7 @@ def _colour_matrix(images: Tensor, draws: Tensor, settings: Augment) -> tuple[Te
     stretches about the picture's mean luma, as in torchvision's ColorJitter.
     """
     n, device = len(images), images.device
-    luma = LUMA.to(device)
+    luma = _on(device)[2]
     angle = 2 * math.pi * settings.hue * draws[:, 3]
     saturation = 1 + settings.saturation * draws[:, 2]
     contrast = 1 + settings.contrast * draws[:, 1]
@@ -127,7 +136,7 @@ def _colour_matrix(images: Tensor, draws: Tensor, settings: Augment) -> tuple[Te
 
 def _turn_about_grey(angle: Tensor) -> Tensor:
     axis = 1 / math.sqrt(3)
-    cross = axis * torch.tensor([[0.0, -1, 1], [1, 0, -1], [-1, 1, 0]], device=angle.device)
+    cross = axis * _on(angle.device)[3]
     outer = torch.full((3, 3), 1 / 3, device=angle.device)
     cos, sin = torch.cos(angle).view(-1, 1, 1), torch.sin(angle).view(-1, 1, 1)
     return cos * torch.eye(3, device=angle.device) + sin * cross + (1 - cos) * outer

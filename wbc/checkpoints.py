@@ -60,9 +60,8 @@ class SaveLast(Checkpoint):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
         steps = trainer.fit_loop.epoch_loop.batch_progress.current.ready
-        checkpoint["num_steps"] = steps % int(
-            trainer.num_training_batches
-        )  # of an unfinished epoch
+        per_epoch = int(trainer.num_training_batches)
+        checkpoint["num_steps"] = steps % per_epoch  # of an unfinished epoch
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         waiting.allowed = trainer.world_size == 1
@@ -71,10 +70,8 @@ class SaveLast(Checkpoint):
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_batch: Any
     ) -> None:
-        progress, waited = (
-            trainer.fit_loop.epoch_loop.batch_progress,
-            time.monotonic() - self._saved,
-        )
+        progress = trainer.fit_loop.epoch_loop.batch_progress
+        waited = time.monotonic() - self._saved
         left = int(trainer.num_training_batches) - progress.current.ready
         # Before the last step even soon after: validation, in which nothing can be saved, follows.
         limit = self.seconds / 10 if left == 1 else self.seconds

@@ -103,8 +103,8 @@ def _gpu(precision: str | int) -> Device:
 
 
 def _keep_freed_memory() -> None:
-    """Have glibc keep large blocks that were freed: asking the kernel for each batch's anew, page
-    by page, costs a CPU up to a quarter of its time. Other C libraries are left alone.
+    """Have glibc keep large blocks that were freed, instead of asking the kernel for them anew,
+    page by page, at every layer; other C libraries are left alone.
     """
     try:
         mallopt = ctypes.CDLL("libc.so.6").mallopt

@@ -6,6 +6,7 @@ draw of scale, shift and colour each. An epoch then draws a view instead of a fr
 
 import dataclasses
 import logging
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,13 +35,13 @@ class Features:
 
     labels: NDArray[np.int64]
     views: int
-    values: NDArray[np.float16]  # (cells * views, H, W, C), memory-mapped
+    values: NDArray[np.float16]  # (cells * views, H, W, C) or (cells * views, C), memory-mapped
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def read(self, rows: NDArray[np.int64] | list[int]) -> NDArray[np.float16]:
-        """The features of these rows, (N, H, W, C)."""
+        """The features of these rows, channels last."""
         return self.values[rows]
 
 
@@ -73,6 +74,10 @@ class Trunk:
     device: Device
     team: Team
 
+    @property
+    def place(self) -> torch.device:
+        return torch.device(self.device.type, self.team.local_rank)
+
     def __call__(self, images: Tensor) -> Tensor:
         half = self.device.precision != "32-true"
         with torch.autocast(self.device.type, torch.bfloat16, enabled=half):
@@ -91,12 +96,12 @@ def cached(trunk: Trunk, part: PixelStore, views: Views, path: Path, batch_size:
     rows = len(part) * views.count
     if not trunk.team.all_see(path):
         with torch.no_grad():
-            shape = trunk(to_images(torch.from_numpy(part.read([0]))).to(_place(trunk))).shape
+            one = trunk(to_images(torch.from_numpy(part.read([0])).to(trunk.place)))[0]
         unfinished = path.with_suffix(".part")
         if trunk.team.leads:
-            size = 2 * rows * shape[1:].numel()
+            size = 2 * rows * one.numel()
             log.info("caching the frozen layers' features in %s: %.3g GB", path, size / 1e9)
-            layout = (rows, *shape[2:], shape[1])
+            layout = (rows, *one.shape[1:], one.shape[0])
             open_memmap(unfinished, mode="w+", dtype=np.float16, shape=layout)
             disk.reserve(unfinished)
         trunk.team.wait()
@@ -110,21 +115,29 @@ def cached(trunk: Trunk, part: PixelStore, views: Views, path: Path, batch_size:
 
 @torch.no_grad()
 def _fill(trunk: Trunk, part: PixelStore, views: Views, path: Path, batch_size: int) -> None:
-    values = np.load(path, mmap_mode="r+")
+    """By write(2), as in wbc.pixels: the shares of several machines meet inside a page."""
     own = trunk.team.rows(len(part))
     starts = range(own.start, own.stop, batch_size)
-    for start in tqdm(starts, desc="features", unit="batch", disable=None):
-        samples = np.arange(start, min(start + batch_size, own.stop))
-        pixels = torch.from_numpy(part.read(samples)).to(_place(trunk))
-        for view in range(views.count):
-            features = trunk(views(to_images(pixels), view, samples)).half()
-            _refuse_what_is_too_large(features)
-            values[samples * views.count + view] = features.permute(0, 2, 3, 1).cpu().numpy()
-    values.flush()
+    with path.open("r+b", buffering=0) as file:
+        for start in tqdm(starts, desc="features", unit="batch", disable=None):
+            samples = np.arange(start, min(start + batch_size, own.stop))
+            values = _of_all_views(trunk, part, views, samples)
+            each = values[0].nbytes  # of one cell, all views
+            header = path.stat().st_size - len(part) * each
+            os.pwrite(file.fileno(), values.tobytes(), header + start * each)
 
 
-def _place(trunk: Trunk) -> torch.device:
-    return torch.device(trunk.device.type, trunk.team.local_rank)
+def _of_all_views(
+    trunk: Trunk, part: PixelStore, views: Views, samples: NDArray[np.int64]
+) -> NDArray[np.float16]:
+    """(N, views, H, W, C) or (N, views, C)."""
+    pixels = torch.from_numpy(part.read(samples)).to(trunk.place)
+    rows = []
+    for view in range(views.count):
+        features = trunk(views(to_images(pixels), view, samples)).half()
+        _refuse_what_is_too_large(features)
+        rows.append(features.movedim(1, -1).cpu().numpy())
+    return np.stack(rows, axis=1)
 
 
 def _refuse_what_is_too_large(features: Tensor) -> None:

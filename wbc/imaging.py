@@ -103,7 +103,7 @@ def _window(image: NDArray[np.uint8], window: Box, size: int) -> NDArray[np.uint
 
 
 def _resized(square: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
-    """Bicubic with antialiasing, as Pillow's within one grey level, in a seventh of the time."""
+    """Bicubic with antialiasing, Pillow's within one grey level (rarely two where it enlarges)."""
     from torch import from_numpy  # here: its import takes seconds, and not every process resizes
     from torch.nn.functional import interpolate
 

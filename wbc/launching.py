@@ -103,7 +103,9 @@ def _write_report(folder: Path, error: BaseException) -> None:
     report = Report(time.time(), sentence, text)
     try:
         path = folder / f"{os.environ['RANK']}.json"
-        path.write_text(json.dumps(asdict(report)), encoding="utf-8")
+        part = path.with_suffix(".part")  # torchrun may end this process while it writes
+        part.write_text(json.dumps(asdict(report)), encoding="utf-8")
+        part.replace(path)
     except OSError:
         print(text, file=sys.stderr)  # noqa: T201
 

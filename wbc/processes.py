@@ -114,8 +114,9 @@ def end_with_dvc(seconds: float = 1.0) -> None:
 
 
 def _watch(parent: psutil.Process, seconds: float) -> None:
-    while parent.is_running() and parent.status() != psutil.STATUS_ZOMBIE:
-        time.sleep(seconds)
+    with contextlib.suppress(psutil.NoSuchProcess):  # gone between the two questions
+        while parent.is_running() and parent.status() != psutil.STATUS_ZOMBIE:
+            time.sleep(seconds)
     starter = "torchrun" if "TORCHELASTIC_RUN_ID" in os.environ else "dvc"
     log.warning("%s has ended, so this stage ends too; `dvc repro` continues it.", starter)
     os.kill(os.getpid(), signal.SIGTERM)

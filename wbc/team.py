@@ -86,6 +86,17 @@ class Team:
         dist.broadcast_object_list(held, src=0)
         return held[0]
 
+    def shared_folder(self, held: Path | None) -> Path:
+        """The folder that the first process holds.
+
+        Raises:
+            UserError: this process does not see it.
+        """
+        folder = self.from_first(held)
+        if folder is None or not folder.is_dir():
+            raise UserError(_unseen(folder, self))
+        return folder
+
     def all_see(self, path: Path) -> bool:
         """Whether the first process sees this file.
 
@@ -94,10 +105,7 @@ class Team:
         """
         found = self.from_first(path.is_file())
         if found and not path.is_file():
-            raise UserError(
-                f"{path} was expected on every machine, but process {self.rank + 1} of {self.size}"
-                " does not see it; have all machines share one folder (docs/clusters.md)."
-            )
+            raise UserError(_unseen(path, self))
         return found
 
     def agree_on(self, facts: Mapping[str, str]) -> None:
@@ -193,6 +201,13 @@ def lightning_options(team: Team, device_type: str) -> dict[str, Any]:
         "num_nodes": nodes,
         "use_distributed_sampler": False,
     }
+
+
+def _unseen(path: Path | None, team: Team) -> str:
+    return (
+        f"{path} was expected on every machine, but process {team.rank + 1} of {team.size} does not"
+        " see it; have all machines share one folder, under the same path (docs/clusters.md)."
+    )
 
 
 def _summed(values: Tensor) -> Tensor:

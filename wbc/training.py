@@ -117,8 +117,8 @@ def _parts(
         if plan.train.cache_views:
             log.warning("train.cache_views is not used: after a random start no layer is frozen")
         return train_part, val_part
-    network.to(memory_format=torch.channels_last)
     trunk = Trunk(network, device, team)
+    network.to(trunk.place).to(memory_format=torch.channels_last)
     views = Views(plan.cache_views, plan.seed, plan.train.augment)
     size = plan.train.batch_size
     return (

@@ -75,7 +75,8 @@ class TrainingModule(pl.LightningModule):
     def on_validation_epoch_end(self) -> None:
         own_logits, self._val_logits = torch.cat(self._val_logits), []
         logits = self.team.gathered(own_logits, len(self._val_labels))
-        self._losses = list(self.team.mean(torch.stack(self._losses)))
+        losses = torch.stack([loss.to(logits.device) for loss in self._losses])
+        self._losses = list(self.team.mean(losses))
         labels = torch.from_numpy(self._val_labels).to(logits.device)
         val_loss = self._loss(logits, labels, 0.0)
         self._refuse_what_is_no_number(val_loss)
@@ -120,13 +121,16 @@ class TrainingModule(pl.LightningModule):
     def _augmented(self, pixels: Tensor, samples: Tensor) -> Tensor:
         draws = uniform_draws(self.plan.seed, self.current_epoch, samples.numpy(), NUM_DRAWS)
         with torch.autocast(pixels.device.type, enabled=False):  # half precision misplaces pixels
-            return augment(to_images(pixels), draws.to(pixels.device), self.plan.train.augment)
+            if pixels.is_cuda:
+                draws = draws.pin_memory()
+            draws = draws.to(pixels.device, non_blocking=True)
+            return augment(to_images(pixels), draws, self.plan.train.augment)
 
     def _logits(self, cells: Tensor) -> Tensor:
-        """Of images (N, 3, S, S), or of cached features (N, H, W, C) in half precision."""
+        """Of images (N, 3, S, S), or of cached features in half precision, channels last."""
         if cells.dtype != torch.float16:
             return self.network(cells)  # type: ignore[no-any-return]
-        return self.network.learned(cells.permute(0, 3, 1, 2).float(), self.plan.unfreeze)
+        return self.network.learned(cells.movedim(-1, 1).float(), self.plan.unfreeze)
 
     def _enter_phase(self) -> None:
         in_head_phase = self.current_epoch < self.plan.head_epochs

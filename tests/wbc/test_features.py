@@ -11,7 +11,7 @@ from tests.wbc.stores import make_store
 from tests.wbc.test_training import settings
 from wbc import device, features, params, training
 from wbc.augment import to_images
-from wbc.backbones import Network
+from wbc.backbones import ARCHITECTURES, Network, Unfreeze
 from wbc.errors import UserError
 from wbc.features import Trunk, Views, cached
 from wbc.pixels import PixelStore
@@ -155,3 +155,20 @@ def test_after_a_random_start_nothing_is_cached_and_it_is_said(
     training.fit(network, store, plan, device.pick("cpu", "auto", 1), tmp_path, lambda *_: None)
     assert "train.cache_views is not used" in caplog.text
     assert not list(tmp_path.glob("*.npy"))
+
+
+@pytest.mark.parametrize("name", list(ARCHITECTURES))
+@pytest.mark.parametrize("what", ["upper", "head"])
+def test_the_rest_of_every_network_answers_as_the_whole(
+    tmp_path: Path, name: str, what: Unfreeze
+) -> None:
+    part, layers = make_store(tmp_path / "pixels", {"train": 1}).part("train"), trunk(name)
+    layers.network.unfreeze(what)
+    found = cached(layers, part, Views(1), tmp_path / "f.npy", 4)
+    rows = torch.from_numpy(found.read([0, 1, 2])).movedim(-1, 1).float()
+    images = to_images(torch.from_numpy(part.read([0, 1, 2])))
+    with torch.no_grad():
+        layers.network.eval()
+        whole = layers.network(images)
+        rest = layers.network.learned(rows, what)
+    assert torch.allclose(rest, whole, atol=3e-3 * max(1.0, float(whole.abs().max())))

@@ -59,9 +59,11 @@ def test_without_dropout_and_with_frozen_batch_norm_it_is_nearly_one_process(
     alone = fit(tmp_path, **SCENARIOS[scenario])
     for mine, theirs in zip(alone.history, history(together, scenario), strict=True):
         in_head_phase = mine["epoch"] == 1
-        for name in ("train/loss", "val/loss"):
-            wanted = pytest.approx(mine[name], rel=1e-5 if in_head_phase else 0.03)
-            assert theirs[name] == wanted, (mine["epoch"], name)
+        # A wrong share in the gradient would show in the first four steps of all layers.
+        allowed = {1: 1e-5, 2: 2e-3}.get(int(mine["epoch"]), 0.03)
+        assert theirs["train/loss"] == pytest.approx(mine["train/loss"], rel=allowed), mine["epoch"]
+        allowed = 1e-5 if in_head_phase else 0.03
+        assert theirs["val/loss"] == pytest.approx(mine["val/loss"], rel=allowed), mine["epoch"]
         for name in ("val/accuracy", "val/macro_f1"):
             wanted = pytest.approx(mine[name], abs=0 if in_head_phase else 0.15)  # of 20 cells
             assert theirs[name] == wanted, (mine["epoch"], name)
