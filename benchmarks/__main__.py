@@ -24,21 +24,16 @@ def main() -> None:
         cells = training.Cells(folder / "training", num_images=96)
         print(training.HEADER)
         for network in networks:
-            print(training.row(network, training.measure(network, cells, 2)), flush=True)
+            print(training.row(network, training.measure(network, cells, 3)), flush=True)
         heading("Preprocessing, 575 to 224 pixels, two processes")
         pictures = preprocessing.draw_pictures(new(folder / "pictures"))
-        print("| | images/s | to Pillow | s for 10,175 |\n|---|---|---|---|")
-        for row in preprocessing.throughput(pictures, 1000, 2):
-            print(row)
-        print("\n| ms an image and core | here | Pillow | ratio |\n|---|---|---|---|")
-        for part in preprocessing.parts(pictures):
-            print(part)
-        print(f"\n{preprocessing.difference(pictures)}")
+        for line in preprocessing.report(pictures, 2000, 2):
+            print(line, flush=True)
         heading("Evaluation, 224 pixels, batch 64")
         store = evaluation.drawn_store(folder / "evaluation", 64)
         print(evaluation.HEADER)
         for network in networks:
-            print(evaluation.row(network, evaluation.measure(network, store, 2)), flush=True)
+            print(evaluation.row(network, evaluation.measure(network, store, 3)), flush=True)
     heading("Start-up")
     print("\n".join(startup.table(2)))
     print(f"\n{(time.monotonic() - begin) / 60:.1f} minutes")

@@ -16,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from multiprocessing import Pool
@@ -70,13 +70,17 @@ def main() -> None:
         return
     with tempfile.TemporaryDirectory() as scratch:
         folder = arguments.folder or draw_pictures(Path(scratch))
-        print("| | images/s | to Pillow | s for 10,175 |\n|---|---|---|---|")
-        for row in throughput(folder, arguments.images, arguments.rounds):
-            print(row)
-        print("\n| ms an image and core | here | Pillow | ratio |\n|---|---|---|---|")
-        for part in parts(folder):
-            print(part)
-        print(f"\n{difference(folder)}")
+        for line in report(folder, arguments.images, arguments.rounds):
+            print(line, flush=True)
+
+
+def report(folder: Path, num_images: int, num_rounds: int) -> Iterator[str]:
+    """Everything, as lines of Markdown."""
+    yield "| | images/s | to Pillow | s for 10,175 |\n|---|---|---|---|"
+    yield from map(str, throughput(folder, num_images, num_rounds))
+    yield "\n| ms an image and core | here | Pillow | ratio |\n|---|---|---|---|"
+    yield from map(str, parts(folder))
+    yield f"\n{difference(folder)}"
 
 
 def parse_arguments() -> argparse.Namespace:
