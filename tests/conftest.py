@@ -1,9 +1,14 @@
-"""For all tests: few threads, no network variables, no telemetry."""
+"""For all tests: few threads, no network variables, no telemetry, ears for signals."""
 
 import os
+import signal
+import threading
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # tests run beside each other (pytest -n)
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("DO_NOT_TRACK", "true")
 for name in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI", "DVC_ROOT"):
     os.environ.pop(name, None)  # a developer's own server is no place for tests
+if threading.current_thread() is threading.main_thread():  # nohup and `&` make deaf to these
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
