@@ -14,11 +14,12 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from wbc.errors import UserError
 from wbc.features import Features
 from wbc.pixels import PixelStore
+from wbc.resident import Resident
 from wbc.team import ALONE, Team
 
 # Pixels (N, S, S, 3) uint8 or features (N, H, W, C) float16; labels (N,); samples (N,).
 Batch = tuple[Tensor, Tensor, Tensor]
-Part = PixelStore | Features
+Part = PixelStore | Features | Resident
 
 
 def train_loader(
@@ -98,7 +99,7 @@ class _Cells(Dataset[Batch]):
 
     def __getitems__(self, rows: list[int]) -> Batch:
         samples = torch.tensor(rows) // self.part.views
-        return torch.from_numpy(self.part.read(rows)), self.labels[samples], samples
+        return torch.as_tensor(self.part.read(rows)), self.labels[samples], samples
 
 
 def _loader(
@@ -110,7 +111,7 @@ def _loader(
 ) -> DataLoader[Batch]:
     """Whole batches; the order is this process's, so the number of workers changes nothing."""
     options: dict[str, Any] = {}
-    if workers:
+    if workers and not isinstance(part, Resident):  # what lies on the device needs no reading ahead
         # Forked, because a memory map that is sent to a new process would be read in whole.
         options = {"multiprocessing_context": "fork", "worker_init_fn": _serve}
         options |= {"num_workers": workers, "persistent_workers": True}

@@ -17,13 +17,14 @@ from lightning.pytorch.callbacks import Callback, TQDMProgressBar
 
 from wbc.averaging import Averaging
 from wbc.backbones import Network
-from wbc.batches import Part, train_loader, val_loader
+from wbc.batches import train_loader, val_loader
 from wbc.callbacks import EpochReport, HeadAwareEarlyStopping, PlainLines, SigtermAsBefore
 from wbc.checkpoints import BestWeights, SaveLast, WholeFiles, ctrl_c_raises
 from wbc.device import Device
-from wbc.features import Trunk, Views, cached
+from wbc.features import Features, Trunk, Views, cached
 from wbc.pixels import PixelStore
 from wbc.plan import Plan, seed_of
+from wbc.resident import in_device_memory
 from wbc.team import ALONE, Team, lightning_options
 from wbc.training_module import Row, TrainingModule, rank
 
@@ -70,7 +71,8 @@ def fit(
     """
     _quiet()
     network.unfreeze(plan.unfreeze)  # what learns at any time, for DDP to know it all
-    train_part, val_part = _parts(network, store, plan, device, scratch, team)
+    parts = _parts(network, store, plan, device, scratch, team)
+    train_part, val_part = in_device_memory(parts, torch.device(device.type, team.local_rank))
     module = TrainingModule(network, plan, val_part.labels, team)
     best = BestWeights()
     last = scratch / "last.ckpt"
@@ -110,7 +112,7 @@ def seed_everything(seed: int) -> None:
 
 def _parts(
     network: Network, store: PixelStore, plan: Plan, device: Device, scratch: Path, team: Team
-) -> tuple[Part, Part]:
+) -> tuple[PixelStore | Features, PixelStore | Features]:
     """What is trained and validated on: pixels, or cached features."""
     train_part, val_part = store.part("train"), store.part("val")
     if plan.cache_views == 0:

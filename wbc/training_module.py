@@ -115,6 +115,8 @@ class TrainingModule(pl.LightningModule):
 
     def transfer_batch_to_device(self, batch: Batch, device: torch.device, _index: int) -> Batch:
         pixels, labels, samples = batch
+        if device.type == "cuda":
+            labels = labels.pin_memory()  # else the copy would wait for the device
         move = {"device": device, "non_blocking": True}
         return pixels.to(**move), labels.to(**move), samples  # type: ignore[call-overload]
 
