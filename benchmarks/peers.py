@@ -34,8 +34,9 @@ def as_torchvision_has_it(network: Network) -> None:
 class Reference:
     """The recipe as it stands: NCHW, the whole network in training mode."""
 
-    def __init__(self, architecture: str) -> None:
-        self.network = Network(architecture, 0.2, frozen_batch_norm=False)
+    def __init__(self, architecture: str, place: torch.device) -> None:
+        self.place = place
+        self.network = Network(architecture, 0.2, frozen_batch_norm=False).to(place)
         as_torchvision_has_it(self.network)
         self.network.unfreeze("upper")
         self.network.net.train()
@@ -58,16 +59,17 @@ class Reference:
         """Images a second over one pass."""
         begin, num_images = time.perf_counter(), 0
         for images, labels in batches:
-            self.step(images, labels)
+            self.step(images.to(self.place), labels.to(self.place))
             num_images += len(images)
+        wait_for(self.place)
         return num_images / (time.perf_counter() - begin)
 
 
 class StrongestPeer(Reference):
     """The same with channels_last and its trunk in eval mode under no_grad."""
 
-    def __init__(self, architecture: str) -> None:
-        super().__init__(architecture)
+    def __init__(self, architecture: str, place: torch.device) -> None:
+        super().__init__(architecture, place)
         self.network.to(memory_format=torch.channels_last)
         first = self.network.first_trained
         self.trunk, self.upper = self.network.blocks[:first], self.network.blocks[first:]
@@ -86,6 +88,12 @@ class StrongestPeer(Reference):
             for part in block.parts:
                 x = part(x)
         return x
+
+
+def wait_for(place: torch.device) -> None:
+    """A GPU computes behind the program's back."""
+    if place.type == "cuda":
+        torch.cuda.synchronize(place)
 
 
 def reference_loader(folder: Path, size: int, batch_size: int) -> Batches:

@@ -5,7 +5,8 @@
 On the same drawn cells of 575x575 pixels, at 224 pixels, batch 16, `unfreeze: upper`, in one
 process, in turn. All see the same allocator setting (wbc.device). Training steps are timed:
 validation and checkpoints are left out on all sides, and so is computing the cached features, one
-pass over the frozen layers for each view. Runs on the CPU.
+pass over the frozen layers for each view. Runs where `train.device: auto` would: on a GPU all are
+there, the in-memory tensors too, and the peers compute in 32 bits.
 """
 
 import argparse
@@ -20,7 +21,7 @@ import torch
 from lightning.pytorch.callbacks import Callback
 
 from benchmarks.drawn import draw_cells, fill
-from benchmarks.peers import Reference, StrongestPeer, reference_loader
+from benchmarks.peers import Reference, StrongestPeer, reference_loader, wait_for
 from benchmarks.rounds import Rates, in_turn, median, ratio
 from wbc import params, training
 from wbc.backbones import ARCHITECTURES, Network
@@ -59,13 +60,14 @@ class Cells:
 
 def measure(name: str, cells: Cells, num_rounds: int, precision: str = "auto") -> Rates:
     """`precision` is this project's; all others compute in 32 bits."""
-    device = pick("cpu", precision, 0)
+    device = pick("auto", precision, 0)
+    place = torch.device(device.type)
     in_memory = [
-        (torch.rand(BATCH, 3, SIZE, SIZE), torch.randint(0, 5, (BATCH,)))
+        (torch.rand(BATCH, 3, SIZE, SIZE).to(place), torch.randint(0, 5, (BATCH,)).to(place))
         for _ in range(max(1, len(cells.store.part("train")) // BATCH))
     ]
-    reference, peer = Reference(name), StrongestPeer(name)
-    limit = ComputeLimit(name)
+    reference, peer = Reference(name, place), StrongestPeer(name, place)
+    limit = ComputeLimit(name, device)
     contenders: dict[str, Callable[[], float]] = {
         "reference": lambda: reference.epoch(cells.loader),
         "peer": lambda: peer.epoch(cells.loader),
@@ -103,21 +105,26 @@ class Clock(Callback):
         self, _trainer: Any, _module: Any, _outputs: Any, batch: Any, _batch_index: int
     ) -> None:
         self.num_images += len(batch[1])
+        if _trainer.is_last_batch:
+            wait_for(_module.device)
         self.end = time.perf_counter()
 
 
 class ComputeLimit(Reference):
     """This project's network and optimiser on tensors that are already there, nothing else."""
 
-    def __init__(self, architecture: str) -> None:
-        self.network = Network(architecture, 0.2, frozen_batch_norm=True)
+    def __init__(self, architecture: str, device: Device) -> None:
+        self.place, self.device = torch.device(device.type), device
+        self.network = Network(architecture, 0.2, frozen_batch_norm=True).to(self.place)
         self.network.to(memory_format=torch.channels_last).train().unfreeze("upper")
         self.optimizer = torch.optim.AdamW(
             [p for p in self.network.parameters() if p.requires_grad]
         )
 
     def logits(self, images: torch.Tensor) -> torch.Tensor:
-        return self.network(images)  # type: ignore[no-any-return]
+        half = self.device.precision != "32-true"
+        with torch.autocast(self.place.type, torch.bfloat16, enabled=half):
+            return self.network(images)  # type: ignore[no-any-return]
 
 
 def row(name: str, rates: Rates) -> str:
