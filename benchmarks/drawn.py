@@ -26,7 +26,7 @@ def draw_cells(folder: Path, counts: dict[str, int], side: int = SIDE) -> pd.Dat
         for number in range(count)
     ]
     drawn = (
-        delayed(_draw)(folder / path, label, seed, side)
+        delayed(draw_cell)(folder / path, label, seed, side)
         for seed, (path, label, _) in enumerate(rows)
     )
     Parallel(n_jobs=-1)(drawn)
@@ -41,7 +41,8 @@ def fill(table: pd.DataFrame, folder: Path, target: Path, size: int, crop: str) 
     return open_store(target)
 
 
-def _draw(path: Path, label: str, seed: int, side: int) -> None:
+def draw_cell(path: Path, label: str, seed: int, side: int = SIDE) -> None:
+    """One cell as a JPEG file, the same for the same seed."""
     rng = np.random.default_rng(seed)
     look = smear_look(rng, FIRST_MICROSCOPE)
     pixels = draw(rng, label, side, look, FIRST_MICROSCOPE)

@@ -27,7 +27,9 @@ from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 from PIL import Image
 
-SIDE, SIZE = 575, 224  # pixels, of the pictures and of the stored squares
+from benchmarks.rounds import Ratio
+
+SIZE = 224  # pixels, side of the stored squares
 NUM_DRAWN = 100  # different pictures; longer jobs repeat them
 RAABIN = 10_175  # training cells of Raabin-WBC
 PLAIN, CROPS = "Pillow", ("none", "cell")
@@ -40,12 +42,11 @@ class Throughput:
 
     name: str
     rate: float  # images a second, start included
-    to_plain: tuple[float, float, float]  # rate to the plain pool's: median, lowest, highest
+    to_plain: Ratio  # of its rate to the plain pool's
     raabin_seconds: float  # projected for all of Raabin-WBC's training cells
 
     def __str__(self) -> str:
-        ratio = "{:.2f} ({:.2f}-{:.2f})".format(*self.to_plain)
-        return f"| {self.name} | {self.rate:.0f} | {ratio} | {self.raabin_seconds:.0f} |"
+        return f"| {self.name} | {self.rate:.0f} | {self.to_plain} | {self.raabin_seconds:.0f} |"
 
 
 @dataclass(frozen=True)
@@ -113,7 +114,7 @@ def _throughput(
     return Throughput(
         PLAIN if name == PLAIN else f"crop: {name}",
         float(long / np.median(spans)),
-        (float(np.median(ratios)), float(ratios.min()), float(ratios.max())),
+        Ratio(float(np.median(ratios)), float(ratios.min()), float(ratios.max())),
         float(np.median(spans + (RAABIN - long) * each)),
     )
 
@@ -238,16 +239,12 @@ def picture_paths(folder: Path, num_images: int) -> list[Path]:
 
 
 def draw_pictures(folder: Path) -> Path:
-    """Drawn cells of all classes as JPEGs of quality 90."""
+    """Drawn cells of all classes as JPEGs."""
+    from benchmarks.drawn import draw_cell
     from wbc.cells import CLASSES
-    from wbc.sources.drawing import draw, smear_look
-    from wbc.sources.sample import FIRST_MICROSCOPE
 
     for number in range(NUM_DRAWN):
-        rng = np.random.default_rng(number)
-        look = smear_look(rng, FIRST_MICROSCOPE)
-        pixels = draw(rng, CLASSES[number % len(CLASSES)], SIDE, look, FIRST_MICROSCOPE)
-        Image.fromarray(pixels).save(folder / f"{number:03}.jpg", quality=90)
+        draw_cell(folder / f"{number:03}.jpg", CLASSES[number % len(CLASSES)], number)
     return folder
 
 

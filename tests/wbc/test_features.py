@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from tests.wbc.stores import make_store
+from tests.wbc.test_augment import NOTHING
 from tests.wbc.test_training import settings
 from wbc import device, features, params, training
 from wbc.augment import to_images
@@ -17,18 +18,6 @@ from wbc.features import Trunk, Views, cached
 from wbc.pixels import PixelStore
 from wbc.plan import Plan, make_plan
 from wbc.team import ALONE
-
-FIXED = params.Augment(
-    flips=False,
-    rotation=0,
-    scale=0,
-    shift=0,
-    brightness=0,
-    contrast=0,
-    saturation=0,
-    hue=0,
-    stain=0,
-)
 
 
 def trunk(name: str = "squeezenet1_1") -> Trunk:
@@ -51,7 +40,7 @@ def run(folder: Path, store: PixelStore, chosen: params.Params) -> tuple[trainin
 
 def test_a_row_holds_the_frozen_layers_answer_to_one_view(tmp_path: Path) -> None:
     part, layers = make_store(tmp_path / "pixels").part("train"), trunk()
-    views = Views(3, seed=1, settings=dataclasses.replace(FIXED, flips=True, stain=0.2))
+    views = Views(3, seed=1, settings=dataclasses.replace(NOTHING, flips=True, stain=0.2))
     found = cached(layers, part, views, tmp_path / "f.npy", 7)
     assert len(found) == len(part) and found.values.shape[0] == 3 * len(part)
     assert found.values.dtype == np.float16
@@ -65,7 +54,7 @@ def test_a_row_holds_the_frozen_layers_answer_to_one_view(tmp_path: Path) -> Non
 
 def test_the_views_are_the_eight_symmetries_of_a_square() -> None:
     images = torch.rand(1, 3, 9, 9)
-    views = Views(8, settings=dataclasses.replace(FIXED, flips=True))
+    views = Views(8, settings=dataclasses.replace(NOTHING, flips=True))
     found = [views(images.clone(), view, np.array([0]))[0] for view in range(8)]
     expected = [torch.rot90(m, k, (1, 2)) for m in (images[0], images[0].flip(2)) for k in range(4)]
     matches = [[torch.allclose(f, e, atol=1e-4) for e in expected] for f in found]
@@ -77,7 +66,7 @@ def test_without_augmentation_a_cached_training_gives_the_losses_of_the_plain_on
     tmp_path: Path,
 ) -> None:
     store = make_store(tmp_path / "pixels")
-    plain = settings(epochs=4, head_epochs=2, augment=FIXED)
+    plain = settings(epochs=4, head_epochs=2, augment=NOTHING)
     cache = dataclasses.replace(plain, train=dataclasses.replace(plain.train, cache_views=1))
     first, _ = run(tmp_path / "plain", store, plain)
     second, _ = run(tmp_path / "cached", store, cache)
@@ -116,7 +105,7 @@ def test_every_epoch_draws_views_anew(tmp_path: Path) -> None:
     from wbc.batches import train_loader
 
     part = make_store(tmp_path / "pixels").part("train")
-    views = Views(4, settings=dataclasses.replace(FIXED, flips=True))
+    views = Views(4, settings=dataclasses.replace(NOTHING, flips=True))
     loader = train_loader(cached(trunk(), part, views, tmp_path / "f.npy", 8), 8, 1)
     drawn = []
     for epoch in range(2):

@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from tests.wbc.stores import make_store
-from tests.wbc.test_features import FIXED, run, trunk
+from tests.wbc.test_augment import NOTHING
+from tests.wbc.test_features import run, trunk
 from tests.wbc.test_training import settings
 from wbc import resident, training
 from wbc.batches import Part
@@ -20,7 +21,7 @@ CPU = torch.device("cpu")
 
 def test_rows_are_the_parts_own(tmp_path: Path) -> None:
     part = make_store(tmp_path / "pixels").part("train")
-    features = cached(trunk(), part, Views(2, settings=FIXED), tmp_path / "f.npy", 8)
+    features = cached(trunk(), part, Views(2, settings=NOTHING), tmp_path / "f.npy", 8)
     for source in (part, features):
         brought = resident.bring(source, CPU)
         rows = [len(part) * source.views - 1, 0, 5]
