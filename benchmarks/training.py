@@ -118,7 +118,7 @@ class ComputeLimit(Reference):
         self.network = Network(architecture, 0.2, frozen_batch_norm=True).to(self.place)
         self.network.to(memory_format=torch.channels_last).train().unfreeze("upper")
         self.optimizer = torch.optim.AdamW(
-            [p for p in self.network.parameters() if p.requires_grad]
+            [p for p in self.network.parameters() if p.requires_grad], fused=True
         )
 
     def logits(self, images: torch.Tensor) -> torch.Tensor:

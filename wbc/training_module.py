@@ -102,7 +102,10 @@ class TrainingModule(pl.LightningModule):
         train, network = self.plan.train, self.network
         head, body = network.head_parameters(), network.body_parameters(self.plan.unfreeze)
         optimizer = torch.optim.AdamW(
-            [{"params": head}, {"params": body}], lr=1.0, weight_decay=train.weight_decay
+            [{"params": head}, {"params": body}],
+            lr=1.0,
+            weight_decay=train.weight_decay,
+            fused=True,  # one pass over the memory: a third of the time in a small network
         )
         schedule = torch.optim.lr_scheduler.LambdaLR(
             optimizer,

@@ -132,7 +132,7 @@ def test_augmentation_is_not_done_in_half_precision(
     monkeypatch.setattr(training_module, "augment", spy)
     plan = make_plan(settings().train, 1, False, np.arange(5))
     network = Network("squeezenet1_1", 0.0, frozen_batch_norm=True)
-    module = training.TrainingModule(network, plan, np.arange(5))
+    module = training_module.TrainingModule(network, plan, np.arange(5))
     monkeypatch.setattr(type(module), "current_epoch", 0)
     monkeypatch.setattr(type(module), "global_step", 0)
     monkeypatch.setattr(type(module), "global_rank", 0)
@@ -223,3 +223,25 @@ def test_bf16_on_a_cpu_that_has_it_changes_the_losses_little(tmp_path: Path) -> 
         losses.append([float(row["val/loss"]) for row in outcome.history])
     assert losses[0] != losses[1]
     assert losses[0] == pytest.approx(losses[1], rel=0.05)
+
+
+def test_the_optimiser_in_one_pass_is_adamw() -> None:
+    chosen = settings(epochs=2, head_epochs=0)
+    labels = np.arange(10, dtype=np.int64) % 5
+    ends = []
+    for fused in (True, False):
+        torch.manual_seed(1)
+        network = Network("squeezenet1_1", 0.0, frozen_batch_norm=True)
+        plan = make_plan(chosen.train, chosen.seed, True, labels)
+        module = training_module.TrainingModule(network, plan, labels)
+        optimizer = module.configure_optimizers()["optimizer"]
+        assert optimizer.param_groups[0]["fused"]
+        for group in optimizer.param_groups:
+            group.update(lr=1e-3, fused=fused)
+        for step in range(3):
+            torch.manual_seed(step)
+            for parameter in network.parameters():
+                parameter.grad = torch.randn_like(parameter)
+            optimizer.step()
+        ends.append(torch.cat([p.detach().flatten() for p in network.parameters()]))
+    torch.testing.assert_close(ends[0], ends[1], rtol=0, atol=1e-7)
