@@ -1,0 +1,227 @@
+"""reports/ARCH/report.html: everything that is known of one model, on one page.
+
+Made from files alone (the model's card, the tables and figures that evaluate wrote, the summary of
+the division), so it can be made again at any time; a part whose file is missing is left out.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from wbc import report_scores, report_trust
+from wbc.cells import CLASSES, read_table
+from wbc.figures import set_title
+from wbc.page import Banner, Block, Cell, Page, Section, Table, Text, render, table
+from wbc.report_scores import interval
+
+Json = Mapping[str, Any]
+FILE = "report.html"
+TABLES = ("counts", "shift", "shortcuts")  # CSVs of reports/ARCH that the page reads
+STARTS = {
+    "imagenet": "ImageNet weights",
+    "file": "a file of weights",
+    "random": "random weights",
+    "none": "nothing: its features are made by hand",
+}
+
+
+@dataclass(frozen=True)
+class Material:
+    """What a page is made of; `tables` holds the CSVs that are there, by name."""
+
+    card: Json
+    metrics: Mapping[str, Json]
+    division: Json
+    seeds: Json
+    tables: Mapping[str, pd.DataFrame]
+    figures: Path
+    sha256: str
+
+    def external(self) -> list[str]:
+        """Evaluation sets of laboratories that the model never learned from."""
+        names = [s["name"] for s in self.card["sources"] if s["role"] == "external"]
+        return [name for name in self.metrics if name in names]
+
+    def internal(self) -> list[str]:
+        """The evaluation sets that are neither validation nor another laboratory."""
+        return [name for name in self.metrics if name != "val" and name not in self.external()]
+
+
+def read(model_dir: Path, report_dir: Path, division: Path, sha256: str) -> Material:
+    """Read everything from the folders that train, evaluate and split wrote."""
+    tables = {
+        name: read_table(report_dir / f"{name}.csv")
+        for name in TABLES
+        if (report_dir / f"{name}.csv").is_file()
+    }
+    return Material(
+        _json(model_dir / "model.json"),
+        _json(report_dir / "metrics.json"),
+        _json(division),
+        _json(report_dir / "seeds.json"),
+        tables,
+        report_dir / "figures",
+        sha256,
+    )
+
+
+def write(material: Material, path: Path) -> None:
+    """Write the page."""
+    path.write_text(render(build(material)), encoding="utf-8")
+
+
+def build(material: Material) -> Page:
+    """The page as blocks."""
+    card = material.card
+    sections = [
+        Section("summary", "Summary", summary(material)),
+        Section("data", "Data and division", data(material)),
+        Section("scores", "Scores", report_scores.scores(material)),
+        Section("confusion", "Confusion", report_scores.confusion(material)),
+        Section("curves", "ROC and precision–recall", report_scores.curves(material)),
+        Section("calibration", "Calibration and abstention", report_scores.calibration(material)),
+        Section("counts", "Counts", report_trust.counts(material)),
+        Section("shift", "Other laboratories", report_trust.shift(material)),
+        Section("mistakes", "Mistakes", report_trust.mistakes(material)),
+        Section("why", "Where the model looks", report_trust.why(material)),
+        Section("shortcuts", "Shortcuts", report_trust.shortcuts(material)),
+        Section("training", "Training", report_trust.training(material)),
+        Section("limits", "Limits", report_trust.limits(material)),
+        Section("reproduce", "How to make it again", reproduce(material)),
+        Section("checklists", "CLAIM and TRIPOD+AI", report_trust.checklist_tables()),
+    ]
+    return Page(
+        title=f"{card['architecture']}: white blood cells in five types",
+        lead=f"Model {material.sha256[:12]}, started from {STARTS[card['start']]},"
+        f" trained on {card['num_train']:,} cells.",
+        sections=sections,
+        banners=banners(material),
+        footer="Research software; not a medical device: nothing here may decide about a patient.",
+    )
+
+
+def banners(material: Material) -> list[Banner]:
+    """What must not be overlooked."""
+    card = material.card
+    found = [Banner("Not a medical device: no result may decide about a patient.", "note")]
+    if card["drawn"]:
+        found.append(
+            Banner(
+                "This model learned from drawn cells. Its scores say that the pipeline works, and"
+                " nothing about blood."
+            )
+        )
+    if card["start_note"]:
+        found.append(Banner(str(card["start_note"])))
+    return found + [Banner(text) for text in report_trust.shift_banners(material)]
+
+
+def summary(material: Material) -> list[Block]:
+    """In plain words: how good, how sure, where it stops being true."""
+    lines = [_sentence(name, material.metrics[name]) for name in material.internal()]
+    if not lines:
+        lines = [_sentence("val", material.metrics["val"])]
+    lines += [_sentence(name, material.metrics[name]) for name in material.external()]
+    lines += report_trust.shortcut_sentences(material)[:1]
+    return [Text(line) for line in lines]
+
+
+def _sentence(name: str, scores: Json) -> str:
+    weakest = min(scores["recall"], key=lambda label: float(scores["recall"][label]["value"]))
+    share = scores["recall"][weakest]
+    text = (
+        f"{set_title(name)} ({scores['num_cells']:,} cells): {interval(scores['accuracy'])} of the"
+        f" cells are named right; averaged over cell types,"
+        f" {interval(scores['balanced_accuracy'])}. Always answering"
+        f" “{scores['constant']['class']}” would give {scores['constant']['accuracy']:.1%} and"
+        f" {scores['constant']['balanced_accuracy']:.1%}. Weakest: {weakest},"
+        f" {interval(share)} of {scores['support'][weakest]:,} found."
+    )
+    if scores.get("share_impossible"):
+        text += f" {scores['share_impossible']:.1%} of the cells are sent to types that it lacks."
+    return text
+
+
+def data(material: Material) -> list[Block]:
+    """Where the cells come from and who went where."""
+    division, blocks = material.division, []
+    for source in material.card["sources"]:
+        role = "tested on only" if source["role"] == "external" else "trained on"
+        blocks.append([Cell(source["name"]), Cell(source["kind"]), Cell(role)])
+    found: list[Block] = [Table(["source", "kind", "role"], blocks, words=(1, 2))]
+    if not division:
+        return found
+    cells = division["cells"]
+    rows = [
+        [Cell(label), *(Cell(f"{cells[part].get(label, 0):,}") for part in cells)]
+        for label in CLASSES
+    ]
+    rows.append([Cell("all"), *(Cell(f"{cells[part]['total']:,}") for part in cells)])
+    smears = division["smears"]
+    known = [Cell(f"{smears[part]:,}" if smears[part] else "unknown") for part in cells]
+    rows.append([Cell("smears"), *known])
+    found.append(Table(["cell type", *cells], rows, "Cells of each part of the data."))
+    if not any(smears.values()):
+        found.append(
+            Text(
+                "No source names its smears, so cells of one smear or patient may lie on both"
+                " sides of the division; the scores on its own test set may flatter, and their"
+                " intervals are too narrow.",
+                "warning",
+            )
+        )
+    found.append(
+        Text(
+            f"Copies: {division['exact_copies']:,} exact and {division['near_copies']:,} near pairs"
+            f" were found, {division['copies_across_splits']:,} of them across parts;"
+            f" {division['left_out']:,} cells were left out and {division['unreadable']:,} files"
+            " could not be read. data/split/report.md names all of them."
+        )
+    )
+    return found
+
+
+def reproduce(material: Material) -> list[Block]:
+    """Hashes, commands and parameters."""
+    inputs = material.card["inputs"]
+    architecture = material.card["architecture"]
+    hashes = [
+        [Cell(name), Cell(value)]
+        for name, value in (
+            ("model (SHA-256 of weights and card)", material.sha256),
+            ("pixels", str(inputs["pixels"])),
+            ("starting weights", str(inputs["weights"])),
+        )
+    ]
+    parameters = pd.DataFrame(
+        [(name, _text(value)) for name, value in sorted(material.card["parameters"].items())],
+        columns=["parameter", "value"],
+    )
+    return [
+        Text(
+            "With the commit that the model's MLflow run names (tag git.commit), the same data"
+            " and the parameters below, the same machine makes the same bytes:"
+        ),
+        Text(f"git checkout COMMIT\ndvc repro train@{architecture} evaluate@{architecture}",
+             "commands"),  # fmt: skip
+        Table(["what", "SHA-256"], hashes, words=(1,)),
+        table(parameters, "The parameters that decide the model."),
+    ]
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _json(path: Path) -> Json:
+    if not path.is_file():
+        return {}
+    content: Json = json.loads(path.read_text(encoding="utf-8"))
+    return content
+
+
+__all__: Sequence[str] = ("FILE", "Material", "build", "read", "write")

@@ -1,0 +1,185 @@
+"""The report's sections on scores, curves and calibration: blocks from metrics and figures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from wbc.cells import CLASSES
+from wbc.figures import set_title
+from wbc.page import Block, Cell, Table, Text, picture
+
+if TYPE_CHECKING:
+    from wbc.report import Material
+
+Json = Mapping[str, Any]
+SHARES = {
+    "accuracy": "accuracy",
+    "balanced_accuracy": "balanced accuracy",
+    "macro_f1": "macro-F1",
+    "mcc": "Matthews correlation",
+}
+
+
+def interval(score: Json) -> str:
+    """98.7 % (97.4–99.4) of a share and its 95 % interval."""
+    return f"{score['value']:.1%} ({100 * score['low']:.1f}–{100 * score['high']:.1f})"
+
+
+def interval_cell(score: Json | None, percent: bool = True) -> Cell:
+    """Value, and its interval in small; – where the set has none."""
+    if score is None:
+        return Cell("–")
+    if percent:
+        return Cell(f"{score['value']:.1%}", f"{100 * score['low']:.1f}–{100 * score['high']:.1f}")
+    return Cell(f"{score['value']:.3f}", f"{score['low']:.3f}–{score['high']:.3f}")
+
+
+def scores(material: Material) -> list[Block]:
+    """One table over the sets, one over the cell types, and the spread over seeds."""
+    blocks: list[Block] = [_by_set(material), Text(_method(material))]
+    blocks += _notes(material)
+    blocks.append(_by_class(material))
+    blocks += picture(
+        material.figures / "recall.png", "Recall of every cell type on every evaluation set"
+    )
+    return blocks + _seeds(material)
+
+
+def _by_set(material: Material) -> Table:
+    head = ["set", "cells", *SHARES.values(), "constant answer"]
+    rows = []
+    for name, found in material.metrics.items():
+        constant = found["constant"]
+        rows.append(
+            [
+                Cell(set_title(name)),
+                Cell(f"{found['num_cells']:,}"),
+                *(interval_cell(found[key], key != "mcc") for key in SHARES),
+                Cell(f"{constant['accuracy']:.1%}", f"{constant['class']}"),
+            ]
+        )
+    return Table(head, rows, "Each set by itself, with 95 % intervals.")
+
+
+def _method(material: Material) -> str:
+    by_smear = [n for n, found in material.metrics.items() if found["interval"] == "smears"]
+    by_cell = [n for n in material.metrics if n not in by_smear]
+    parts = []
+    if by_smear:
+        parts.append(f"whole smears were resampled for {', '.join(by_smear)}")
+    if by_cell:
+        parts.append(
+            f"single cells for {', '.join(by_cell)}, where no smears are known: cells of one smear"
+            " resemble each other, so these intervals are rather too narrow"
+        )
+    return (
+        "Intervals come from the bootstrap: " + "; ".join(parts) + ". Recalls have Clopper–Pearson"
+        " intervals. Balanced accuracy is the mean recall of the cell types that a set holds. The"
+        " constant answer always names the set's most frequent type. The epoch was chosen on the"
+        " validation set, so its scores flatter; nothing was chosen on the others."
+    )
+
+
+def _notes(material: Material) -> list[Block]:
+    return [
+        Text(f"{set_title(name)}: {found['interval_note']}", "warning")
+        for name, found in material.metrics.items()
+        if found.get("interval_note")
+    ]
+
+
+def _by_class(material: Material) -> Table:
+    rows = []
+    for name, found in material.metrics.items():
+        for label in CLASSES:
+            if label in found["support"]:
+                rows.append(
+                    [
+                        Cell(set_title(name)),
+                        Cell(label),
+                        Cell(f"{found['support'][label]:,}"),
+                        interval_cell(found["recall"][label]),
+                        Cell(f"{found['precision'][label]:.1%}"),
+                        Cell(f"{found['f1'][label]:.3f}"),
+                        _number(found["auroc"].get(label)),
+                        _number(found["average_precision"].get(label)),
+                    ]
+                )
+    head = ("set", "cell type", "cells", "recall", "precision", "F1", "AUROC", "average precision")
+    return Table(head, rows, "Each cell type by itself.", words=(1,))
+
+
+def _number(value: float | None) -> Cell:
+    return Cell("–" if value is None else f"{value:.3f}")
+
+
+def _seeds(material: Material) -> list[Block]:
+    if not material.seeds:
+        return [
+            Text(
+                "One training seed: how much another draw of the training would change these"
+                " numbers is not known. List several in train.seeds to see it."
+            )
+        ]
+    rows = []
+    num_seeds = 0
+    for name, found in material.seeds.items():
+        cells = [Cell(set_title(name))]
+        for score in found.values():
+            num_seeds = len(score["values"])
+            spread = f"± {100 * score['sd']:.1f} ({100 * score['min']:.1f}–{100 * score['max']:.1f})"
+            cells.append(Cell(f"{score['mean']:.1%}", spread))
+        rows.append(cells)
+    names = next(iter(material.seeds.values()))
+    head = ["set", *(SHARES.get(name, name.upper()) for name in names)]
+    caption = f"{num_seeds} training seeds: mean ± standard deviation (least–most)."
+    return [Table(head, rows, caption)]
+
+
+def confusion(material: Material) -> list[Block]:
+    return _of_sets(material, "confusion", "True cell types and decisions")
+
+
+def curves(material: Material) -> list[Block]:
+    blocks = _of_sets(material, "roc", "One-vs-rest ROC curves")
+    return blocks + _of_sets(material, "precision_recall", "Precision–recall curves")
+
+
+def calibration(material: Material) -> list[Block]:
+    """Whether a probability of 90 % is right nine times in ten."""
+    rows = [
+        [
+            Cell(set_title(name)),
+            interval_cell(found["ece_uncalibrated"]),
+            interval_cell(found["ece"]),
+            interval_cell(found["brier"], percent=False),
+            Cell(f"{found['log_loss']:.3f}"),
+            Cell(f"{found['aurc']:.4f}"),
+        ]
+        for name, found in material.metrics.items()
+    ]
+    head = ("set", "ECE before", "ECE after", "Brier score", "log loss", "area of risk–coverage")
+    temperature = material.card.get("temperature", 1.0)
+    blocks: list[Block] = [
+        Text(
+            "Expected calibration error (ECE) is the mean distance between how sure the model says"
+            f" it is and how often it is right, before and after dividing its logits by the"
+            f" temperature {temperature:.3f}, which was fitted on the validation set. Inside one"
+            " laboratory this helps; it does not carry over to another."
+        ),
+        Table(head, rows),
+    ]
+    blocks += _of_sets(material, "reliability", "Confidence against share right")
+    return blocks + _of_sets(material, "risk_coverage", "Errors left when unsure cells are refused")
+
+
+def _of_sets(material: Material, kind: str, alt: str) -> list[Block]:
+    """The figure of this kind for every set, or the one that shows all."""
+    paths: Sequence[tuple[str, str]] = [
+        (f"{kind}_{name}.png", f"{alt}, {set_title(name)}") for name in material.metrics
+    ]
+    blocks: list[Block] = []
+    for file, text in [*paths, (f"{kind}.png", alt)]:
+        blocks += picture(material.figures / file, text)
+    return blocks
