@@ -13,7 +13,7 @@ from typing import Any
 import pandas as pd
 
 from wbc import report_scores, report_trust
-from wbc.cells import CLASSES, read_table
+from wbc.cells import CLASSES
 from wbc.figures import set_title
 from wbc.page import Banner, Block, Cell, Page, Section, Table, Text, render, table
 from wbc.report_scores import interval
@@ -54,7 +54,7 @@ class Material:
 def read(model_dir: Path, report_dir: Path, division: Path, sha256: str) -> Material:
     """Read everything from the folders that train, evaluate and split wrote."""
     tables = {
-        name: read_table(report_dir / f"{name}.csv")
+        name: pd.read_csv(report_dir / f"{name}.csv")
         for name in TABLES
         if (report_dir / f"{name}.csv").is_file()
     }
@@ -155,7 +155,8 @@ def data(material: Material) -> list[Block]:
     found: list[Block] = [Table(["source", "kind", "role"], blocks, words=(1, 2))]
     if not division:
         return found
-    cells = division["cells"]
+    first = [part for part in ("train", "val") if part in division["cells"]]
+    cells = {part: division["cells"][part] for part in [*first, *division["cells"]]}
     rows = [
         [Cell(label), *(Cell(f"{cells[part].get(label, 0):,}") for part in cells)]
         for label in CLASSES

@@ -92,20 +92,20 @@ def _notes(material: Material) -> list[Block]:
 def _by_class(material: Material) -> Table:
     rows = []
     for name, found in material.metrics.items():
-        for label in CLASSES:
-            if label in found["support"]:
-                rows.append(
-                    [
-                        Cell(set_title(name)),
-                        Cell(label),
-                        Cell(f"{found['support'][label]:,}"),
-                        interval_cell(found["recall"][label]),
-                        Cell(f"{found['precision'][label]:.1%}"),
-                        Cell(f"{found['f1'][label]:.3f}"),
-                        _number(found["auroc"].get(label)),
-                        _number(found["average_precision"].get(label)),
-                    ]
-                )
+        labels = [label for label in CLASSES if label in found["support"]]
+        for label in labels:
+            rows.append(
+                [
+                    Cell(set_title(name) if label == labels[0] else ""),
+                    Cell(label),
+                    Cell(f"{found['support'][label]:,}"),
+                    interval_cell(found["recall"][label]),
+                    Cell(f"{found['precision'][label]:.1%}"),
+                    Cell(f"{found['f1'][label]:.3f}"),
+                    _number(found["auroc"].get(label)),
+                    _number(found["average_precision"].get(label)),
+                ]
+            )
     head = ("set", "cell type", "cells", "recall", "precision", "F1", "AUROC", "average precision")
     return Table(head, rows, "Each cell type by itself.", words=(1,))
 
@@ -115,7 +115,9 @@ def _number(value: float | None) -> Cell:
 
 
 def _seeds(material: Material) -> list[Block]:
-    if not material.seeds:
+    first = next(iter(material.seeds.values()), {})
+    num_seeds = max((len(score["values"]) for score in first.values()), default=0)
+    if num_seeds < 2:
         return [
             Text(
                 "One training seed: how much another draw of the training would change these"
@@ -123,16 +125,13 @@ def _seeds(material: Material) -> list[Block]:
             )
         ]
     rows = []
-    num_seeds = 0
     for name, found in material.seeds.items():
         cells = [Cell(set_title(name))]
         for score in found.values():
-            num_seeds = len(score["values"])
             spread = f"± {100 * score['sd']:.1f} ({100 * score['min']:.1f}–{100 * score['max']:.1f})"
             cells.append(Cell(f"{score['mean']:.1%}", spread))
         rows.append(cells)
-    names = next(iter(material.seeds.values()))
-    head = ["set", *(SHARES.get(name, name.upper()) for name in names)]
+    head = ["set", *(SHARES.get(name, name.upper()) for name in first)]
     caption = f"{num_seeds} training seeds: mean ± standard deviation (least–most)."
     return [Table(head, rows, caption)]
 
@@ -142,8 +141,8 @@ def confusion(material: Material) -> list[Block]:
 
 
 def curves(material: Material) -> list[Block]:
-    blocks = _of_sets(material, "roc", "One-vs-rest ROC curves")
-    return blocks + _of_sets(material, "precision_recall", "Precision–recall curves")
+    """ROC and precision-recall of every set."""
+    return _of_sets(material, "roc_pr", "One-vs-rest ROC and precision–recall curves")
 
 
 def calibration(material: Material) -> list[Block]:

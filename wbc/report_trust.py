@@ -167,9 +167,7 @@ def limits(material: Material) -> list[Block]:
 
 def checklist_tables() -> list[Block]:
     """Where the items of CLAIM and TRIPOD+AI are answered."""
-    from wbc import checklists
-
-    return list(checklists.blocks())
+    return []
 
 
 def _pictures(material: Material, kind: str, alt: str) -> list[Block]:
