@@ -7,7 +7,6 @@ chosen.
 """
 
 import dataclasses
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -99,15 +98,23 @@ def settings(train: Train, recipe: Recipe) -> Train:
 
 
 def fine_tune(
-    parent_dir: Path, card: Card, cells: PixelStore, train: Train, seed: int, device: Device
+    parent_dir: Path,
+    card: Card,
+    cells: PixelStore,
+    train: Train,
+    seed: int,
+    device: Device,
+    scratch: Path,
 ) -> training.Outcome:
-    """Go on from the model in `parent_dir` with the cells of `lesson`; batch norm stays frozen."""
+    """Go on from the model in `parent_dir` with the cells of `lesson`; batch norm stays frozen.
+
+    `scratch` is an empty folder, which the caller removes.
+    """
     dropout = float(card["parameters"].get("model.dropout", DROPOUT))
     network = Network(card["architecture"], dropout, frozen_batch_norm=True)
     network.net.load_state_dict(load_file(parent_dir / WEIGHTS_FILE))
     plan = make_plan(train, seed, pretrained=True, labels=cells.part("train").labels)
-    with tempfile.TemporaryDirectory() as scratch:
-        return training.fit(network, cells, plan, device, Path(scratch), _silent)
+    return training.fit(network, cells, plan, device, scratch, _silent)
 
 
 def make_card(

@@ -5,6 +5,7 @@ import dataclasses
 import json
 import logging
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -56,7 +57,8 @@ def adapt_and_judge(
     log.info("adapting %s to %s: %d labelled cells, %d to judge by", card["architecture"],
              job.evaluation_set, len(drawn.labelled), len(drawn.rest))  # fmt: skip
     cells, train = adapt.lesson(store, drawn, card, job), adapt.settings(settings.train, job.recipe)
-    outcome = adapt.fine_tune(parent_dir, card, cells, train, job.seed, chosen)
+    with TemporaryDirectory() as scratch:
+        outcome = adapt.fine_tune(parent_dir, card, cells, train, job.seed, chosen, Path(scratch))
     new_card = adapt.make_card(card, parent_sha256, job, train, cells, outcome)
     place = f"{job.evaluation_set}-{job.per_class}"
     folder = ADAPTED_DIR / place / f"{card['architecture']}-{job.seed}"

@@ -50,7 +50,8 @@ def distance_distributions(
 def picture_differences(statistics: pd.DataFrame, sets: Sequence[str]) -> Figure:
     """Standardised differences from the training cells as dots, a row a statistic.
 
-    `statistics`: columns set, statistic, difference (Study.statistics).
+    `statistics`: columns set, statistic, difference (Study.statistics). `sets` in the order of
+    the other figures, so that each keeps its colour.
     """
     figure = Figure(figsize=(8.4, 1.9 + 0.46 * len(STATISTICS)), layout="constrained")
     axes = figure.add_subplot()

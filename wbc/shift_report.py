@@ -17,6 +17,7 @@ from wbc.shift import Features, Numbers, Reference, distances, make_reference, m
 
 MAX_PICTURES: Final = 400  # squares of a set whose statistics are taken, 5 ms each
 NOTABLE: Final = 1.0  # standard deviations; a picture statistic that is named in the banner
+NOTABLE_SURPLUS: Final = 0.05  # confidence minus hit rate, either way, that the banner names
 NUM_NAMED: Final = 3  # of these, at most so many
 
 
@@ -191,11 +192,11 @@ def _fall_words(row: Mapping[str, Any]) -> str:
 
 def _calibration_words(row: Mapping[str, Any]) -> str:
     surplus = row["overconfidence"]
-    if surplus < 0.05:
+    if abs(surplus) < NOTABLE_SURPLUS:
         return ""
     return (
-        f"Its probabilities promise more than they hold: {row['confidence']:.0%} sure on average,"
-        f" right in {row['hit_rate']:.0%}."
+        f"Its probabilities are {'too high' if surplus > 0 else 'too low'}: {row['confidence']:.0%}"
+        f" sure on average, right in {row['hit_rate']:.0%}."
     )
 
 
