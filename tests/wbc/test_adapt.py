@@ -41,6 +41,8 @@ def test_the_lesson_is_labelled_and_rehearsed_cells(store: PixelStore) -> None:
 def test_without_the_old_laboratorys_cells_nothing_is_rehearsed(store: PixelStore) -> None:
     other = card(sources=[{"name": "elsewhere", "kind": "folder", "role": "auto"}])
     assert len(adapt.rehearsed(store, other, JOB)) == 0
+    external = card(sources=[{**SOURCES[0], "role": "external"}])
+    assert len(adapt.rehearsed(store, external, JOB)) == 0
     drawn = draw(store.part("abroad").table, JOB.per_class, JOB.seed)
     assert len(adapt.lesson(store, drawn, other, JOB).part("train")) == 10
 

@@ -54,9 +54,10 @@ def test_some_cells_of_another_kind_are_a_shift() -> None:
     assert found.verdict == "shifted" and 0.1 < found.share_far < 0.3
 
 
-def test_chance_is_beta_binomial() -> None:
-    """Held against the hypergeometric law of ranks, for the reference's 200 cells and 50 others."""
-    n, m, rank = 200, 50, 198
+@pytest.mark.parametrize("m", [50, 600, 5000])
+def test_chance_is_beta_binomial(m: int) -> None:
+    """Held against the hypergeometric law of ranks, for the reference's 200 cells and m others."""
+    n, rank = 200, 198
     allowed = round(shift.chance_far(REFERENCE, m) * m)
 
     def at_most(j: int) -> float:

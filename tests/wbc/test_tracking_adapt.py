@@ -37,6 +37,8 @@ def test_a_version_is_fetched_whole_and_an_adapted_one_registered(home: Path) ->
     assert version.tags["adapted_from"] == "cd" * 32 and version.tags["per_class"] == "3"
     assert version.tags["adapted_to"] == "abroad" and version.tags["start"] == "adapted"
     run = client.get_run(version.run_id)
+    tag = f"tags.model_sha256 = '{model_sha256(new_dir)}'"
+    assert len(client.search_runs([run.info.experiment_id], tag)) == 1
     assert run.data.metrics["abroad/after/accuracy"] == 0.75 and run.info.status == "FINISHED"
     assert run.data.tags["adapted_from"] == "cd" * 32
     aliases = client.get_registered_model("wbc-classifier").aliases
