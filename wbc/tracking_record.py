@@ -100,6 +100,7 @@ def sentence(card: Mapping[str, Any], scores: Mapping[str, float]) -> str:
         "imagenet": "fine-tuned from ImageNet weights",
         "file": "fine-tuned from a weights file",
         "random": "trained from random weights",
+        "adapted": "adapted to another laboratory",
     }
     words = f"{card['architecture']} {starts.get(card['start'], card['start'])}"
     if "val/macro_f1" in scores:

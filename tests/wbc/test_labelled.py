@@ -1,0 +1,69 @@
+"""wbc.labelled: which cells of a new laboratory are learned from, and which judge."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from wbc.errors import UserError
+from wbc.labelled import draw
+
+
+def cells(counts: dict[str, int], smear_size: int = 0) -> pd.DataFrame:
+    """`counts` cells a class; with `smear_size`, consecutive cells of mixed classes share one."""
+    labels = np.concatenate([np.repeat(name, n) for name, n in counts.items()])
+    labels = np.random.default_rng(0).permutation(labels)
+    groups = [f"smear{i // smear_size}" if smear_size else "" for i in range(len(labels))]
+    paths = [f"{i}.png" for i in range(len(labels))]
+    return pd.DataFrame({"path": paths, "label": labels, "group": groups})
+
+
+KRD_WBC = {"neutrophil": 300, "lymphocyte": 230, "monocyte": 39, "eosinophil": 11, "basophil": 20}
+
+
+def test_rare_classes_keep_half_for_the_test() -> None:
+    table = cells(KRD_WBC)
+    drawn = draw(table, per_class=20, seed=1)
+    labelled = table["label"].iloc[drawn.labelled].value_counts().to_dict()
+    assert labelled == {
+        "neutrophil": 20, "lymphocyte": 20, "monocyte": 19, "eosinophil": 5, "basophil": 10,
+    }  # fmt: skip
+    rest = table["label"].iloc[drawn.rest].value_counts().to_dict()
+    assert rest == {name: n - labelled[name] for name, n in KRD_WBC.items()}
+    assert drawn.num_unused == 0
+    assert [sentence.split(":")[0] for sentence in drawn.shortages] == [
+        "monocyte", "eosinophil", "basophil",
+    ]  # fmt: skip
+
+
+def test_smears_are_kept_apart() -> None:
+    table = cells(dict.fromkeys(KRD_WBC, 100), smear_size=10)
+    drawn = draw(table, per_class=20, seed=1)
+    groups = table["group"].to_numpy()
+    assert not set(groups[drawn.labelled]) & set(groups[drawn.rest])
+    assert drawn.num_unused > 0
+    assert len(drawn.labelled) + len(drawn.rest) + drawn.num_unused == len(table)
+    assert table["label"].iloc[drawn.labelled].value_counts().max() <= 20
+
+
+def test_a_class_in_one_smear_stays_for_the_test() -> None:
+    table = cells({"neutrophil": 40, "lymphocyte": 40, "eosinophil": 10})
+    table.loc[table["label"] == "eosinophil", "group"] = "one"
+    drawn = draw(table, per_class=5, seed=1)
+    assert "eosinophil" not in set(table["label"].iloc[drawn.labelled])
+    assert any(s.startswith("eosinophil: 0 labelled instead of 5") for s in drawn.shortages)
+
+
+def test_the_same_seed_gives_the_same_cells_and_another_gives_others() -> None:
+    table = cells(KRD_WBC)
+    first, again, other = (draw(table, 20, seed).labelled for seed in (1, 1, 2))
+    assert np.array_equal(first, again) and not np.array_equal(first, other)
+
+
+def test_fewer_cells_are_among_more() -> None:
+    table = cells(KRD_WBC)
+    assert set(draw(table, 5, 1).labelled) <= set(draw(table, 20, 1).labelled)
+
+
+def test_too_few_cells_are_refused() -> None:
+    with pytest.raises(UserError, match=r"at least two classes .* 1 of the set's 5 cells \(1 cl"):
+        draw(cells({"neutrophil": 3, "lymphocyte": 1, "basophil": 1}), 20, 1)

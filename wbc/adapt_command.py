@@ -1,0 +1,213 @@
+"""`python -m wbc adapt`: from a finished model and a few labelled cells to a model of their own."""
+
+import argparse
+import dataclasses
+import json
+import logging
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from wbc import adapt, adapt_report, device, metrics, model, params, tracking_adapt
+from wbc.backbones import ARCHITECTURES
+from wbc.cells import CLASSES, write_table
+from wbc.errors import UserError, one_line
+from wbc.evaluation import predict
+from wbc.labelled import Draw, draw
+from wbc.pixels import PixelStore, open_store
+from wbc.shift_report import reference_set
+from wbc.tracking_record import flat_scores
+
+log = logging.getLogger(__name__)
+
+PIXELS_DIR, ADAPTED_DIR = Path("data/pixels"), Path("adapted")
+SURE_CELLS = 20  # fewer in a class, and its recall after adapting is hardly known
+
+
+def run(options: argparse.Namespace) -> None:
+    """Adapt, judge before and after, write adapted/SET-N/ARCH-SEED/, publish."""
+    settings, store = params.load(Path("params.yaml")), _open()
+    recipe = adapt.RECIPE
+    if options.epochs:
+        recipe = dataclasses.replace(recipe, epochs=options.epochs)
+    job = adapt.Adaptation(options.set, options.per_class, options.seed, recipe)
+    with tracking_adapt.model_folder(options.model, Path.cwd()) as parent_dir:
+        folder, results = adapt_and_judge(parent_dir, store, job, settings)
+    flat = flat_scores({name: scores_only(result) for name, result in results.items()})
+    log.info("%s", tracking_adapt.publish(Path.cwd(), folder, flat))
+    for name, result in results.items():
+        gain = result["difference"]["balanced_accuracy"]
+        log.info("%s: balanced accuracy %+.3f (%+.3f to %+.3f)", name, *gain.values())
+    log.info("%s says more", folder / "report.md")
+
+
+def adapt_and_judge(
+    parent_dir: Path, store: PixelStore, job: adapt.Adaptation, settings: params.Params
+) -> tuple[Path, dict[str, Any]]:
+    """The folder of the adapted model and {set: before, after, difference}."""
+    chosen = device.pick(settings.train.device, settings.train.precision, settings.train.threads)
+    card = read_card(parent_dir)
+    check(card, store, job.evaluation_set)
+    parent = model.load(parent_dir, chosen.type)
+    parent_sha256 = model.model_sha256(parent_dir)
+    drawn = draw(store.part(job.evaluation_set).table, job.per_class, job.seed)
+    log.info("adapting %s to %s: %d labelled cells, %d to judge by", card["architecture"],
+             job.evaluation_set, len(drawn.labelled), len(drawn.rest))  # fmt: skip
+    cells, train = adapt.lesson(store, drawn, card, job), adapt.settings(settings.train, job.recipe)
+    with TemporaryDirectory() as scratch:
+        outcome = adapt.fine_tune(parent_dir, card, cells, train, job.seed, chosen, Path(scratch))
+    new_card = adapt.make_card(card, parent_sha256, job, train, cells, outcome)
+    place = f"{job.evaluation_set}-{job.per_class}"
+    folder = ADAPTED_DIR / place / f"{card['architecture']}-{job.seed}"
+    model.save(folder, outcome.network, new_card)
+    write_table(pd.DataFrame(outcome.history), folder / "history.csv")
+    adapted = model.load(folder, chosen.type)
+    results = {
+        name: judge(parent, adapted, part, settings.evaluate.batch_size)
+        for name, part in judged_parts(store, card, job, drawn).items()
+    }
+    write(folder, new_card, results, drawn, notes(card, store, job, drawn))
+    return folder, results
+
+
+def judged_parts(
+    store: PixelStore, card: model.Card, job: adapt.Adaptation, drawn: Draw
+) -> dict[str, PixelStore]:
+    """The laboratory's remaining cells, and the test of the laboratory that the model is from."""
+    new = store.part(job.evaluation_set)
+    parts = {job.evaluation_set: dataclasses.replace(new, table=new.table.iloc[drawn.rest])}
+    own = _own_test(card, store)
+    if own in _internal(card, store):
+        parts[own] = store.part(own)
+    return parts
+
+
+def judge(
+    before: model.Classifier, after: model.Classifier, part: PixelStore, batch_size: int
+) -> dict[str, Any]:
+    """Scores of both models on the same cells, their confusions, and the difference."""
+    result: dict[str, Any] = {}
+    tables = []
+    for when, classifier in (("before", before), ("after", after)):
+        logits = predict(classifier, part, batch_size).logits
+        plain, probabilities = (classifier.probabilities_of(logits, c) for c in (False, True))
+        decisions = classifier.decide(plain)
+        result[when] = metrics.scores(part.labels, decisions, probabilities)
+        counts = metrics.confusion(part.labels, decisions, len(CLASSES))
+        result[f"confusion_{when}"] = _named(counts)
+        tables.append(metrics.predictions_table(part.table, decisions, probabilities))
+    return result | {"difference": adapt_report.difference(*tables)}
+
+
+def write(
+    folder: Path, card: model.Card, results: dict[str, Any], drawn: Draw, remarks: list[str]
+) -> None:
+    text = metrics.metrics_json({"adapted": card["adapted"], "sets": results})
+    (folder / "before_after.json").write_text(text, encoding="utf-8")
+    write_table(adapt_report.table(results).round(6), folder / "before_after.csv")
+    report = adapt_report.markdown(card, results, drawn.shortages, remarks)
+    (folder / "report.md").write_text(report, encoding="utf-8")
+
+
+def notes(card: model.Card, store: PixelStore, job: adapt.Adaptation, drawn: Draw) -> list[str]:
+    """What a reader of the report must not overlook."""
+    rest = store.part(job.evaluation_set).table["label"].iloc[drawn.rest].value_counts()
+    few = [f"{name} {rest[name]}" for name in CLASSES if 0 < rest.get(name, 0) < SURE_CELLS]
+    remarks = []
+    if few:
+        remarks.append(f"Few cells are left to judge some classes by: {', '.join(few)}.")
+    if drawn.num_unused:
+        remarks.append(
+            f"{drawn.num_unused} cells are unused: they share a smear with labelled ones."
+        )
+    if card["inputs"]["pixels"] != store.settings["sha256"]:
+        remarks.append(
+            "The model was trained on other cells than data/pixels holds now, so it may have"
+            " learned some of those that its own laboratory's test shows here."
+        )
+    return remarks
+
+
+def scores_only(result: dict[str, Any]) -> dict[str, Any]:
+    """What MLflow gets of a set's result: numbers, without the confusions."""
+    return {name: result[name] for name in ("before", "after", "difference")}
+
+
+def read_card(folder: Path) -> model.Card:
+    """The model's card, refused where the model cannot be adapted.
+
+    Raises:
+        UserError: the file is damaged, or the model is no network.
+    """
+    try:
+        card: model.Card = json.loads((folder / model.CARD_FILE).read_text(encoding="utf-8"))
+        architecture = card["architecture"]
+    except (OSError, ValueError, KeyError) as error:
+        raise UserError(f"{folder} holds no readable model ({one_line(error, 120)}).") from None
+    if architecture not in ARCHITECTURES:
+        raise UserError(
+            f"A network is needed to adapt, one of {', '.join(ARCHITECTURES)}, but {folder} holds"
+            f" {architecture}, which has no layers to fine-tune; name another with --model."
+        )
+    return card
+
+
+def check(card: model.Card, store: PixelStore, name: str) -> None:
+    """Refuse what could not be learned from or judged.
+
+    Raises:
+        UserError: the set is unknown, the model has learned from it, or its squares differ.
+    """
+    fit = [s for s in store.evaluation_sets() if s not in (_own_test(card, store), "val")]
+    fit = [s for s in fit if s not in _learned(card)]
+    choice = f"data/pixels has {', '.join(fit) or 'no such set'}"
+    if name in _learned(card) | set(_internal(card, store)) - set(fit):
+        raise UserError(
+            f"A model adapts to cells of a laboratory that it has not learned from, but it has"
+            f" learned from {name}, or was chosen by it; {choice}."
+        )
+    if name not in fit:
+        raise UserError(
+            f"{name} is no set of another laboratory's cells: {choice}; add the laboratory to"
+            " data.sources in params.yaml with role external and run `dvc repro`."
+        )
+    for key, value in card["input"].items():
+        if store.settings.get(key) != value:
+            raise UserError(
+                f"The model expects cells with preprocess.{key} {value}, but data/pixels was made"
+                f" with {store.settings.get(key)}; set it in params.yaml and run `dvc repro`."
+            )
+
+
+def _learned(card: model.Card) -> set[str]:
+    """Names of the sources, and of sets adapted to, that the model has learned from."""
+    return {entry["name"] for entry in card["sources"] if entry["role"] != "external"}
+
+
+def _internal(card: model.Card, store: PixelStore) -> list[str]:
+    """The sets made of cells of the model's own laboratories."""
+    own = set(store.table["split"][store.table["source"].isin(_learned(card))])
+    return [name for name in store.evaluation_sets() if name in own]
+
+
+def _own_test(card: model.Card, store: PixelStore) -> str:
+    """The set that shows what the model forgets: its laboratory's first test, else val."""
+    return reference_set(_internal(card, store))
+
+
+def _named(counts: np.ndarray[Any, Any]) -> dict[str, dict[str, int]]:
+    """{true class: {decision: cells}}, true classes that are there only."""
+    return {
+        true: dict(zip(CLASSES, map(int, row), strict=True))
+        for true, row in zip(CLASSES, counts, strict=True)
+        if row.sum()
+    }
+
+
+def _open() -> PixelStore:
+    if not (PIXELS_DIR / "store.json").is_file():
+        raise UserError(f"{PIXELS_DIR} was expected but is not there; run `dvc repro` first.")
+    return open_store(PIXELS_DIR)

@@ -1,0 +1,133 @@
+"""Before and after adapting, on cells that neither model has seen."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+from scipy.stats import binomtest
+
+from wbc.cells import CLASSES
+from wbc.model import Card
+from wbc.resampling import NUM_DRAWS, hits_by_smear, mean_recalls, smear_weights
+
+SCORES: Final = ("balanced_accuracy", "accuracy", "macro_f1", "mcc", "ece", "brier")
+
+
+def difference(before: pd.DataFrame, after: pd.DataFrame) -> dict[str, Any]:
+    """What adapting changed on one set: rows of both predictions tables, cell by cell the same.
+
+    `balanced_accuracy` after minus before with its 95 % interval: both models on the same
+    resamples of smears, or of cells where smears are unknown. `mended` cells became right,
+    `broken` ones wrong; `p_value` is McNemar's exact test of the two (1947; two-sided binomial),
+    which takes cells for independent. `p_value_bootstrap` is twice the share of resamples on the
+    other side of 0.
+
+    Raises:
+        ValueError: the tables do not hold the same cells.
+    """
+    if not before["path"].reset_index(drop=True).equals(after["path"].reset_index(drop=True)):
+        raise ValueError("before and after hold different cells")
+    classes = [name for name in CLASSES if (before["label"] == name).any()]
+    weights = smear_weights(before, np.random.default_rng(24))
+    draws, points = [], []
+    for table in (before, after):
+        hits, totals = hits_by_smear(table, classes)
+        draws.append(mean_recalls(weights, hits, totals))
+        points.append(float(np.mean(hits.sum(0) / totals.sum(0))))
+    gain = draws[1] - draws[0]
+    low, high = np.quantile(gain, (0.025, 0.975))
+    was, now = ((t["label"] == t["predicted"]).to_numpy() for t in (before, after))
+    mended, broken = int((~was & now).sum()), int((was & ~now).sum())
+    other_side = min(float((gain <= 0).mean()), float((gain >= 0).mean()))
+    return {
+        "balanced_accuracy": {
+            "value": points[1] - points[0], "low": float(low), "high": float(high),
+        },
+        "mended": mended,
+        "broken": broken,
+        "p_value": float(binomtest(mended, mended + broken).pvalue) if mended + broken else 1.0,
+        "p_value_bootstrap": min(1.0, 2 * max(other_side, 1 / NUM_DRAWS)),
+    }  # fmt: skip
+
+
+def table(results: Mapping[str, Any]) -> pd.DataFrame:
+    """before_after.csv: one row a set and score: before, after, each with low and high.
+
+    `results`: {set: {"before": scores, "after": scores, ...}}; recalls as recall/CLASS.
+    """
+    rows = []
+    for name, result in results.items():
+        for score in _score_names(result["before"]):
+            pair = [_interval(result[when], score) for when in ("before", "after")]
+            rows.append((name, score, *pair[0], *pair[1]))
+    columns = ["set", "score", "before", "before_low", "before_high", "after", "after_low"]
+    return pd.DataFrame(rows, columns=[*columns, "after_high"])
+
+
+def _score_names(scores: Mapping[str, Any]) -> list[str]:
+    recalls = [f"recall/{name}" for name in scores["recall"]]
+    return [name for name in SCORES if name in scores] + recalls
+
+
+def _interval(scores: Mapping[str, Any], name: str) -> tuple[float | None, ...]:
+    """Value, low, high of a score; low and high None where it has no interval."""
+    value: Any = scores
+    for key in name.split("/"):
+        value = value[key]
+    if isinstance(value, Mapping):
+        return float(value["value"]), float(value["low"]), float(value["high"])
+    return float(value), None, None
+
+
+def markdown(
+    card: Card, results: Mapping[str, Any], shortages: Sequence[str], notes: Sequence[str]
+) -> str:
+    """report.md: what was done, before and after, what to think of it."""
+    adapted = card["adapted"]
+    lines = [
+        f"# {card['architecture']} adapted to {adapted['set']}",
+        "",
+        f"Model {adapted['from'][:8]} learned from {len(adapted['cells'])} labelled cells of"
+        f" {adapted['set']} (up to {adapted['per_class']} a class, draw {adapted['seed']}) and from"
+        f" {adapted['num_rehearsed']} training cells of its own laboratory. All cells judged below"
+        " are others, and of other smears where smears are known.",
+        *[f"\n- {sentence}." for sentence in shortages],
+        *[f"\n**{sentence}**" for sentence in notes],
+    ]
+    for name, result in results.items():
+        lines += ["", f"## {name}: {result['before']['num_cells']:,} cells", "", _sentence(result)]
+        lines += ["", *_score_rows(result), "", "After, rows are the true types:", ""]
+        lines += _confusion_rows(result["confusion_after"])
+    return "\n".join([*lines, "", "Research software, not a medical device.", ""])
+
+
+def _sentence(result: Mapping[str, Any]) -> str:
+    change = result["difference"]
+    gain = change["balanced_accuracy"]
+    return (
+        f"Balanced accuracy changes by {gain['value']:+.3f} ({gain['low']:+.3f} to"
+        f" {gain['high']:+.3f}); {change['mended']} cells became right and {change['broken']}"
+        f" wrong (McNemar p {change['p_value']:.2g})."
+    )
+
+
+def _score_rows(result: Mapping[str, Any]) -> list[str]:
+    lines = ["| score | before | after |", "|---|---:|---:|"]
+    for score in _score_names(result["before"]):
+        pair = (_words(_interval(result[when], score)) for when in ("before", "after"))
+        lines.append(f"| {score} | {' | '.join(pair)} |")
+    return lines
+
+
+def _words(interval: tuple[float | None, ...]) -> str:
+    value, low, high = interval
+    return f"{value:.3f}" if low is None else f"{value:.3f} ({low:.3f} to {high:.3f})"
+
+
+def _confusion_rows(counts: Mapping[str, Mapping[str, int]]) -> list[str]:
+    lines = [f"| | {' | '.join(CLASSES)} |", "|---|" + "---:|" * len(CLASSES)]
+    return lines + [
+        f"| {name} | {' | '.join(str(row[other]) for other in CLASSES)} |"
+        for name, row in counts.items()
+    ]

@@ -1,0 +1,229 @@
+"""Shift of every evaluation set as one table, and a sentence a set for the report's banner."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from wbc.cells import CLASSES
+from wbc.picture_statistics import NAMES, STATISTICS, compare_statistics, picture_statistics
+from wbc.pixels import PixelStore
+from wbc.resampling import hits_by_smear, mean_recalls, smear_weights
+from wbc.shift import Features, Numbers, Reference, distances, make_reference, measure, sample_rows
+
+MAX_PICTURES: Final = 400  # squares of a set whose statistics are taken, 5 ms each
+NOTABLE: Final = 1.0  # standard deviations; a picture statistic that is named in the banner
+NOTABLE_SURPLUS: Final = 0.05  # confidence minus hit rate, either way, that the banner names
+NUM_NAMED: Final = 3  # of these, at most so many
+
+
+@dataclass(frozen=True)
+class Fall:
+    """Balanced accuracy of the reference set minus that of a set, with its 95 % interval.
+
+    Over the `classes` that both sets have; `before` and `after` are those of the two sets.
+    """
+
+    reference: str
+    classes: tuple[str, ...]
+    before: float
+    after: float
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Study:
+    """`table`: one row a set (shift.csv); `statistics`: one row a set and statistic.
+
+    `distances`: {set: (N,)}, in the order of the set's cells; `banners`: {external set: sentence}.
+    """
+
+    reference: Reference
+    table: pd.DataFrame
+    statistics: pd.DataFrame
+    distances: dict[str, Numbers]
+    banners: dict[str, str]
+
+
+def reference_cells(store: PixelStore) -> PixelStore:
+    """At most 1,000 training cells, the same ones every time: pass their features to `study`."""
+    train = store.part("train")
+    return _some(train, sample_rows(len(train)))
+
+
+def study(
+    store: PixelStore,
+    train_features: Features,
+    features: Mapping[str, Features],
+    predictions: pd.DataFrame,
+    metrics: Mapping[str, Any],
+    external: Sequence[str],
+) -> Study:
+    """Measure every set of `features` against training.
+
+    Args:
+        train_features: (N, D) of `reference_cells(store)`.
+        features: {set: (N, D)} of every evaluation set, val among them, in the store's order.
+        predictions: predictions.csv, all sets.
+        metrics: metrics.json, for the calibration errors.
+        external: names of the sets that no training laboratory made.
+    """
+    reference = make_reference(train_features, features["val"])
+    own = reference_set([name for name in features if name not in external])
+    pictures = _pictures(reference_cells(store))
+    rows, compared, far, banners = [], [], {}, {}
+    for name in features:
+        cells = predictions[predictions["set"] == name]
+        wrong = (cells["label"] != cells["predicted"]).to_numpy()
+        far[name] = distances(reference, features[name])
+        distance = measure(reference, far[name], wrong)
+        fall = None if name in ("val", own) else fall_of(own, predictions, name)
+        statistics = compare_statistics(pictures, _pictures(store.part(name)))
+        compared.append(statistics.assign(set=name)[["set", *statistics.columns]])
+        row = {"set": name, "external": name in external, **dataclasses.asdict(distance)}
+        row |= _fall_columns(fall) | calibration(cells, metrics.get(name, {}))
+        row |= dict(zip(NAMES, statistics["difference"], strict=True))
+        rows.append(row)
+        if name in external:
+            banners[name] = banner(row, statistics)
+    table = pd.DataFrame(rows)
+    return Study(reference, table, pd.concat(compared, ignore_index=True), far, banners)
+
+
+def reference_set(internal: Sequence[str]) -> str:
+    """What an external set's scores are held against: the first internal test, else val."""
+    tests = [name for name in internal if name != "val"]
+    return tests[0] if tests else "val"
+
+
+def fall_of(reference: str, predictions: pd.DataFrame, other: str) -> Fall:
+    """How far balanced accuracy falls from one set to another; two independent bootstraps.
+
+    Smears are resampled where they are known, else cells; percentile interval (Efron and
+    Tibshirani 1993, chapter 13). A draw without a class averages over the others.
+    """
+    parts = [predictions[predictions["set"] == name] for name in (reference, other)]
+    classes = [name for name in CLASSES if all((part["label"] == name).any() for part in parts)]
+    rng = np.random.default_rng(23)
+    points, draws = zip(*(balanced_accuracies(part, classes, rng) for part in parts), strict=True)
+    low, high = np.quantile(draws[0] - draws[1], (0.025, 0.975))
+    return Fall(
+        reference, tuple(classes), points[0], points[1], points[0] - points[1], float(low),
+        float(high),
+    )  # fmt: skip
+
+
+def balanced_accuracies(
+    cells: pd.DataFrame, classes: Sequence[str], rng: np.random.Generator
+) -> tuple[float, Numbers]:
+    """Balanced accuracy of rows of predictions.csv, and of resamples of them."""
+    hits, totals = hits_by_smear(cells, classes)
+    draws = mean_recalls(smear_weights(cells, rng), hits, totals)
+    return float(np.mean(hits.sum(0) / totals.sum(0))), draws
+
+
+def calibration(cells: pd.DataFrame, scores: Mapping[str, Any]) -> dict[str, float | None]:
+    """What the probabilities are worth in one set.
+
+    `confidence` is the mean of the largest probability, `hit_rate` how often that class is the
+    true one, `overconfidence` their difference; ece as metrics.json has it, None where it has not.
+    """
+    probabilities = cells[[f"p_{name}" for name in CLASSES]].to_numpy()
+    likeliest = np.array(CLASSES)[probabilities.argmax(axis=1)]
+    confidence = float(probabilities.max(axis=1).mean())
+    hit_rate = float((likeliest == cells["label"].to_numpy()).mean())
+    return {
+        "confidence": confidence,
+        "hit_rate": hit_rate,
+        "overconfidence": confidence - hit_rate,
+        "ece": _number(scores.get("ece")),
+        "ece_uncalibrated": _number(scores.get("ece_uncalibrated")),
+    }
+
+
+def banner(row: Mapping[str, Any], statistics: pd.DataFrame) -> str:
+    """The set in words: where it lies, what that costs, what looks different."""
+    words = {"in domain": "lies in domain", "shifted": "is SHIFTED"}
+    words["out of domain"] = "is OUT OF DOMAIN"
+    parts = [
+        f"{row['set']} {words[row['verdict']]}: {row['share_far']:.0%} of its"
+        f" {row['num_cells']:,} cells lie farther from the training cells than 99 % of the"
+        " validation cells do.",
+        _fall_words(row),
+        _calibration_words(row),
+    ]
+    named = notable(statistics)
+    if named:
+        parts.append(f"Its pictures differ from the training cells' in {', '.join(named)}.")
+    return " ".join(part for part in parts if part)
+
+
+def notable(statistics: pd.DataFrame) -> list[str]:
+    """The statistics that differ most, in words: `nucleus: optical density (paler, 4.2 SD)`."""
+    sizes = statistics["difference"].abs()
+    order = sizes[sizes >= NOTABLE].sort_values(ascending=False, kind="stable").index
+    first = statistics.loc[order].head(NUM_NAMED)
+    described = {statistic.name: statistic for statistic in STATISTICS}
+    return [
+        f"{described[name].title}"
+        f" ({described[name].low if difference < 0 else described[name].high},"
+        f" {abs(difference):.1f} SD)"
+        for name, difference in zip(first["statistic"], first["difference"], strict=True)
+    ]
+
+
+def _fall_words(row: Mapping[str, Any]) -> str:
+    if row["fall"] is None:
+        return ""
+    interval = f"({row['fall_low']:.3f} to {row['fall_high']:.3f})"
+    change = f"{row['before']:.3f} on {row['reference']} and {row['after']:.3f} here"
+    if row["fall_low"] > 0:
+        return f"Balanced accuracy falls by {row['fall']:.3f} {interval}: {change}."
+    if row["fall_high"] < 0:
+        return f"Balanced accuracy is higher here, by {-row['fall']:.3f} {interval}: {change}."
+    return f"A fall of balanced accuracy is not shown, {row['fall']:.3f} {interval}: {change}."
+
+
+def _calibration_words(row: Mapping[str, Any]) -> str:
+    surplus = row["overconfidence"]
+    if abs(surplus) < NOTABLE_SURPLUS:
+        return ""
+    return (
+        f"Its probabilities are {'too high' if surplus > 0 else 'too low'}: {row['confidence']:.0%}"
+        f" sure on average, right in {row['hit_rate']:.0%}."
+    )
+
+
+def _fall_columns(fall: Fall | None) -> dict[str, Any]:
+    if fall is None:
+        return dict.fromkeys(("reference", "before", "after", "fall", "fall_low", "fall_high"))
+    return {
+        "reference": fall.reference,
+        "before": fall.before,
+        "after": fall.after,
+        "fall": fall.value,
+        "fall_low": fall.low,
+        "fall_high": fall.high,
+    }
+
+
+def _number(score: Any) -> float | None:
+    """Of a {value, low, high}, a number or nothing."""
+    if isinstance(score, Mapping):
+        score = score["value"]
+    return None if score is None else float(score)
+
+
+def _pictures(cells: PixelStore) -> pd.DataFrame:
+    some = _some(cells, sample_rows(len(cells), MAX_PICTURES))
+    return picture_statistics(square for batch in some.batches(64) for square in batch)
+
+
+def _some(cells: PixelStore, rows: NDArray[np.int64]) -> PixelStore:
+    return dataclasses.replace(cells, table=cells.table.iloc[rows].reset_index(drop=True))

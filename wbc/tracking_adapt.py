@@ -1,0 +1,119 @@
+"""MLflow's side of `adapt`: the model it starts from, the run and the version it makes."""
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Final
+
+from wbc import lineage, registry, tracking_log, tracking_record, tracking_store
+from wbc.errors import UserError, one_line
+from wbc.tracking_store import MODEL, Store
+
+PREFIX: Final = "models:/"
+
+
+@contextmanager
+def model_folder(reference: str, repository: Path) -> Iterator[Path]:
+    """The folder with model.safetensors and model.json that `reference` names.
+
+    reference: `models:/NAME@ALIAS` or `models:/NAME/VERSION`, which is copied from the registry
+    for as long as the context lasts, or a folder such as models/googlenet.
+
+    Raises:
+        UserError: there is no such model.
+    """
+    if not reference.startswith(PREFIX):
+        folder = Path(reference)
+        if not (folder / "model.json").is_file():
+            raise UserError(
+                f"--model should be a folder with a model, such as models/googlenet, or a version"
+                f" in the registry, such as {PREFIX}{MODEL}@{registry.CHALLENGER}, but {reference}"
+                " holds no model.json; `dvc repro` makes models/."
+            )
+        yield folder
+        return
+    with TemporaryDirectory() as scratch:
+        yield _download(reference, repository, Path(scratch))
+
+
+def _download(reference: str, repository: Path, scratch: Path) -> Path:
+    try:
+        tracking_store.connect(repository)
+        import mlflow.artifacts
+
+        found = mlflow.artifacts.download_artifacts(artifact_uri=reference, dst_path=str(scratch))
+    except Exception as error:
+        raise UserError(
+            f"{reference} cannot be had from the registry ({one_line(error, 160)}); `make ui` shows"
+            f" which versions and aliases {MODEL} has, and --model also takes a folder such as"
+            " models/googlenet."
+        ) from None
+    folder = Path(found) / "artifacts"
+    if not (folder / "model.json").is_file():
+        raise UserError(f"{reference} is no model of this project: it holds no model.json.")
+    return folder
+
+
+def publish(repository: Path, folder: Path, scores: Mapping[str, float]) -> str:
+    """Log an adapted model as a run and register it; a sentence that says what was done.
+
+    No alias moves: which model is used is decided by promotion. The same model again makes no
+    second run and no second version. If MLflow fails, the sentence says so.
+    """
+    try:
+        store = tracking_store.connect(repository)
+        return _publish(store, folder, dict(scores))
+    except Exception as error:
+        return (
+            f"MLflow could not be written ({one_line(error)}); {folder} is complete without it, and"
+            " the same command again publishes it."
+        )
+
+
+def _publish(store: Store, folder: Path, scores: dict[str, float]) -> str:
+    card = json.loads((folder / "model.json").read_text(encoding="utf-8"))
+    sha256 = tracking_record.identity(folder)
+    name = f"{card['architecture']}-{sha256[:8]}"
+    with store.lock():
+        run_id = _run(store, sha256) or tracking_log.create_run(store, name, live=True)
+        tags = tracking_record.model_tags(card, sha256, folder) | adapted_tags(card)
+        tracking_log.log_tags(store, run_id, tags)
+    note = {"mlflow.note.content": tracking_record.sentence(card, scores)}
+    tracking_log.log_tags(store, run_id, note)
+    tracking_log.log_params(store, run_id, card["parameters"])
+    tracking_log.log_data(store, run_id, card["sources"])
+    tracking_log.log_scores(store, run_id, scores)
+    store.client.log_artifacts(run_id, str(folder), "adapted")
+    words = _register(store, run_id, folder, card, scores)
+    store.client.set_terminated(run_id, "FINISHED")
+    return f"MLflow: run {name}, {words}."
+
+
+def _register(
+    store: Store, run_id: str, folder: Path, card: dict[str, Any], scores: dict[str, float]
+) -> str:
+    changed = lineage.changed_modules(store.workspace, "")  # "": those of preprocess only
+    if changed:
+        return f"not registered, because {changed[0]} changed after the cells were prepared"
+    version = registry.register(store, run_id, folder, scores)
+    for key, value in adapted_tags(card).items():
+        store.client.set_model_version_tag(MODEL, version, key, value)
+    return f"version {version} of {MODEL}, no alias moved"
+
+
+def adapted_tags(card: Mapping[str, Any]) -> dict[str, str]:
+    """What run and version say: parent's SHA-256, laboratory, cells a class, draw."""
+    adapted = card["adapted"]
+    return {
+        "adapted_from": str(adapted["from"]),
+        "adapted_to": str(adapted["set"]),
+        "per_class": str(adapted["per_class"]),
+        "adapt_seed": str(adapted["seed"]),
+    }
+
+
+def _run(store: Store, sha256: str) -> str | None:
+    runs = store.client.search_runs([store.experiment_id], f"tags.model_sha256 = '{sha256}'")
+    return str(runs[0].info.run_id) if runs else None
