@@ -75,7 +75,7 @@ format: $(READY) ## put the code into the project's format
 params: $(READY) ## make params PROFILE=raabin: put a profile's settings into params.yaml
 	@$(RUN) -m wbc params "$(PROFILE)"
 
-OUTPUTS := data/raw data/split data/pixels models reports comparison
+OUTPUTS := data/raw data/split data/pixels models reports comparison quality
 CACHES := scratch .pytest_cache .mypy_cache .ruff_cache
 
 clean: ## remove generated data, models and reports (`dvc checkout` brings them back) and caches

@@ -9,7 +9,9 @@ from ruamel.yaml import YAML
 ROOT = Path(__file__).parent.parent
 # What cannot change an output: MLflow's side, git and DVC.
 EDGE = {"tracking", "lineage", "registry"}
-STAGES = ("download", "weights", "split", "preprocess", "train", "evaluate", "compare")
+STAGES = (
+    "download", "weights", "split", "preprocess", "quality", "train", "evaluate", "compare",
+)  # fmt: skip
 
 
 def module_file(name: str) -> Path | None:

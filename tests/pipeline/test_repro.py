@@ -16,6 +16,7 @@ ALL = [
     f"weights@{NAME}",
     "split",
     "preprocess",
+    "quality",
     f"train@{NAME}",
     f"evaluate@{NAME}",
     "compare",

@@ -1,0 +1,150 @@
+"""Differentials: the tables laboratories know, and what adjusted counting promises."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from tests.wbc.decisions import predictions
+from wbc import counts
+from wbc.cells import CLASSES
+
+PERFECT = np.diag([100] * 5)
+# Half of the lymphocytes are taken for monocytes, and a tenth of the monocytes for lymphocytes.
+MIXED_UP = np.diag([200, 100, 180, 200, 200])
+MIXED_UP[1, 2], MIXED_UP[2, 1] = 100, 20
+
+
+def table(numbers: list[int]) -> pd.DataFrame:
+    """So many cells of each type, all named right."""
+    types = np.repeat(np.arange(5), numbers).tolist()
+    return predictions(types, types, [0.9] * len(types))
+
+
+@pytest.mark.parametrize(
+    ("counted", "num_cells", "low", "high"),
+    [
+        (5, 100, 1.6, 11.3),
+        (10, 200, 2.4, 9.0),
+        (20, 400, 3.1, 7.6),
+        (240, 400, 55.0, 64.8),
+        (0, 100, 0.0, 3.6),
+        (100, 100, 96.4, 100.0),
+    ],
+)
+def test_intervals_are_those_of_rumkes_table(
+    counted: int, num_cells: int, low: float, high: float
+) -> None:
+    ends = counts.rumke(np.array([counted]), num_cells)
+    assert [round(float(end[0]), 1) for end in ends] == [low, high]
+
+
+def test_cells_are_counted_by_probability_and_not_by_the_adjusted_decision() -> None:
+    rows = table([3, 0, 0, 0, 0]).assign(predicted="basophil")
+    assert counts.types(rows).tolist() == [0, 0, 0]
+    assert counts.differential(rows, None)["counted"].tolist() == [3, 0, 0, 0, 0]
+
+
+def test_adjusting_gives_back_the_mix_that_was_mixed_up() -> None:
+    known = MIXED_UP / MIXED_UP.sum(axis=1, keepdims=True)
+    mix = np.array([0.6, 0.3, 0.05, 0.04, 0.01])
+    assert counts.adjust(1000 * mix @ known, known) == pytest.approx(mix, abs=1e-3)
+
+
+def test_a_count_that_no_mix_explains_stays_a_mix() -> None:
+    known = MIXED_UP / MIXED_UP.sum(axis=1, keepdims=True)
+    found = counts.adjust(np.array([0, 90, 10, 0, 0]), known)  # half should have been monocytes
+    assert found.sum() == pytest.approx(1) and found.min() >= 0
+    assert found[1] == pytest.approx(1, abs=1e-3)
+
+
+def test_types_that_cannot_be_told_apart_stay_as_counted() -> None:
+    known = np.eye(5)
+    known[1, [1, 2]] = known[2, [1, 2]] = 0.5
+    found = counts.adjust(np.array([50, 20, 20, 5, 5]), known)
+    assert found == pytest.approx([0.5, 0.2, 0.2, 0.05, 0.05], abs=0.01)
+
+
+def test_a_type_that_validation_lacks_keeps_its_count() -> None:
+    validation = np.diag([100, 100, 0, 100, 100])
+    known = counts.rates(validation)
+    assert known[2].tolist() == [0, 0, 1, 0, 0]
+    assert known.sum(axis=1) == pytest.approx(np.ones(5))
+    draws = counts.adjusted_draws(np.array([50, 20, 20, 5, 5]), validation)
+    assert draws.mean(axis=0)[2] == pytest.approx(0.2, abs=0.01)
+
+
+def test_the_adjusted_interval_covers_both_uncertainties() -> None:
+    rows = table([60, 60, 60, 10, 10])
+    sure = counts.differential(rows, 1000 * MIXED_UP)
+    unsure = counts.differential(rows, MIXED_UP // 10)
+    plain = counts.differential(rows, 1000 * PERFECT)
+    width = [t["adjusted_high"][1] - t["adjusted_low"][1] for t in (plain, sure, unsure)]
+    assert width[0] == pytest.approx(plain["high"][1] - plain["low"][1], rel=0.1)
+    assert width[0] < width[1] < width[2]
+
+
+def test_adjusted_intervals_hold_the_truth_as_often_as_they_say() -> None:
+    rng = np.random.default_rng(0)
+    known = np.full((5, 5), 0.02) + 0.9 * np.eye(5)
+    mix, held = np.array([0.3, 0.3, 0.2, 0.1, 0.1]), []
+    for _ in range(60):
+        validation = np.stack([rng.multinomial(80, row) for row in known])
+        counted = rng.multinomial(300, mix @ known)
+        low, high = np.quantile(counts.adjusted_draws(counted, validation, 300), counts.TAILS, 0)
+        held.append((low <= mix) & (mix <= high))
+    assert 0.90 <= np.mean(held) <= 0.99
+
+
+def test_a_differential_needs_no_labels() -> None:
+    rows = table([70, 20, 5, 4, 1]).drop(columns=["label", "predicted"])
+    found = counts.differential(rows, PERFECT)
+    assert found["percent"].tolist() == [70, 20, 5, 4, 1]
+    assert found["class"].tolist() == list(CLASSES) and set(found["n"]) == {100}
+    assert (found["adjusted_low"] <= found["adjusted"]).all()
+    assert (found["adjusted"] <= found["adjusted_high"]).all()
+
+
+@pytest.mark.parametrize(
+    ("num_cells", "start"), [(99, "too few cells: 99"), (150, "few cells: 150"), (200, "")]
+)
+def test_too_few_cells_are_named(num_cells: int, start: str) -> None:
+    assert counts.caution(num_cells).startswith(start)
+    assert bool(counts.caution(num_cells)) == bool(start)
+
+
+def test_no_cells_are_no_differential() -> None:
+    with pytest.raises(ValueError, match="no cells"):
+        counts.differential(table([0] * 5), None)
+
+
+def test_bias_is_counted_less_true_with_the_interval_of_paired_proportions() -> None:
+    labels, decisions = [0] * 90 + [1] * 10, [0] * 80 + [1] * 20
+    found = counts.bias(predictions(labels, decisions, [0.9] * 100)).set_index("class")
+    assert found["true_count"].tolist() == [90, 10, 0, 0, 0]
+    assert found["bias_points"].tolist() == [-10, 10, 0, 0, 0]
+    # Bonett & Price by hand: (11 - 1) / 102 ± 1.96 sqrt((12 / 102 - (10 / 102)²) / 102)
+    assert found.loc["lymphocyte", "bias_low"] == pytest.approx(3.43, abs=0.02)
+    assert found.loc["lymphocyte", "bias_high"] == pytest.approx(16.18, abs=0.02)
+    assert found.loc["basophil", "bias_low"] < 0 < found.loc["basophil", "bias_high"]
+
+
+def test_smears_that_err_together_widen_the_interval_of_the_bias() -> None:
+    labels, decisions = [0] * 200, [0] * 150 + [1] * 50
+    rows = predictions(labels, decisions, [0.9] * 200)
+    alone = counts.bias(rows)
+    together = counts.bias(rows.assign(group=[f"smear {i // 50}" for i in range(200)]))
+    assert together["bias_high"][1] - together["bias_low"][1] > 50
+    assert alone["bias_high"][1] - alone["bias_low"][1] < 15
+
+
+def test_counts_of_all_sets_adjust_by_validation_and_never_by_themselves() -> None:
+    sets = [table([20] * 5).assign(set=name) for name in ("val", "test", "elsewhere")]
+    found = counts.counts_table(pd.concat(sets, ignore_index=True))
+    assert ",".join(found.columns) == (
+        "set,class,n,true_count,counted,percent,low,high,adjusted,adjusted_low,adjusted_high,"
+        "bias_points,bias_low,bias_high"
+    )
+    assert found["set"].drop_duplicates().tolist() == ["val", "test", "elsewhere"]
+    assert found.loc[found["set"] == "val", "adjusted"].isna().all()
+    assert found.loc[found["set"] != "val", "adjusted"].notna().all()
+    assert found.equals(counts.counts_table(pd.concat(sets, ignore_index=True)))
