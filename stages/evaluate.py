@@ -6,10 +6,11 @@ Models of other seeds (`train.seeds`) get their scores only: reports/ARCH/seeds/
 import sys
 from pathlib import Path
 
+from stages import _figures, _trust
 from stages._run import run
-from wbc import device, figures, figures_scores, metrics, model, params, seeds, tracking
-from wbc.cells import CLASSES, read_table, write_table
-from wbc.evaluation import Evaluation, curve_tables, evaluate
+from wbc import device, metrics, model, params, report, seeds, tracking
+from wbc.cells import write_table
+from wbc.evaluation import Evaluation, evaluate
 from wbc.pixels import PixelStore, open_store
 
 AllScores = dict[str, metrics.Scores]  # of all sets, as in metrics.json
@@ -24,12 +25,13 @@ def main() -> None:
     store = open_store(Path("data/pixels"))
     evaluation = evaluate(classifier, store, settings.evaluate.batch_size)
     write_tables(evaluation, report_dir)
-    draw_sets(evaluation, store, title(classifier.card), report_dir / "figures")
-    draw_curves(evaluation, title(classifier.card), report_dir)
-    draw_training(classifier.card, model_dir / "history.csv", report_dir / "figures")
     size = settings.evaluate.batch_size
     others = evaluate_seeds(model_dir, chosen.type, store, size, report_dir)
     write_seeds({seed_of(classifier.card): evaluation.metrics, **others}, report_dir)
+    draw(evaluation, store, classifier.card, model_dir, report_dir)
+    examine(classifier, evaluation, store, size, report_dir)
+    material = report.read(model_dir, report_dir, Path("data/split/summary.json"))
+    report.write(material, report_dir)
     tracking.publish(architecture, model_dir, report_dir)
     for seed in others:
         own = Path("seeds") / str(seed)
@@ -73,42 +75,29 @@ def write_json(content: AllScores, path: Path) -> None:
     path.write_text(metrics.metrics_json(content), encoding="utf-8")
 
 
-def draw_sets(evaluation: Evaluation, store: PixelStore, words: str, folder: Path) -> None:
-    """A confusion matrix and a sheet of mistakes for each set, and the recalls of all."""
-    figures.save(figures.recall_bars(evaluation.metrics, words), folder / "recall.png")
-    for name in evaluation.metrics:
-        rows = evaluation.predictions[evaluation.predictions["set"] == name]
-        rows = rows.reset_index(drop=True)
-        truth = metrics.class_indices(list(rows["label"]))
-        decided = metrics.class_indices(list(rows["predicted"]))
-        counts = metrics.confusion(truth, decided, len(CLASSES))
-        figure = figures.confusion_matrix(counts, name, words)
-        figures.save(figure, folder / f"confusion_{name}.png")
-        shown = metrics.choose_mistakes(rows)
-        pixels = store.part(name).read(shown)
-        num_wrong = int((truth != decided).sum())
-        figure = figures.mistakes(pixels, rows.iloc[shown], num_wrong, name, words)
-        figures.save(figure, folder / f"mistakes_{name}.png")
+def draw(
+    evaluation: Evaluation, store: PixelStore, card: model.Card, model_dir: Path, report_dir: Path
+) -> None:
+    """Figures of decisions, curves and training."""
+    words = title(card)
+    _figures.draw_sets(evaluation, store, words, report_dir / "figures")
+    _figures.draw_curves(evaluation, words, report_dir)
+    _figures.draw_training(card, model_dir / "history.csv", words, report_dir / "figures")
 
 
-def draw_curves(evaluation: Evaluation, words: str, report_dir: Path) -> None:
-    """The points of all curves as tables, and their figures."""
-    tables, folder = curve_tables(evaluation), report_dir / "figures"
-    for kind, table in tables.items():
-        write_table(table.round(metrics.NUM_DECIMALS), report_dir / "curves" / f"{kind}.csv")
-    figure = figures_scores.risk_coverage(tables["risk_coverage"], evaluation.metrics, words)
-    figures.save(figure, folder / "risk_coverage.png")
-    for name, scores in evaluation.metrics.items():
-        figure = figures_scores.roc_and_pr(tables, scores, name, words)
-        figures.save(figure, folder / f"roc_pr_{name}.png")
-        figure = figures_scores.reliability(tables["reliability"], scores, name, words)
-        figures.save(figure, folder / f"reliability_{name}.png")
-
-
-def draw_training(card: model.Card, history_path: Path, folder: Path) -> None:
-    history = read_table(history_path)
-    figure = figures.training_history(history, int(card["best"]["epoch"]), title(card))
-    figures.save(figure, folder / "history.png")
+def examine(
+    classifier: model.Classifier,
+    evaluation: Evaluation,
+    store: PixelStore,
+    batch_size: int,
+    report_dir: Path,
+) -> None:
+    """What scores do not say: counts, shortcuts, where the network looks, other laboratories."""
+    words = title(classifier.card)
+    _trust.count(evaluation, words, report_dir)
+    _trust.check_shortcuts(classifier, evaluation, store, words, report_dir)
+    _trust.show_where_it_looks(classifier, evaluation, store, words, report_dir)
+    _trust.measure_shift(classifier, evaluation, store, words, report_dir, batch_size)
 
 
 def title(card: model.Card) -> str:

@@ -26,6 +26,10 @@ class Evaluation:
     outputs: dict[str, Outputs]
     judged: dict[str, Judged]
 
+    def of_set(self, name: str) -> pd.DataFrame:
+        """The rows of predictions.csv of one set, in the order of its cells."""
+        return self.predictions[self.predictions["set"] == name].reset_index(drop=True)
+
 
 def evaluate(classifier: Classifier, store: PixelStore, batch_size: int) -> Evaluation:
     """Score val, the tests and every external source; nothing is chosen here."""

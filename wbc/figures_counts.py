@@ -8,7 +8,7 @@ from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
 from wbc import counts
-from wbc.figures import BLUE, GREY, SET_TITLES, VERMILION, _head, _plain, set_title
+from wbc.figures import BLUE, GREY, SET_TITLES, VERMILION, headline, plain, set_title
 
 _HEIGHT = 0.2  # from the middle of a row to either interval, in rows
 # Columns of value and ends, colour, marker.
@@ -16,7 +16,7 @@ _COUNTED = ("percent", "low", "high", BLUE, "o")
 _ADJUSTED = ("adjusted", "adjusted_low", "adjusted_high", VERMILION, "s")
 
 
-@_plain()
+@plain()
 def differential(table: pd.DataFrame, name: str, model: str) -> Figure:
     """One set of counts.csv (or `counts.differential`'s table of one slide, without truth).
 
@@ -49,7 +49,7 @@ def differential(table: pd.DataFrame, name: str, model: str) -> Figure:
     axes.set_axisbelow(True)
     figure.legend(handles=handles, loc="outside lower center", ncols=3, frameon=False, fontsize=9)
     title = set_title(name) if "true_count" in table else name
-    _head(figure, f"{title}: differential by {model}", "; ".join(_notes(table, name, num_cells)))
+    headline(figure, f"{title}: differential by {model}", "; ".join(_notes(table, name, num_cells)))
     return figure
 
 

@@ -5,7 +5,7 @@ the division), so it can be made again at any time; a part whose file is missing
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ import pandas as pd
 from wbc import report_scores, report_trust
 from wbc.cells import CLASSES
 from wbc.figures import set_title
+from wbc.model import model_sha256
 from wbc.page import Banner, Block, Cell, Page, Section, Table, Text, render, table
 from wbc.report_scores import interval
 
@@ -51,7 +52,7 @@ class Material:
         return [name for name in self.metrics if name != "val" and name not in self.external()]
 
 
-def read(model_dir: Path, report_dir: Path, division: Path, sha256: str) -> Material:
+def read(model_dir: Path, report_dir: Path, division: Path) -> Material:
     """Read everything from the folders that train, evaluate and split wrote."""
     tables = {
         name: pd.read_csv(report_dir / f"{name}.csv")
@@ -65,13 +66,13 @@ def read(model_dir: Path, report_dir: Path, division: Path, sha256: str) -> Mate
         _json(report_dir / "seeds.json"),
         tables,
         report_dir / "figures",
-        sha256,
+        model_sha256(model_dir),
     )
 
 
-def write(material: Material, path: Path) -> None:
-    """Write the page."""
-    path.write_text(render(build(material)), encoding="utf-8")
+def write(material: Material, report_dir: Path) -> None:
+    """Write report.html."""
+    (report_dir / FILE).write_text(render(build(material)), encoding="utf-8")
 
 
 def build(material: Material) -> Page:
@@ -207,8 +208,10 @@ def reproduce(material: Material) -> list[Block]:
             "With the commit that the model's MLflow run names (tag git.commit), the same data"
             " and the parameters below, the same machine makes the same bytes:"
         ),
-        Text(f"git checkout COMMIT\ndvc repro train@{architecture} evaluate@{architecture}",
-             "commands"),  # fmt: skip
+        Text(
+            f"git checkout COMMIT\ndvc repro train@{architecture} evaluate@{architecture}",
+            "commands",
+        ),  # fmt: skip
         Table(["what", "SHA-256"], hashes, words=(1,)),
         table(parameters, "The parameters that decide the model."),
     ]
@@ -223,6 +226,3 @@ def _json(path: Path) -> Json:
         return {}
     content: Json = json.loads(path.read_text(encoding="utf-8"))
     return content
-
-
-__all__: Sequence[str] = ("FILE", "Material", "build", "read", "write")

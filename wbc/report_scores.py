@@ -128,7 +128,9 @@ def _seeds(material: Material) -> list[Block]:
     for name, found in material.seeds.items():
         cells = [Cell(set_title(name))]
         for score in found.values():
-            spread = f"± {100 * score['sd']:.1f} ({100 * score['min']:.1f}–{100 * score['max']:.1f})"
+            spread = (
+                f"± {100 * score['sd']:.1f} ({100 * score['min']:.1f}–{100 * score['max']:.1f})"
+            )
             cells.append(Cell(f"{score['mean']:.1%}", spread))
         rows.append(cells)
     head = ["set", *(SHARES.get(name, name.upper()) for name in first)]

@@ -21,11 +21,11 @@ def counts(material: Material) -> list[Block]:
         return []
     rows = [
         [
-            Cell(set_title(row["set"])),
+            Cell(set_title(row["set"]) if row["class"] == CLASSES[0] else ""),
             Cell(row["class"]),
             Cell(f"{row['true_count']:,} of {row['n']:,}", f"{100 * row['true_count'] / row['n']:.1f} %"),
             Cell(f"{row['percent']:.1f} %", f"{row['low']:.1f}–{row['high']:.1f}"),
-            Cell(f"{row['adjusted']:.1f} %", f"{row['adjusted_low']:.1f}–{row['adjusted_high']:.1f}"),
+            _adjusted(row),
             Cell(f"{row['bias_points']:+.1f}", f"{row['bias_low']:+.1f} to {row['bias_high']:+.1f}"),
         ]
         for row in found.to_dict("records")
@@ -33,7 +33,8 @@ def counts(material: Material) -> list[Block]:
     head = ("set", "cell type", "true", "counted", "adjusted", "bias, points")
     blocks: list[Block] = [
         Text(
-            "A laboratory counts cells. Counted: each cell as what it most probably is, with"
+            "A laboratory counts cells. Counted: each cell as what it most probably is"
+            " (without logit adjustment, which would count rare types too often), with"
             " Rümke's interval (the luck of the draw alone). Adjusted: corrected by the errors that"
             " the model made on the validation set, with an interval over both. Bias: counted minus"
             " true, in percentage points. The correction presumes that types are mixed up as in"
@@ -70,7 +71,10 @@ def shift(material: Material) -> list[Block]:
         for row in found.to_dict("records")
     ]
     blocks.append(Table(head, rows, words=(1,)))
-    return blocks + _pictures(material, "shift", "Distance from training and picture statistics")
+    blocks += picture(material.figures / "shift.png", "Distance of every cell from training")
+    return blocks + picture(
+        material.figures / "shift_pictures.png", "How pictures differ from the training cells'"
+    )
 
 
 def shift_banners(material: Material) -> list[str]:
@@ -88,7 +92,11 @@ def mistakes(material: Material) -> list[Block]:
 
 def why(material: Material) -> list[Block]:
     """Grad-CAM."""
-    pictures = _pictures(material, "gradcam", "Grad-CAM of right, wrong and uncertain cells")
+    pictures = [
+        block
+        for path in sorted(material.figures.glob("gradcam_*.png"))
+        for block in picture(path, f"Grad-CAM of cells, {path.stem.partition('_')[2]}")
+    ]
     if not pictures:
         return []
     text = (
@@ -104,7 +112,7 @@ def shortcuts(material: Material) -> list[Block]:
     if found is None:
         return []
     blocks: list[Block] = [
-        Text(text, "warning" if "warning" in text.lower() else "text")
+        Text(text, "warning" if text.startswith("Warning") else "text")
         for text in shortcut_sentences(material)
     ]
     rows = [
@@ -113,16 +121,18 @@ def shortcuts(material: Material) -> list[Block]:
             Cell(f"{row['num_cells']:,}"),
             *(_share(row, view) for view in ("plain", "cell_blanked", "background_blanked")),
             _informedness(row),
-            Cell("yes" if row["warning"] else "no"),
+            Cell(str(row["background"])),
         ]
         for row in found.to_dict("records")
     ]
     head = (
         "cell type", "cells", "recall, whole picture", "cell blanked out", "background blanked out",
-        "informedness of the background", "warning",
+        "informedness of the background", "background decides",
     )  # fmt: skip
-    blocks.append(Table(head, rows))
-    return blocks + _pictures(material, "shortcuts", "Cells whole, without cell, without background")
+    blocks.append(Table(head, rows, words=(6,)))
+    return blocks + _pictures(
+        material, "shortcuts", "Cells whole, without cell, without background"
+    )
 
 
 def shortcut_sentences(material: Material) -> list[str]:
@@ -181,6 +191,13 @@ def _pictures(material: Material, kind: str, alt: str) -> list[Block]:
 def _share(row: dict[str, float], view: str) -> Cell:
     low, high = row[f"{view}_low"], row[f"{view}_high"]
     return Cell(f"{row[view]:.1%}", f"{100 * low:.0f}–{100 * high:.0f}")
+
+
+def _adjusted(row: dict[str, float]) -> Cell:
+    if pd.isna(row["adjusted"]):  # validation cannot correct itself
+        return Cell("–")
+    low, high = row["adjusted_low"], row["adjusted_high"]
+    return Cell(f"{row['adjusted']:.1f} %", f"{low:.1f}–{high:.1f}")
 
 
 def _informedness(row: dict[str, float]) -> Cell:

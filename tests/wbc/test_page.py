@@ -6,7 +6,19 @@ from pathlib import Path
 
 import pandas as pd
 
-from wbc.page import Banner, Cell, Items, Page, Picture, Section, Table, Text, picture, render, table
+from wbc.page import (
+    Banner,
+    Cell,
+    Items,
+    Page,
+    Picture,
+    Section,
+    Table,
+    Text,
+    picture,
+    render,
+    table,
+)
 
 NASTY = '<script>alert("x")</script> & "quotes" \'too\'.jpg'
 PIXEL = base64.b64encode(b"not really a PNG").decode()

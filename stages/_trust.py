@@ -1,0 +1,84 @@
+"""What evaluate examines beyond scores: counts, shortcuts, where the network looks, shift."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from wbc import counts, explain, figures_counts, figures_shift, figures_why, shift_report, shortcuts
+from wbc.cells import write_table
+from wbc.evaluation import Evaluation, predict
+from wbc.figures import save
+from wbc.metrics import NUM_DECIMALS
+from wbc.model import Classifier
+from wbc.pixels import PixelStore
+
+
+def count(evaluation: Evaluation, words: str, report_dir: Path) -> None:
+    """The differential of every set, counted and adjusted, against the truth."""
+    table = counts.counts_table(evaluation.predictions)
+    write_table(table, report_dir / "counts.csv")
+    for name, rows in table.groupby("set", sort=False):
+        figure = figures_counts.differential(rows.reset_index(drop=True), str(name), words)
+        save(figure, report_dir / "figures" / f"counts_{name}.png")
+
+
+def check_shortcuts(
+    classifier: Classifier,
+    evaluation: Evaluation,
+    store: PixelStore,
+    words: str,
+    report_dir: Path,
+) -> None:
+    """Whether the background alone gives the cell type away, on one set of the own laboratory."""
+    name = shortcuts.set_to_check(list(evaluation.metrics))
+    found = shortcuts.check(classifier, store.part(name), evaluation.of_set(name))
+    write_table(shortcuts.report_table([found]), report_dir / "shortcuts.csv")
+    save(figures_why.shortcuts(found, words), report_dir / "figures" / "shortcuts.png")
+
+
+def show_where_it_looks(
+    classifier: Classifier,
+    evaluation: Evaluation,
+    store: PixelStore,
+    words: str,
+    report_dir: Path,
+) -> None:
+    """Grad-CAM of the surest right, the surest wrong and the closest decisions of each type."""
+    if not explain.has_gradcam(classifier):
+        return
+    explained = explain.explain(classifier, store, evaluation.predictions)
+    for kind in explain.KINDS:
+        figure = figures_why.gradcam(explained, kind, words)
+        save(figure, report_dir / "figures" / f"gradcam_{kind}.png")
+
+
+def measure_shift(
+    classifier: Classifier,
+    evaluation: Evaluation,
+    store: PixelStore,
+    words: str,
+    report_dir: Path,
+    batch_size: int,
+) -> None:
+    """How far every set lies from the training cells, and what is lost there."""
+    train = predict(classifier, shift_report.reference_cells(store), batch_size).features
+    features = {name: outputs.features for name, outputs in evaluation.outputs.items()}
+    external = external_sets(store.table)
+    study = shift_report.study(
+        store, train, features, evaluation.predictions, evaluation.metrics, external
+    )
+    in_words = [study.banners.get(name, "") for name in study.table["set"]]
+    write_table(study.table.round(NUM_DECIMALS).assign(in_words=in_words), report_dir / "shift.csv")
+    write_table(study.statistics.round(NUM_DECIMALS), report_dir / "shift_statistics.csv")
+    shares = dict(zip(study.table["set"], study.table["share_far"], strict=True))
+    figure = figures_shift.distance_distributions(
+        study.distances, study.reference.limit, shares, words
+    )
+    save(figure, report_dir / "figures" / "shift.png")
+    figure = figures_shift.picture_differences(study.statistics, list(evaluation.metrics))
+    save(figure, report_dir / "figures" / "shift_pictures.png")
+
+
+def external_sets(cells: pd.DataFrame) -> list[str]:
+    """Evaluation sets that no training laboratory made, of the store's index."""
+    return sorted(set(cells[cells["role"] == "external"]["split"]))
