@@ -211,7 +211,7 @@ def reproduce(material: Material) -> list[Block]:
         Text(
             f"git checkout COMMIT\ndvc repro train@{architecture} evaluate@{architecture}",
             "commands",
-        ),  # fmt: skip
+        ),
         Table(["what", "SHA-256"], hashes, words=(1,)),
         table(parameters, "The parameters that decide the model."),
     ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -19,17 +19,7 @@ def counts(material: Material) -> list[Block]:
     found = material.tables.get("counts")
     if found is None:
         return []
-    rows = [
-        [
-            Cell(set_title(row["set"]) if row["class"] == CLASSES[0] else ""),
-            Cell(row["class"]),
-            Cell(f"{row['true_count']:,} of {row['n']:,}", f"{100 * row['true_count'] / row['n']:.1f} %"),
-            Cell(f"{row['percent']:.1f} %", f"{row['low']:.1f}–{row['high']:.1f}"),
-            _adjusted(row),
-            Cell(f"{row['bias_points']:+.1f}", f"{row['bias_low']:+.1f} to {row['bias_high']:+.1f}"),
-        ]
-        for row in found.to_dict("records")
-    ]  # fmt: skip
+    rows = [_count(row) for row in found.to_dict("records")]
     head = ("set", "cell type", "true", "counted", "adjusted", "bias, points")
     blocks: list[Block] = [
         Text(
@@ -130,9 +120,7 @@ def shortcuts(material: Material) -> list[Block]:
         "informedness of the background", "background decides",
     )  # fmt: skip
     blocks.append(Table(head, rows, words=(6,)))
-    return blocks + _pictures(
-        material, "shortcuts", "Cells whole, without cell, without background"
-    )
+    return blocks + _pictures(material, "shortcuts", "Cells with either blanked out")
 
 
 def shortcut_sentences(material: Material) -> list[str]:
@@ -188,26 +176,38 @@ def _pictures(material: Material, kind: str, alt: str) -> list[Block]:
     return blocks
 
 
-def _share(row: dict[str, float], view: str) -> Cell:
+def _share(row: dict[Any, Any], view: str) -> Cell:
     low, high = row[f"{view}_low"], row[f"{view}_high"]
     return Cell(f"{row[view]:.1%}", f"{100 * low:.0f}–{100 * high:.0f}")
 
 
-def _adjusted(row: dict[str, float]) -> Cell:
+def _count(row: dict[Any, Any]) -> list[Cell]:
+    true = f"{100 * row['true_count'] / row['n']:.1f} %"
+    return [
+        Cell(set_title(row["set"]) if row["class"] == CLASSES[0] else ""),
+        Cell(row["class"]),
+        Cell(f"{row['true_count']:,} of {row['n']:,}", true),
+        Cell(f"{row['percent']:.1f} %", f"{row['low']:.1f}–{row['high']:.1f}"),
+        _adjusted(row),
+        Cell(f"{row['bias_points']:+.1f}", f"{row['bias_low']:+.1f} to {row['bias_high']:+.1f}"),
+    ]
+
+
+def _adjusted(row: dict[Any, Any]) -> Cell:
     if pd.isna(row["adjusted"]):  # validation cannot correct itself
         return Cell("–")
     low, high = row["adjusted_low"], row["adjusted_high"]
     return Cell(f"{row['adjusted']:.1f} %", f"{low:.1f}–{high:.1f}")
 
 
-def _informedness(row: dict[str, float]) -> Cell:
+def _informedness(row: dict[Any, Any]) -> Cell:
     if pd.isna(row["informedness"]):
         return Cell("–")
     low, high = row["informedness_low"], row["informedness_high"]
     return Cell(f"{row['informedness']:.2f}", f"{low:.2f} to {high:.2f}")
 
 
-def _fall(row: dict[str, float]) -> Cell:
+def _fall(row: dict[Any, Any]) -> Cell:
     if pd.isna(row.get("fall")):
         return Cell("–")
     low, high = row["fall_low"], row["fall_high"]
