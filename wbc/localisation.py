@@ -49,6 +49,20 @@ class Box:
         return self.bottom - self.top
 
 
+@dataclass(frozen=True)
+class Leukocyte:
+    """Masks of one cell, nucleus and cytoplasm together, and of its nucleus.
+
+    They lie over `rows` and `columns` of the picture, at a scale of their own: the root of the
+    nucleus's area is about NUCLEUS_SIDE.
+    """
+
+    cell: Mask
+    nucleus: Mask
+    rows: slice
+    columns: slice
+
+
 def locate(image: NDArray[np.uint8]) -> Box | None:
     """The bounding box of the leukocyte, nucleus and cytoplasm; None where there is none.
 
@@ -56,6 +70,12 @@ def locate(image: NDArray[np.uint8]) -> Box | None:
     is looked for in a reduced copy of the whole picture, the cell's rim in a copy of the nucleus's
     surroundings that is scaled to the nucleus, so that every magnification is treated alike.
     """
+    found = outline(image)
+    return None if found is None else _box(found.cell, (found.rows, found.columns))
+
+
+def outline(image: NDArray[np.uint8]) -> Leukocyte | None:
+    """The masks behind `locate`."""
     small = reduced(image)
     background = background_colour(small)
     stain = absorbed(small, background, sigma=1.0)
@@ -70,7 +90,7 @@ def locate(image: NDArray[np.uint8]) -> Box | None:
     seed, rivals = (_overlaid(mask, image.shape, window, near.shape) for mask in (nucleus, others))
     own = _own(seed, rivals)
     cell = _cell(absorbed(near, background, sigma=0.7), seed, own, threshold, hues)
-    return _box(cell, window)
+    return Leukocyte(cell, seed, *window)
 
 
 def _nuclear_threshold(violet: Values) -> float | None:
@@ -191,15 +211,15 @@ def _cell(
         joined = np.zeros(count + 1, bool)
         joined[labels[nucleus]] = True
         cell = joined[labels]
-        solidity = _solidity(cell)
-        if solidity > best_solidity:
-            best, best_solidity = cell, solidity
-        if solidity >= MIN_SOLIDITY:
+        convexity = solidity(cell)
+        if convexity > best_solidity:
+            best, best_solidity = cell, convexity
+        if convexity >= MIN_SOLIDITY:
             break
     return best
 
 
-def _solidity(mask: Mask) -> float:
+def solidity(mask: Mask) -> float:
     """Area over that of the convex hull, of whose corners only the ends of rows can be one."""
     rows = np.flatnonzero(mask.any(axis=1))
     left = mask[rows].argmax(axis=1)

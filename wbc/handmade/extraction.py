@@ -1,0 +1,54 @@
+"""From squares to the table of features, in parallel and always the same."""
+
+from collections.abc import Iterator
+from typing import Final
+
+import numpy as np
+from joblib import Parallel, delayed
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from wbc.handmade import colour, shape, texture
+from wbc.handmade.segmentation import Segmented, segment
+from wbc.localisation import Mask
+from wbc.pixels import PixelStore
+
+FEATURES: Final = (*shape.FEATURES, *colour.FEATURES, *texture.FEATURES)
+NAMES: Final = tuple(feature.name for feature in FEATURES)
+MIN_CYTOPLASM: Final = 0.02  # of the cell's area; below, the cell's rim is measured in its place
+RIM_PIXELS: Final = 3
+BATCH: Final = 32  # cells a task
+
+
+def features(square: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """The values (len(NAMES),) of one square (S, S, 3); finite for any picture."""
+    cell = segment(square)
+    cytoplasm = _cytoplasm(cell)
+    values = {
+        **shape.measure(cell),
+        **colour.measure(cell, cytoplasm),
+        **texture.measure(cell, cytoplasm),
+    }
+    return np.nan_to_num(np.array([values[name] for name in NAMES]))
+
+
+def features_of(squares: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """The features (N, len(NAMES)) of squares (N, S, S, 3), one after the other."""
+    rows = [features(square) for square in squares]
+    return np.array(rows).reshape(len(rows), len(NAMES))
+
+
+def table(part: PixelStore, num_processes: int) -> NDArray[np.float64]:
+    """The features (N, len(NAMES)) of all cells of a part; the number of processes changes none."""
+    tasks: Iterator[NDArray[np.uint8]] = part.batches(BATCH)
+    blocks = Parallel(n_jobs=num_processes)(delayed(features_of)(task) for task in tasks)
+    return np.concatenate(blocks)
+
+
+def _cytoplasm(cell: Segmented) -> Mask:
+    """The cytoplasm, or the cell's rim where next to none is seen."""
+    if cell.cytoplasm.sum() >= MIN_CYTOPLASM * cell.cell.sum():
+        return cell.cytoplasm
+    inner = ndimage.binary_erosion(cell.cell, iterations=RIM_PIXELS)
+    rim: Mask = cell.cell & ~inner
+    return rim
