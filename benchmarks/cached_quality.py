@@ -76,7 +76,7 @@ def one(arguments: argparse.Namespace, store: PixelStore, seed: int, views: int)
     card = {"log_prior": list(plan.log_prior), "decision": "logit_adjustment"}
     classifier = Classifier(outcome.network, card, "cpu")
     part = store.part("val")
-    probabilities = predict(classifier, part, 64)
+    probabilities = classifier.probabilities_of(predict(classifier, part, 64).logits)
     return float(scores(part.labels, classifier.decide(probabilities), probabilities)["macro_f1"])
 
 

@@ -205,10 +205,23 @@ class Network(nn.Module):
         """Logits (N, 5) of images (N, 3, H, W) with values in 0..1."""
         return self.learned(self.frozen(images))
 
+    def with_features(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits (N, 5) of images (N, 3, H, W) in 0..1, and features (N, D), in one pass.
+
+        Features are what the head's last layer sees; a head that is a convolution (SqueezeNet)
+        sees a map, of which it is the mean over the places. The logits are `forward`'s, bit for
+        bit.
+        """
+        if self.first_trained < len(self.blocks):
+            raise ValueError("features are read from a frozen network")
+        parts, head = self._trunk(), self._head_part()
+        seen = _chain(parts[:head], self._normalised(images))
+        features = seen if seen.dim() == 2 else seen.mean([2, 3])
+        return _chain(parts[head:], seen), features
+
     def frozen(self, images: Tensor) -> Tensor:
         """What the blocks that do not learn make of images (N, 3, H, W) with values in 0..1."""
-        x = (images - self.mean) / self.std
-        x = x.contiguous(memory_format=torch.channels_last)
+        x = self._normalised(images)
         if self.first_trained == 0:
             return x
         with torch.no_grad():
@@ -262,6 +275,17 @@ class Network(nn.Module):
         self._folded = None
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
         return self
+
+    def _normalised(self, images: Tensor) -> Tensor:
+        x = (images - self.mean) / self.std
+        return x.contiguous(memory_format=torch.channels_last)
+
+    def _head_part(self) -> int:
+        """Position, among the parts of all blocks, of the one that holds the head's last layer."""
+        layer = self.net.get_submodule(self.architecture.head)
+        parts = _parts(self.blocks)
+        holds = (isinstance(part, nn.Module) and layer in part.modules() for part in parts)
+        return list(holds).index(True)
 
     def _trunk(self) -> list[Part]:
         """The frozen blocks, folded; anew where a state has been loaded into them since."""

@@ -3,12 +3,10 @@
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from wbc.metrics import predictions_table, scores
-from wbc.model import Classifier
+from wbc.model import Classifier, Outputs
 from wbc.pixels import PixelStore
 
 
@@ -25,13 +23,14 @@ def evaluate(classifier: Classifier, store: PixelStore, batch_size: int) -> Eval
     metrics, tables = {}, []
     for name in store.evaluation_sets():
         part = store.part(name)
-        probabilities = predict(classifier, part, batch_size)
-        decisions = classifier.decide(probabilities)
+        logits = predict(classifier, part, batch_size).logits
+        decisions = classifier.decide(classifier.probabilities_of(logits, calibrated=False))
+        probabilities = classifier.probabilities_of(logits)
         metrics[name] = scores(part.labels, decisions, probabilities)
         tables.append(predictions_table(part.table, decisions, probabilities))
     return Evaluation(metrics, pd.concat(tables, ignore_index=True))
 
 
-def predict(classifier: Classifier, part: PixelStore, batch_size: int) -> NDArray[np.float32]:
-    """Probabilities (N, 5) of every cell of a part, in its order."""
-    return np.concatenate([classifier.probabilities(x) for x in part.batches(batch_size)])
+def predict(classifier: Classifier, part: PixelStore, batch_size: int) -> Outputs:
+    """Logits (N, 5) and features (N, D) of every cell of a part, in its order."""
+    return classifier.all_outputs(part.batches(batch_size))

@@ -7,6 +7,7 @@ Both files are deterministic; the SHA-256 over them is the model's identity.
 import hashlib
 import json
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,18 @@ Card = dict[str, Any]  # model.json, see wbc/card.py
 
 
 @dataclass(frozen=True)
+class Outputs:
+    """What a network says of N cells.
+
+    `logits` (N, 5) contain the training set's class mix: their softmax is `probabilities` before
+    calibration. `features` (N, D) are what the head's last layer saw, averaged over places.
+    """
+
+    logits: NDArray[np.float32]
+    features: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
 class Classifier:
     """A network in evaluation mode with its card."""
 
@@ -34,22 +47,63 @@ class Classifier:
     card: Card
     device: str
 
-    def probabilities(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Class probabilities (N, 5) of squares (N, S, S, 3), for the training set's class mix."""
+    def outputs(self, pixels: NDArray[np.uint8]) -> Outputs:
+        """Logits and features of squares (N, S, S, 3), in one pass through the network."""
         with torch.inference_mode():
             images = torch.from_numpy(pixels).to(self.device).permute(0, 3, 1, 2).float() / 255
-            logits = self.network(images).float().cpu()
-            prior = torch.tensor(self.card["log_prior"])
-            probabilities: NDArray[np.float32] = torch.softmax(logits + prior, dim=1).numpy()
-        return probabilities
+            logits, features = self.network.with_features(images)
+            logits = logits.float().cpu() + torch.tensor(self.card["log_prior"])
+            return Outputs(logits.numpy(), features.float().cpu().numpy())
+
+    def all_outputs(self, batches: Iterable[NDArray[np.uint8]]) -> Outputs:
+        """The same for many squares, batch by batch, in their order."""
+        parts = [self.outputs(pixels) for pixels in batches]
+        logits = np.concatenate([part.logits for part in parts])
+        return Outputs(logits, np.concatenate([part.features for part in parts]))
+
+    def probabilities(
+        self, pixels: NDArray[np.uint8], calibrated: bool = True
+    ) -> NDArray[np.float32]:
+        """Class probabilities (N, 5) of squares (N, S, S, 3), for the training set's class mix."""
+        return self.probabilities_of(self.outputs(pixels).logits, calibrated)
+
+    def probabilities_of(
+        self, logits: NDArray[np.float32], calibrated: bool = True
+    ) -> NDArray[np.float32]:
+        """Class probabilities (N, 5) from the logits of `outputs`."""
+        return probabilities_of(logits, self.card, calibrated)
 
     def decide(self, probabilities: NDArray[np.float32]) -> NDArray[np.int64]:
         """Class indices (N,): with logit adjustment as if every class were equally frequent."""
         return decide(probabilities, self.card)
 
 
+def probabilities_of(
+    logits: NDArray[np.floating[Any]], card: Card, calibrated: bool = True
+) -> NDArray[np.float32]:
+    """Softmax of logits (N, K) that contain the training prior, at the card's temperature.
+
+    The temperature T (Guo et al. 2017, arXiv 1706.04599) divides what the network says, not the
+    prior: softmax((z - log_prior) / T + log_prior). Where classes are not adjusted (log_prior 0)
+    that is Guo's softmax(z / T). With adjustment, p over prior is exp((z - log_prior) / T) but
+    for a factor, so `decide` gives the same classes at any temperature, and very high ones end
+    in the training mix instead of in even shares. Old cards without a temperature have 1.
+    """
+    prior = torch.tensor(card["log_prior"])
+    temperature = float(card.get("temperature", 1.0)) if calibrated else 1.0
+    given = torch.from_numpy(np.asarray(logits, dtype=np.float32))
+    if temperature != 1.0:
+        given = (given - prior) / temperature + prior
+    probabilities: NDArray[np.float32] = torch.softmax(given, dim=1).numpy()
+    return probabilities
+
+
 def decide(probabilities: NDArray[np.floating[Any]], card: Card) -> NDArray[np.int64]:
-    """argmax of p, or of p over the training prior (Menon et al. 2021, arXiv 2007.07314, eq. 9)."""
+    """argmax of p, or of p over the training prior (Menon et al. 2021, arXiv 2007.07314, eq. 9).
+
+    The temperature of `probabilities` changes nothing (but where two classes are equal to the last
+    digit: whoever needs that too decides on uncalibrated ones).
+    """
     if card["decision"] == "logit_adjustment":
         prior = np.exp(np.array(card["log_prior"]))
         return np.asarray((probabilities / prior).argmax(axis=1), dtype=np.int64)
@@ -80,6 +134,11 @@ def load(folder: Path, device: str = "cpu") -> Classifier:
             f"{folder} holds no readable model ({one_line(error, 120)}); restore it with"
             " `dvc checkout`, or train it again with `dvc repro`."
         ) from None
+    return classifier(network, card, device)
+
+
+def classifier(network: Network, card: Card, device: str) -> Classifier:
+    """The network itself, from now on in evaluation mode, frozen and on `device`."""
     network.eval().freeze()
     network.to(device).to(memory_format=torch.channels_last)
     return Classifier(network, card, device)

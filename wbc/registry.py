@@ -156,7 +156,7 @@ def package(model_dir: Path, target: Path, model_id: str = "", run_id: str = "")
     tracking_store.prepare_environment()
     import mlflow.pyfunc
     from mlflow.models import Model, ModelSignature
-    from mlflow.types.schema import ColSpec, DataType, Schema
+    from mlflow.types.schema import ColSpec, DataType, ParamSchema, ParamSpec, Schema
 
     numbers = [ColSpec(DataType.double, f"p_{name}") for name in CLASSES]
     outputs = [
@@ -183,7 +183,9 @@ def package(model_dir: Path, target: Path, model_id: str = "", run_id: str = "")
             code_paths=[str(code)],
             pip_requirements=requirements(),
             signature=ModelSignature(
-                inputs=Schema([ColSpec(DataType.binary, "image")]), outputs=Schema(outputs)
+                inputs=Schema([ColSpec(DataType.binary, "image")]),
+                outputs=Schema(outputs),
+                params=ParamSchema([ParamSpec("calibrated", DataType.boolean, True)]),
             ),
         )
 

@@ -68,19 +68,24 @@ class WhiteBloodCells(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
             self._classifier = model.load(Path(context.artifacts["card"]).parent)
 
     def predict(self, context: Any, model_input: pd.DataFrame, params: Any = None) -> pd.DataFrame:
-        """One row of answers for each row of `model_input`, in the same order and index."""
-        del context, params
+        """One row of answers for each row of `model_input`, in the same order and index.
+
+        `params={"calibrated": False}` leaves the temperature out of the probabilities; the classes
+        are the same.
+        """
+        del context
+        calibrated = bool((params or {}).get("calibrated", True))
         images = list(model_input["image"])
         with self._own_package():
             parts = [
-                self._judge(images[start : start + _BATCH])
+                self._judge(images[start : start + _BATCH], calibrated)
                 for start in range(0, len(images), _BATCH)
             ]
         rows = [row for part in parts for row in part]
         columns = list(self._row([0.0] * len(self._classifier.card["classes"])))
         return pd.DataFrame(rows, columns=columns, index=model_input.index)
 
-    def _judge(self, images: list[Any]) -> list[dict[str, Any]]:
+    def _judge(self, images: list[Any], calibrated: bool) -> list[dict[str, Any]]:
         prepared, rows = {}, {}
         for position, image in enumerate(images):
             try:
@@ -90,8 +95,10 @@ class WhiteBloodCells(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
                 rows[position] = self._row(nothing, "unreadable", error=str(reason) or "unknown")
         if prepared:
             pixels = np.stack([cell.pixels for cell in prepared.values()])
-            probabilities = self._classifier.probabilities(pixels)
-            decisions = self._classifier.decide(probabilities)
+            logits = self._classifier.outputs(pixels).logits
+            plain = self._classifier.probabilities_of(logits, calibrated=False)
+            decisions = self._classifier.decide(plain)
+            probabilities = self._classifier.probabilities_of(logits, calibrated)
             for (position, cell), shares, decision in zip(
                 prepared.items(), probabilities, decisions, strict=True
             ):

@@ -45,6 +45,26 @@ def test_googlenet_takes_pixels_as_torchvision_transforms_them() -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
+def test_features_are_what_the_head_sees_and_the_logits_are_the_same(name: str) -> None:
+    net = network(name)
+    net.eval().freeze()
+    images = torch.rand(3, 3, 64, 64)
+    with torch.inference_mode():
+        logits, features = net.with_features(images)
+        assert torch.equal(logits, net(images))
+    head = net.net.get_submodule(net.architecture.head)
+    weight, bias = head.parameters()
+    assert features.shape == (3, weight.shape[1])
+    again = features @ weight.flatten(1).T + bias  # a convolution's mean is that of the means
+    assert torch.allclose(again, logits, atol=1e-4)
+
+
+def test_a_network_that_learns_shows_no_features() -> None:
+    with pytest.raises(ValueError, match="frozen"):
+        network("resnet18").with_features(torch.rand(1, 3, 32, 32))
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_unfreezing_lets_head_then_upper_blocks_then_all_learn(name: str) -> None:
     net = network(name)
     total = sum(p.numel() for p in net.parameters())

@@ -45,6 +45,45 @@ def test_the_decision_counts_classes_as_even() -> None:
     assert list(model.decide(probabilities, CARD | {"decision": "argmax"})) == [0, 0]
 
 
+def test_one_pass_gives_logits_and_features(tmp_path: Path) -> None:
+    classifier = model.load(saved(tmp_path))
+    outputs = classifier.outputs(squares())
+    assert outputs.logits.shape == (5, 5) and outputs.features.shape == (5, 512)
+    assert np.array_equal(
+        classifier.probabilities_of(outputs.logits), classifier.probabilities(squares())
+    )
+    whole = classifier.all_outputs(iter([squares()[:3], squares()[3:]]))
+    assert whole.logits == pytest.approx(outputs.logits, abs=1e-5)
+    assert whole.features == pytest.approx(outputs.features, abs=1e-5)
+
+
+def test_without_a_temperature_probabilities_are_as_before_temperatures(tmp_path: Path) -> None:
+    classifier = model.load(saved(tmp_path))
+    with torch.inference_mode():
+        images = torch.from_numpy(squares()).permute(0, 3, 1, 2).float() / 255
+        logits = classifier.network(images) + torch.tensor(CARD["log_prior"])
+        before = torch.softmax(logits, dim=1).numpy()
+    assert np.array_equal(classifier.probabilities(squares()), before)
+
+
+@pytest.mark.parametrize("temperature", [0.3, 3.0])
+@pytest.mark.parametrize("decision", ["logit_adjustment", "argmax"])
+def test_a_temperature_moves_probabilities_and_no_decision(
+    temperature: float, decision: str
+) -> None:
+    prior = CARD["log_prior"] if decision == "logit_adjustment" else [0.0] * 5
+    card = CARD | {"decision": decision, "log_prior": prior, "temperature": temperature}
+    spoken = np.random.default_rng(3).normal(0, 2, (500, 5)).astype(np.float32)
+    logits = spoken + np.array(prior, dtype=np.float32)
+    plain = model.probabilities_of(logits, card, calibrated=False)
+    calibrated = model.probabilities_of(logits, card)
+    assert np.array_equal(model.decide(plain, card), model.decide(calibrated, card))
+    surer = calibrated.max(axis=1).mean() > plain.max(axis=1).mean()
+    assert surer == (temperature < 1)
+    expected = np.exp(spoken / temperature + prior)
+    assert calibrated == pytest.approx(expected / expected.sum(1, keepdims=True), abs=1e-5)
+
+
 def test_the_identity_is_that_of_the_content(tmp_path: Path) -> None:
     first = model.model_sha256(saved(tmp_path / "a"))
     assert model.model_sha256(saved(tmp_path / "b")) == first
