@@ -1,11 +1,12 @@
 """evaluate@ARCH: one model on every evaluation set by itself; scores, every decision, figures."""
 
+import os
 import sys
 from pathlib import Path
 
 from stages._run import run
-from wbc import device, figures, metrics, model, params, tracking
-from wbc.cells import CLASSES, read_table, write_table
+from wbc import device, figures, figures_tuning, metrics, model, params, tracking
+from wbc.cells import CLASSES, CLASSICAL, read_table, write_table
 from wbc.evaluation import Evaluation, evaluate
 from wbc.pixels import PixelStore, open_store
 
@@ -15,7 +16,8 @@ def main() -> None:
     settings = params.load(Path("params.yaml"))
     model_dir, report_dir = Path("models") / architecture, Path("reports") / architecture
     chosen = device.pick(settings.train.device, settings.train.precision, settings.train.threads)
-    classifier = model.load(model_dir, chosen.type)
+    num_processes = settings.train.threads or os.cpu_count() or 1
+    classifier = model.load(model_dir, chosen.type, num_processes)
     store = open_store(Path("data/pixels"))
     evaluation = evaluate(classifier, store, settings.evaluate.batch_size)
     write_tables(evaluation, report_dir)
@@ -52,8 +54,9 @@ def draw_sets(evaluation: Evaluation, store: PixelStore, words: str, folder: Pat
 
 
 def draw_training(card: model.Card, history_path: Path, folder: Path) -> None:
-    history = read_table(history_path)
-    figure = figures.training_history(history, int(card["best"]["epoch"]), title(card))
+    history, best = read_table(history_path), int(card["best"]["epoch"])
+    draw = figures_tuning.tuning if card["architecture"] == CLASSICAL else figures.training_history
+    figure = draw(history, best, title(card))
     figures.save(figure, folder / "history.png")
 
 

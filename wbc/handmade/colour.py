@@ -26,7 +26,9 @@ FEATURES: Final = (
         for part in PARTS
         for feature in (
             *(
-                Feature(f"{part}_{channel}_{what}", "optical density", f"{words} in {channel} light")
+                Feature(
+                    f"{part}_{channel}_{what}", "optical density", f"{words} in {channel} light"
+                )
                 for channel in CHANNELS
                 for what, words in (("mean", "mean absorbed"), ("sd", "spread of what is absorbed"))
             ),
@@ -64,9 +66,7 @@ def measure(cell: Segmented, cytoplasm: Mask) -> dict[str, float]:
     return values
 
 
-def _part(
-    part: str, densities: NDArray[np.float64], lab: NDArray[np.float64]
-) -> dict[str, float]:
+def _part(part: str, densities: NDArray[np.float64], lab: NDArray[np.float64]) -> dict[str, float]:
     """Of one region: densities (3, n) and CIELAB (3, n) of its pixels."""
     values = {}
     for names, rows in ((CHANNELS, densities), (LAB, lab)):

@@ -29,20 +29,28 @@ def features(square: NDArray[np.uint8]) -> NDArray[np.float64]:
         **colour.measure(cell, cytoplasm),
         **texture.measure(cell, cytoplasm),
     }
-    return np.nan_to_num(np.array([values[name] for name in NAMES]))
+    row: NDArray[np.float64] = np.array([values[name] for name in NAMES])
+    return np.asarray(np.nan_to_num(row))
 
 
-def features_of(squares: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """The features (N, len(NAMES)) of squares (N, S, S, 3), one after the other."""
-    rows = [features(square) for square in squares]
-    return np.array(rows).reshape(len(rows), len(NAMES))
+def features_of(squares: NDArray[np.uint8], num_processes: int = 1) -> NDArray[np.float64]:
+    """The features (N, len(NAMES)) of squares (N, S, S, 3)."""
+    tasks = (squares[start : start + BATCH] for start in range(0, len(squares), BATCH))
+    return _measured(tasks, num_processes)
 
 
 def table(part: PixelStore, num_processes: int) -> NDArray[np.float64]:
-    """The features (N, len(NAMES)) of all cells of a part; the number of processes changes none."""
-    tasks: Iterator[NDArray[np.uint8]] = part.batches(BATCH)
-    blocks = Parallel(n_jobs=num_processes)(delayed(features_of)(task) for task in tasks)
-    return np.concatenate(blocks)
+    """The features (N, len(NAMES)) of all cells of a part, in its order."""
+    return _measured(part.batches(BATCH), num_processes)
+
+
+def _measured(tasks: Iterator[NDArray[np.uint8]], num_processes: int) -> NDArray[np.float64]:
+    blocks = Parallel(n_jobs=num_processes)(delayed(_block)(task) for task in tasks)
+    return np.concatenate([np.empty((0, len(NAMES))), *blocks])
+
+
+def _block(squares: NDArray[np.uint8]) -> NDArray[np.float64]:
+    return np.stack([features(square) for square in squares])
 
 
 def _cytoplasm(cell: Segmented) -> Mask:

@@ -79,7 +79,7 @@ def _co_occurrence(scores: NDArray[np.float64], mask: Mask) -> dict[str, float]:
     )
     pairs = counts[1:, 1:].sum(axis=3).astype(np.float64)  # 0 is outside
     shares = pairs / np.maximum(pairs.sum(axis=(0, 1)), 1)
-    values = {}
+    values: dict[str, float] = {}
     for position, distance in enumerate(DISTANCES):
         measures = _haralick(shares[:, :, position])
         values |= {f"{n}_{distance}": x for n, x in zip(PROPERTIES, measures, strict=True)}
