@@ -27,7 +27,12 @@ APPLIES = ("train.imbalance",)
 
 
 def train(settings: params.Params) -> None:
-    """Measure the features of train and val, tune, fit, and write the model like a network's."""
+    """Measure the features of train and val, tune, fit, and write the model like a network's.
+
+    Of several seeds the first is taken: the fit draws no random numbers, and the seed only divides
+    the cells among the folds.
+    """
+    settings = params.each_seed(settings)[0]
     num_processes = settings.train.threads or os.cpu_count() or 1
     store, model_dir = open_store(Path("data/pixels")), Path("models") / CLASSICAL
     flat = applicable(params.flatten(settings, CLASSICAL))
@@ -45,6 +50,7 @@ def train(settings: params.Params) -> None:
             live.log_epoch(row["epoch"], row)
         write_table(pd.DataFrame(fitted.history), model_dir / "history.csv")
         classical.save(model_dir, fitted.parameters, card(settings, store, plan, fitted, val))
+        (model_dir / "seeds").mkdir()  # an output of every network
         live.finish(model_dir)
 
 

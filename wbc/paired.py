@@ -90,7 +90,9 @@ def join(first: pd.DataFrame, second: pd.DataFrame, name: str, by_smear: bool) -
     labels, left, right = (
         class_indices(list(both[column])) for column in ("label", "predicted_x", "predicted_y")
     )
-    smears = pd.factorize(both["group"])[0].astype(np.int64) if by_smear else None
+    laboratories = both["path"].str.split("/").str[0]  # two may both have a smear 1
+    names = laboratories + "/" + both["group"]
+    smears = pd.factorize(names)[0].astype(np.int64) if by_smear else None
     return Pair(labels, left, right, smears)
 
 
