@@ -3,10 +3,10 @@
 import pandas as pd
 from matplotlib.figure import Figure
 
-from wbc.figures import BLUE, VERMILION, _head, _plain
+from wbc.figures import BLUE, VERMILION, _head, plain
 
 
-@_plain()
+@plain()
 def tuning(history: pd.DataFrame, best: int, model: str) -> Figure:
     """Macro-F1 over the strength of the penalty; `best` is the number (`epoch`) of the kept row."""
     figure = Figure(figsize=(8.4, 4.2), layout="constrained")

@@ -15,9 +15,10 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.stats import binomtest
 
+from wbc.binomial import LEVEL
 from wbc.cells import CLASSES
 from wbc.errors import UserError
-from wbc.intervals import LEVEL, confusion_scores, tail
+from wbc.intervals import confusion_scores, tail
 from wbc.metrics import class_indices
 
 NUM_DRAWS: Final = 2000
@@ -140,7 +141,7 @@ def is_shown(difference: Difference, p_adjusted: float) -> bool:
 
 
 def _joint(pair: Pair) -> Floats:
-    """(units, K, K, K) cells by true class, first and second decision, for each smear or for all."""
+    """(units, K, K, K) cells by class, first and second decision; a unit is a smear, or all."""
     size = len(CLASSES)
     units = np.zeros(len(pair.labels), np.int64) if pair.smears is None else pair.smears
     counts = np.zeros((int(units.max()) + 1, size, size, size))
