@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from wbc import figures, figures_scores, metrics
-from wbc.cells import CLASSES, read_table, write_table
+from wbc import figures, figures_scores, figures_tuning, metrics
+from wbc.cells import CLASSES, CLASSICAL, read_table, write_table
 from wbc.evaluation import Evaluation, curve_tables
 from wbc.model import Card
 from wbc.pixels import PixelStore
@@ -41,6 +41,7 @@ def draw_curves(evaluation: Evaluation, words: str, report_dir: Path) -> None:
 
 
 def draw_training(card: Card, history_path: Path, words: str, folder: Path) -> None:
-    history = read_table(history_path)
-    figure = figures.training_history(history, int(card["best"]["epoch"]), words)
+    """The epochs of a network, or what tuning the classical baseline tried."""
+    draw = figures_tuning.tuning if card["architecture"] == CLASSICAL else figures.training_history
+    figure = draw(read_table(history_path), int(card["best"]["epoch"]), words)
     figures.save(figure, folder / "history.png")

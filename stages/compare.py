@@ -1,48 +1,82 @@
-"""compare: all networks in one table, ranked on validation among equal starts."""
+"""compare: all models in one table, ranked on validation among equal starts, and paired tests."""
 
 import json
 import logging
+import os
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from stages._run import run
-from wbc import comparison, metrics, model, params, registry
+from wbc import comparison_text, cost, device, metrics, model, params, registry, tracking
 from wbc.cells import read_table, write_table
+from wbc.comparison import Model, compare, winners
+from wbc.comparison_tests import paired_table
 from wbc.pixels import evaluation_set_sha256
 
 log = logging.getLogger(__name__)
 
 OUT_DIR = Path("comparison")
+COSTS_FILE = "costs.csv"  # in scratch/, which neither git nor DVC follows: times differ every run
 
 
 def main() -> None:
-    names = params.load(Path("params.yaml")).architectures
-    table = comparison.compare([read(name) for name in names])
-    write_table(table, OUT_DIR / "compare.csv")
-    (OUT_DIR / "compare.md").write_text(comparison.report(table), encoding="utf-8")
-    log.info("%s", comparison.report(table))
+    settings = params.load(Path("params.yaml"))
+    names: list[str] = list(settings.architectures)
+    models = [read(name) for name in names]
+    table = compare(models)
+    predictions = {name: read_table(Path("reports") / name / "predictions.csv") for name in names}
+    tests = paired_table(table, predictions, {model.name: model.metrics for model in models})
+    write(table, tests)
+    log.info("%s", comparison_text.report(table, tests))
     propose(table)
+    speeds = measure(names, settings.train.threads)
+    tracking.publish_comparison(OUT_DIR, {Path("models") / name: speeds[name] for name in names})
 
 
-def read(architecture: str) -> tuple[model.Card, dict[str, metrics.Scores], int]:
-    """Card, scores and number of parameters of a model."""
-    folder = Path("models") / architecture
-    card = json.loads((folder / model.CARD_FILE).read_text(encoding="utf-8"))
-    report = Path("reports") / architecture / "metrics.json"
-    scores = json.loads(report.read_text(encoding="utf-8"))
-    return card, scores, model.num_parameters(folder)
+def read(architecture: str) -> Model:
+    """What the stages before left of a model."""
+    folder, report_dir = Path("models") / architecture, Path("reports") / architecture
+    card = _json(folder / model.CARD_FILE)
+    seeds = _json(report_dir / "seeds.json") if (report_dir / "seeds.json").is_file() else {}
+    return Model(card, _json(report_dir / "metrics.json"), seeds, cost.size_of(folder, card))
+
+
+def write(table: pd.DataFrame, tests: pd.DataFrame) -> None:
+    write_table(table, OUT_DIR / "compare.csv")
+    write_table(tests.round(metrics.NUM_DECIMALS), OUT_DIR / "paired.csv")
+    report = comparison_text.report(table, tests)
+    (OUT_DIR / "compare.md").write_text(report, encoding="utf-8")
 
 
 def propose(table: pd.DataFrame) -> None:
     """The best of each start may become challenger, by its validation score alone."""
     cells = read_table(Path("data/pixels/index.csv"))
     digest = evaluation_set_sha256(cells[cells["split"] == "val"])
-    for architecture in comparison.winners(table).values():
+    for architecture in winners(table).values():
         row = table[table["architecture"] == architecture].iloc[0]
         identity = model.model_sha256(Path("models") / architecture)
         score = float(row["val/macro_f1"])
         log.info("%s", registry.propose_challenger(identity, "val/macro_f1", score, digest))
+
+
+def measure(names: list[str], threads: int) -> dict[str, dict[str, float]]:
+    """{architecture: times on this CPU}, also as a table in the log and in scratch/."""
+    chosen = device.pick("cpu", 32, threads)
+    speeds = {name: asdict(cost.speed_of(model.load(Path("models") / name))) for name in names}
+    rows = [{"architecture": name, **speed} for name, speed in speeds.items()]
+    shown = pd.DataFrame(rows).round(2)
+    folder = Path(os.environ.get("DVC_ROOT", ".")) / "scratch"
+    write_table(shown, folder / COSTS_FILE)
+    log.info("Times of a model from square to answer on this %s (median of %d):\n%s",
+             chosen.name, cost.REPEATS, shown.to_string(index=False))  # fmt: skip
+    return speeds
+
+
+def _json(path: Path) -> Any:
+    return json.loads(path.read_text(encoding="utf-8"))
 
 
 if __name__ == "__main__":

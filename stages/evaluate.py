@@ -3,6 +3,7 @@
 Models of other seeds (`train.seeds`) get their scores only: reports/ARCH/seeds/SEED.
 """
 
+import os
 import sys
 from pathlib import Path
 
@@ -21,7 +22,8 @@ def main() -> None:
     settings = params.load(Path("params.yaml"))
     model_dir, report_dir = Path("models") / architecture, Path("reports") / architecture
     chosen = device.pick(settings.train.device, settings.train.precision, settings.train.threads)
-    classifier = model.load(model_dir, chosen.type)
+    num_processes = settings.train.threads or os.cpu_count() or 1
+    classifier = model.load(model_dir, chosen.type, num_processes)
     store = open_store(Path("data/pixels"))
     evaluation = evaluate(classifier, store, settings.evaluate.batch_size)
     write_tables(evaluation, report_dir)

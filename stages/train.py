@@ -17,11 +17,12 @@ from typing import Any
 
 import pandas as pd
 
+from stages import _classical
 from stages._run import code_sha256, run, scratch_dir
 from wbc import device, launching, model, params, processes, tracking, training
 from wbc.backbones import Network
 from wbc.card import make_card, recorded, with_temperature
-from wbc.cells import write_table
+from wbc.cells import CLASSICAL, write_table
 from wbc.pixels import PixelStore, open_store
 from wbc.plan import Plan, make_plan
 from wbc.start import Start, load_into, read_start
@@ -54,7 +55,9 @@ def main() -> None:
     architecture = sys.argv[1]
     settings = params.load(Path("params.yaml"))
     processes.end_with_dvc()
-    if launching.must_launch(settings.train.processes, os.environ):
+    if architecture == CLASSICAL:
+        _classical.train(settings)
+    elif launching.must_launch(settings.train.processes, os.environ):
         launching.launch("stages.train", [architecture], settings.train.processes)
     else:
         with launching.reporting():

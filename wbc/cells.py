@@ -9,6 +9,7 @@ from typing import Final
 
 import pandas as pd
 
+CLASSICAL: Final = "classical"  # among architectures: hand-made features and no network
 CLASSES: Final = ("neutrophil", "lymphocyte", "monocyte", "eosinophil", "basophil")
 
 COLUMNS: Final = (

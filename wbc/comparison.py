@@ -1,35 +1,62 @@
-"""One table of all trained networks, ranked by validation macro-F1 among equals only.
+"""One table of all trained models, ranked by validation macro-F1 among equals only.
 
 Networks that started from ImageNet, from a file and from random weights are never ranked together,
-and nothing is chosen on a test set: the columns of the tests are for reading. A model is the pair
-of its card (model.json) and its metrics (metrics.json), both as read from their files.
+nor with the classical baseline, which has no weights to start from; and nothing is chosen on a
+test set: the columns of the tests are for reading.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Final
 
 import pandas as pd
 
+from wbc.cost import Size
 from wbc.errors import UserError
 from wbc.metrics import value
 
 Json = Mapping[str, Any]
 
-STARTS = {  # in the order of the groups in the table
+STARTS: Final = {  # in the order of the groups in the table
     "imagenet": "from ImageNet weights",
     "file": "from a file of weights",
     "random": "from random weights",
+    "none": "from hand-made features",
 }
-SCORES = ("balanced_accuracy", "macro_f1", "accuracy")
-FIXED_COLUMNS = ("rank", "architecture", "start", "num_parameters", "best_epoch", "val/macro_f1")
+SCORES: Final = ("balanced_accuracy", "macro_f1", "accuracy")
+FIXED_COLUMNS: Final = (
+    "rank",
+    "architecture",
+    "start",
+    "num_parameters",
+    "multiply_adds",
+    "num_bytes",
+    "best_epoch",
+    "val/macro_f1",
+)
 
 
-def compare(models: Sequence[tuple[Json, Json, int]]) -> pd.DataFrame:
-    """One row a model (card, metrics, number of parameters), best first within each start.
+@dataclass(frozen=True)
+class Model:
+    """What is known of a trained model: model.json, metrics.json, seeds.json ({} for none)."""
 
-    Columns: FIXED_COLUMNS, then `<set>/balanced_accuracy`, `<set>/macro_f1`, `<set>/accuracy` of
-    val and of every other set in the order of the first model that has it (None where a model was
-    not evaluated on it). `rank` counts from 1 within equal `start`; equal validation macro-F1
+    card: Json
+    metrics: Json
+    seeds: Json
+    size: Size
+
+    @property
+    def name(self) -> str:
+        return str(self.card["architecture"])
+
+
+def compare(models: Sequence[Model]) -> pd.DataFrame:
+    """One row a model, best first within each start.
+
+    Columns: FIXED_COLUMNS, then of val and of every other set, in the order of the first model that
+    has it, `<set>/balanced_accuracy`, `<set>/macro_f1`, `<set>/accuracy`, each with `/low` and
+    `/high` (95 %) and, where several seeds were trained, `/seeds_mean` and `/seeds_sd`. None is
+    what a model does not have. `rank` counts from 1 within equal `start`; equal validation macro-F1
     shares a rank (1, 1, 3) and is ordered by architecture.
 
     Raises:
@@ -38,12 +65,13 @@ def compare(models: Sequence[tuple[Json, Json, int]]) -> pd.DataFrame:
     """
     if not models:
         raise UserError("Nothing to compare: name networks in architectures and run `dvc repro`.")
-    for card, metrics, _ in models:
-        _check(card, metrics)
-    _check_same_pixels([card for card, _, _ in models])
-    sets = list(dict.fromkeys(name for _, metrics, _ in models for name in metrics))
+    for model in models:
+        _check(model)
+    _check_same_pixels(models)
+    sets = list(dict.fromkeys(name for model in models for name in model.metrics))
     sets.sort(key=lambda name: name != "val")  # stable: val first, the rest as they came
-    rows = [_row(card, metrics, num_parameters, sets) for card, metrics, num_parameters in models]
+    seeded = any(_num_seeds(model) > 1 for model in models)
+    rows = [_row(model, sets, seeded) for model in models]
     order = list(STARTS)
     rows.sort(
         key=lambda row: (order.index(row["start"]), -row["val/macro_f1"], row["architecture"])
@@ -72,72 +100,54 @@ def winners(table: pd.DataFrame) -> dict[str, str]:
     }
 
 
-def to_markdown(table: pd.DataFrame) -> str:
-    """The table as GitHub Markdown: shares with 4 decimals, counts with separators, – for none."""
-    rules = ("---" if name in ("architecture", "start") else "---:" for name in table)
-    lines = [f"| {' | '.join(table.columns)} |", f"| {' | '.join(rules)} |"]
-    for row in table.itertuples(index=False, name=None):
-        lines.append("| " + " | ".join(_cell(value) for value in row) + " |")
-    return "\n".join(lines) + "\n"
+def sets_of(table: pd.DataFrame) -> list[str]:
+    """The evaluation sets of `compare`'s table, in its order."""
+    ending = f"/{SCORES[0]}"
+    return [str(name).removesuffix(ending) for name in table if str(name).endswith(ending)]
 
 
-def report(table: pd.DataFrame) -> str:
-    """compare.md: the table, what was ranked with what, and the winner of each start."""
-    lines = [f"- {STARTS[start]}: {name}" for start, name in winners(table).items()]
-    return "\n".join(
-        [
-            "# Comparison of networks",
-            "",
-            "Ranked by macro-F1 on the validation set, and only among networks with the same start."
-            " The other sets are shown for reading; nothing is chosen on them.",
-            "",
-            to_markdown(table),
-            "Best by validation:",
-            "",
-            *lines,
-            "",
-        ]
-    )
-
-
-def _row(card: Json, metrics: Json, num_parameters: int, sets: Sequence[str]) -> dict[str, Any]:
+def _row(model: Model, sets: Sequence[str], seeded: bool) -> dict[str, Any]:
     row: dict[str, Any] = {
         "rank": 0,
-        "architecture": card["architecture"],
-        "start": card["start"],
-        "num_parameters": int(num_parameters),
-        "best_epoch": card["best"]["epoch"],
-        "val/macro_f1": value(metrics["val"]["macro_f1"]),
+        "architecture": model.name,
+        "start": model.card["start"],
+        "num_parameters": model.size.num_parameters,
+        "multiply_adds": model.size.multiply_adds,
+        "num_bytes": model.size.num_bytes,
+        "best_epoch": None if model.size.multiply_adds is None else model.card["best"]["epoch"],
+        "val/macro_f1": value(model.metrics["val"]["macro_f1"]),
     }
     for name in sets:
         for score in SCORES:
-            found = metrics.get(name, {}).get(score)
+            found = model.metrics.get(name, {}).get(score)
+            limits = found if isinstance(found, Mapping) else {}
             row.setdefault(f"{name}/{score}", None if found is None else value(found))
+            row[f"{name}/{score}/low"] = limits.get("low")
+            row[f"{name}/{score}/high"] = limits.get("high")
+            if seeded:
+                spread = model.seeds.get(name, {}).get(score, {}) if _num_seeds(model) > 1 else {}
+                row[f"{name}/{score}/seeds_mean"] = spread.get("mean")
+                row[f"{name}/{score}/seeds_sd"] = spread.get("sd")
     return row
 
 
-def _check(card: Json, metrics: Json) -> None:
-    if "macro_f1" not in metrics.get("val", {}):
+def _num_seeds(model: Model) -> int:
+    return len(model.seeds.get("val", {}).get("macro_f1", {}).get("values", ()))
+
+
+def _check(model: Model) -> None:
+    if "macro_f1" not in model.metrics.get("val", {}):
         raise UserError(
-            f"{card['architecture']} has no validation macro-F1 in its metrics.json, so it cannot"
-            f" be ranked; run `dvc repro -f evaluate@{card['architecture']}`."
+            f"{model.name} has no validation macro-F1 in its metrics.json, so it cannot"
+            f" be ranked; run `dvc repro -f evaluate@{model.name}`."
         )
 
 
-def _check_same_pixels(cards: Sequence[Json]) -> None:
-    if len({card["inputs"]["pixels"] for card in cards}) > 1:
-        found = ", ".join(
-            f"{card['architecture']} {card['inputs']['pixels'][:8]}" for card in cards
-        )
+def _check_same_pixels(models: Sequence[Model]) -> None:
+    hashes = {model.name: str(model.card["inputs"]["pixels"]) for model in models}
+    if len(set(hashes.values())) > 1:
+        found = ", ".join(f"{name} {digest[:8]}" for name, digest in hashes.items())
         raise UserError(
             "All networks should be trained and validated on the same pixel store, but the hashes"
             f" of theirs differ ({found}); run `dvc repro` to train the older ones again."
         )
-
-
-def _cell(value: Any) -> str:
-    if value is None or value != value:
-        return "–"
-    if isinstance(value, float):
-        return f"{value:.4f}"
-    return f"{value:,}" if isinstance(value, int) else str(value)

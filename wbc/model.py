@@ -19,6 +19,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 
 from wbc.backbones import Network
+from wbc.cells import CLASSICAL
 from wbc.errors import UserError, one_line
 
 WEIGHTS_FILE, CARD_FILE = "model.safetensors", "model.json"
@@ -115,18 +116,29 @@ def save(folder: Path, network: Network, card: Card) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     state = {name: tensor.cpu().contiguous() for name, tensor in network.net.state_dict().items()}
     save_file(state, folder / WEIGHTS_FILE)
+    write_card(folder / CARD_FILE, card)
+
+
+def write_card(path: Path, card: Card) -> None:
     text = json.dumps(card, indent=2, sort_keys=True, allow_nan=False)
-    (folder / CARD_FILE).write_text(text + "\n", encoding="utf-8")
+    path.write_text(text + "\n", encoding="utf-8")
 
 
-def load(folder: Path, device: str = "cpu") -> Classifier:
-    """Read a model that `save` wrote.
+def load(folder: Path, device: str = "cpu", num_processes: int = 1) -> Classifier:
+    """Read a model that `save` wrote, of whichever kind.
+
+    num_processes: that measure the hand-made features of the classical baseline.
 
     Raises:
         UserError: a file is missing or damaged, or the two do not belong together.
     """
     try:
         card = json.loads((folder / CARD_FILE).read_text(encoding="utf-8"))
+        if card["architecture"] == CLASSICAL:
+            # Late, because it brings scikit-image, which no network needs.
+            from wbc import classical
+
+            return classical.load(folder, card, num_processes)
         network = Network(card["architecture"], dropout=0.0, frozen_batch_norm=True)
         network.net.load_state_dict(load_file(folder / WEIGHTS_FILE))
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
@@ -145,8 +157,9 @@ def classifier(network: Network, card: Card, device: str) -> Classifier:
 
 
 def num_parameters(folder: Path) -> int:
-    """How many numbers were learned or could have been: all tensors but batch-norm statistics."""
-    statistics = ("running_mean", "running_var", "num_batches_tracked")
+    """How many numbers were learned or could have been: all tensors but statistics of the data."""
+    batch_norm = ("running_mean", "running_var", "num_batches_tracked")
+    statistics = (*batch_norm, "scaler.mean", "scaler.scale")
     with safe_open(folder / WEIGHTS_FILE, framework="numpy") as file:
         shapes = {name: file.get_slice(name).get_shape() for name in file.keys()}  # noqa: SIM118
     return sum(math.prod(shape) for name, shape in shapes.items() if not name.endswith(statistics))

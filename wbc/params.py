@@ -26,6 +26,7 @@ Architecture = Literal[
     "squeezenet1_1",
     "shufflenet_v2_x1_0",
     "resnet18",
+    "classical",
 ]
 Role = Literal["auto", "train", "external"]
 Share = Annotated[float, Range(0, 1)]

@@ -27,6 +27,7 @@ PACKAGES: Final = (  # what a version imports, beside the standard library
     "pillow",
     "ruamel.yaml",
     "safetensors",
+    "scikit-image",
     "scipy",
     "simplejpeg",
     "torch",

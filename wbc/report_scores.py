@@ -115,7 +115,7 @@ def _number(value: float | None) -> Cell:
 
 
 def _seeds(material: Material) -> list[Block]:
-    first = next(iter(material.seeds.values()), {})
+    first: Json = next(iter(material.seeds.values()), {})
     num_seeds = max((len(score["values"]) for score in first.values()), default=0)
     if num_seeds < 2:
         return [

@@ -15,11 +15,14 @@ WEIGHTS_FILE: Final = "start.safetensors"  # absent for a random start
 
 @dataclass(frozen=True)
 class Start:
-    """What a network starts from; `note` is "" unless `auto` fell back to random weights."""
+    """What a network starts from; `note` is "" unless `auto` fell back to random weights.
+
+    `none` is the classical baseline's, which has no weights to start from.
+    """
 
     architecture: str
-    start: Literal["imagenet", "file", "random"]
-    sha256: str  # of the weights as written here, "" for random
+    start: Literal["imagenet", "file", "random", "none"]
+    sha256: str  # of the weights as written here, "" for random and none
     note: str
 
 

@@ -22,7 +22,7 @@ from wbc.tracking_record import identity
 from wbc.tracking_server import ui
 from wbc.tracking_store import Store
 
-__all__ = ["TrainingRun", "publish", "sync", "training_run", "ui"]
+__all__ = ["TrainingRun", "publish", "publish_comparison", "sync", "training_run", "ui"]
 
 _log = logging.getLogger(__name__)
 
@@ -118,6 +118,25 @@ def publish(architecture: str, model_dir: Path, report_dir: Path, registered: bo
     try:
         name = _publish(tracking_store.connect(), model_dir, report_dir, registered)
         _log.info("%s: MLflow run %s", architecture, name)
+    except Exception as error:
+        _warn(error)
+
+
+def publish_comparison(folder: Path, speeds: Mapping[Path, Mapping[str, float]]) -> None:
+    """Add the comparison's files and each model's own times to the models' runs; best effort.
+
+    Args:
+        speeds: {model's folder: {name: number}}, which become the metrics cost/NAME. They differ
+            from run to run and belong to no output, so `sync` cannot bring them.
+    """
+    try:
+        store = tracking_store.connect()
+        for model_dir, numbers in speeds.items():
+            run = _find_run(store, identity(model_dir))
+            if run:
+                costs = {f"cost/{name}": number for name, number in numbers.items()}
+                tracking_log.log_scores(store, run.info.run_id, costs)
+                store.client.log_artifacts(run.info.run_id, str(folder), "comparison")
     except Exception as error:
         _warn(error)
 

@@ -101,6 +101,7 @@ def sentence(card: Mapping[str, Any], scores: Mapping[str, float]) -> str:
         "file": "fine-tuned from a weights file",
         "random": "trained from random weights",
         "adapted": "adapted to another laboratory",
+        "none": "trained on hand-made features",
     }
     words = f"{card['architecture']} {starts.get(card['start'], card['start'])}"
     if "val/macro_f1" in scores:

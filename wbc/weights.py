@@ -15,6 +15,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from wbc.backbones import ARCHITECTURES, Network, load_start
+from wbc.cells import CLASSICAL
 from wbc.errors import UserError, one_line
 from wbc.fetching import Unavailable, download
 from wbc.start import CARD_FILE, WEIGHTS_FILE, Start
@@ -55,6 +56,8 @@ def resolve(architecture: str, choice: str, root: Path, target: Path) -> Start:
 
 
 def _resolve(architecture: str, choice: str, root: Path, target: Path) -> Start:
+    if architecture == CLASSICAL:  # hand-made features need no starting weights
+        return Start(architecture, "none", "", "")
     if choice == "none":
         return Start(architecture, "random", "", "")
     if choice not in ("auto", "imagenet"):

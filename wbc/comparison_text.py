@@ -1,0 +1,158 @@
+"""The comparison for a reader: tables of words, as Markdown and as a fragment of HTML."""
+
+from collections.abc import Iterator
+from html import escape
+from typing import Any
+
+import pandas as pd
+
+from wbc import paired
+from wbc.comparison import SCORES, STARTS, sets_of, winners
+
+HEADINGS = {"balanced_accuracy": "balanced accuracy", "macro_f1": "macro-F1"}
+INTRODUCTION = (
+    "Ranked by macro-F1 on the validation set alone, and only among models with the same start. The"
+    " other sets are shown for reading; nothing is chosen on them. In brackets: 95 % intervals."
+)
+MULTIPLY_ADDS = "Multiply-adds: of one image, in convolutions and linear layers."
+SEEDS = "Mean ± standard deviation over training seeds stand after the value of the first seed."
+TESTS = (
+    "The best of each start, by validation, against the others of that start, on the same cells."
+    " McNemar's exact test counts the cells that only one of two models names right; the paired"
+    f" bootstrap ({paired.NUM_DRAWS:,} draws over smears where they are known, else over cells of"
+    " each type) gives the difference of the scores. p-values are corrected after Holm over all"
+    " comparisons within a set; a difference is called shown where p is below 0.05 and the interval"
+    " leaves out 0. On the validation set the best was chosen, so there it looks better than it is."
+)
+
+
+def display_tables(table: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """{title: table of words}: the models, then their scores on each evaluation set."""
+    models = pd.DataFrame(
+        {
+            "rank": table["rank"].map(_number),
+            "model": table["architecture"],
+            "start": table["start"],
+            "parameters": table["num_parameters"].map(_number),
+            "multiply-adds": table["multiply_adds"].map(_millions),
+            "size": table["num_bytes"].map(_megabytes),
+            "best epoch": table["best_epoch"].map(_number),
+            "validation macro-F1": table["val/macro_f1"].map(_share),
+        }
+    )
+    tables = {"Models": models}
+    for name in sets_of(table):
+        scores = {"model": table["architecture"], "start": table["start"]}
+        for score in SCORES:
+            words = [_with_limits(row, f"{name}/{score}") for row in table.to_dict("records")]
+            scores[HEADINGS.get(score, score)] = pd.Series(words, index=table.index)
+        tables[f"Set {name}"] = pd.DataFrame(scores)
+    return tables
+
+
+def report(table: pd.DataFrame, tests: pd.DataFrame) -> str:
+    """compare.md: the tables, what was ranked with what, the winners, and the paired tests."""
+    lines = ["# Comparison of models", "", INTRODUCTION, MULTIPLY_ADDS]
+    if any(str(column).endswith("/seeds_mean") for column in table):
+        lines.append(SEEDS)
+    for title, shown in display_tables(table).items():
+        lines += ["", f"## {title}", "", to_markdown(shown)]
+    lines += ["## Best by validation", ""]
+    lines += [f"- {STARTS[start]}: {name}" for start, name in winners(table).items()]
+    lines += ["", "## Paired tests", "", *_test_lines(tests)]
+    return "\n".join(lines) + "\n"
+
+
+def fragment(table: pd.DataFrame, tests: pd.DataFrame) -> str:
+    """The same as HTML without head or style, to be put into a page."""
+    parts = [f"<p>{escape(INTRODUCTION)} {escape(MULTIPLY_ADDS)}</p>"]
+    for title, shown in display_tables(table).items():
+        parts += [f"<h3>{escape(title)}</h3>", to_html(shown)]
+    parts += ["<h3>Paired tests</h3>", f"<p>{escape(TESTS)}</p>", "<ul>"]
+    parts += [f"<li>{escape(sentence)}</li>" for sentence in sentences(tests)]
+    return "\n".join([*parts, "</ul>"]) + "\n"
+
+
+def to_markdown(shown: pd.DataFrame) -> str:
+    """A table of words as GitHub Markdown; what is no name stands to the right."""
+    rules = ("---" if name in ("model", "start") else "---:" for name in shown)
+    lines = [f"| {' | '.join(shown.columns)} |", f"| {' | '.join(rules)} |"]
+    lines += [f"| {' | '.join(row)} |" for row in shown.itertuples(index=False, name=None)]
+    return "\n".join(lines) + "\n"
+
+
+def to_html(shown: pd.DataFrame) -> str:
+    """A table of words as an HTML table of class `comparison`."""
+    head = "".join(f"<th>{escape(name)}</th>" for name in shown)
+    rows = [
+        "<tr>" + "".join(f"<td>{escape(word)}</td>" for word in row) + "</tr>"
+        for row in shown.itertuples(index=False, name=None)
+    ]
+    body = "\n".join(rows)
+    return (
+        f'<table class="comparison">\n<thead><tr>{head}</tr></thead>\n'
+        f"<tbody>\n{body}\n</tbody>\n</table>"
+    )
+
+
+def sentences(tests: pd.DataFrame) -> Iterator[str]:
+    """Each row of the paired tests in words."""
+    for row in tests.to_dict("records"):
+        scores = "; ".join(_difference(row, score) for score in paired.SCORES)
+        yield (
+            f"{row['set']}, {row['best']} against {row['other']}: of {row['num_cells']:,} cells"
+            f" {row['only_best_right']:,} are right only with {row['best']} and"
+            f" {row['only_other_right']:,} only with {row['other']} (McNemar"
+            f" p {_p(row['mcnemar/p_holm'])}); {scores}."
+        )
+
+
+def _test_lines(tests: pd.DataFrame) -> list[str]:
+    if tests.empty:
+        return ["None: no two models have the same start."]
+    return [TESTS, "", *(f"- {sentence}" for sentence in sentences(tests))]
+
+
+def _difference(row: dict[Any, Any], score: str) -> str:
+    value, low, high, p, p_holm = (
+        float(row[f"{score}/{part}"]) for part in ("difference", "low", "high", "p", "p_holm")
+    )
+    shown = paired.is_shown(paired.Difference(value, low, high, p), p_holm)
+    verdict = "a difference is shown" if shown else "no difference is shown"
+    name = HEADINGS.get(score, score)
+    return f"{name} {value:+.4f} ({low:+.4f} to {high:+.4f}, p {_p(p_holm)}): {verdict}"
+
+
+def _with_limits(row: dict[Any, Any], name: str) -> str:
+    """0.9870 (0.9754–0.9941), and the mean and spread of seeds behind it."""
+    words = _share(row[name])
+    if not _is_missing(row[f"{name}/low"]):
+        words += f" ({row[f'{name}/low']:.4f}–{row[f'{name}/high']:.4f})"
+    mean, spread = (row.get(f"{name}/seeds_{part}") for part in ("mean", "sd"))
+    if not _is_missing(mean) and not _is_missing(spread):
+        words += f", {mean:.4f} ± {spread:.4f}"
+    return words
+
+
+def _p(p: float) -> str:
+    return f"{p:.3f}" if p >= 0.001 else "below 0.001"
+
+
+def _is_missing(value: Any) -> bool:
+    return value is None or value != value
+
+
+def _share(value: Any) -> str:
+    return "–" if _is_missing(value) else f"{value:.4f}"
+
+
+def _number(value: Any) -> str:
+    return "–" if _is_missing(value) else f"{int(value):,}"
+
+
+def _millions(value: Any) -> str:
+    return "–" if _is_missing(value) else f"{value / 1e6:,.0f} M"
+
+
+def _megabytes(value: Any) -> str:
+    return f"{value / 1e6:,.2f} MB"

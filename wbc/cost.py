@@ -1,0 +1,78 @@
+"""What a model costs: multiply-adds and bytes, which are facts, and times, which are measured.
+
+Times differ from run to run and machine to machine, so they never go into a DVC output.
+"""
+
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from wbc.backbones import Network
+from wbc.cells import CLASSICAL
+from wbc.model import WEIGHTS_FILE, Classifier, num_parameters
+
+BATCH: Final = 32  # cells, for the throughput
+REPEATS: Final = 11  # of each measurement, after WARM_UPS; the median counts
+WARM_UPS: Final = 3
+
+
+@dataclass(frozen=True)
+class Size:
+    """What can be known without running; `multiply_adds` is None where there is no network."""
+
+    num_parameters: int
+    multiply_adds: int | None  # of one image, in convolutions and linear layers
+    num_bytes: int  # of model.safetensors
+
+
+@dataclass(frozen=True)
+class Speed:
+    """Medians on the CPU, from stored square to probabilities."""
+
+    latency_ms: float  # of one image alone
+    images_per_second: float  # in batches of BATCH
+
+
+def size_of(folder: Path, card: dict[str, Any]) -> Size:
+    """The size of the model in `folder`."""
+    architecture, side = card["architecture"], int(card["input"]["size"])
+    counted = None if architecture == CLASSICAL else multiply_adds(architecture, side)
+    return Size(num_parameters(folder), counted, (folder / WEIGHTS_FILE).stat().st_size)
+
+
+def multiply_adds(architecture: str, side: int) -> int:
+    """Of one image of `side` pixels: half of the operations that torch counts.
+
+    ResNet18 at 224 pixels: 1.814e9 with five outputs.
+    """
+    network = Network(architecture, dropout=0.0, frozen_batch_norm=True).eval()
+    with torch.inference_mode(), FlopCounterMode(display=False) as counter:
+        network(torch.zeros(1, 3, side, side))
+    return int(counter.get_total_flops()) // 2
+
+
+def speed_of(classifier: Classifier) -> Speed:
+    """Time the classifier on squares of noise; needs an otherwise idle machine to mean much."""
+    side = int(classifier.card["input"]["size"])
+    squares = np.random.default_rng(0).integers(0, 256, (BATCH, side, side, 3), dtype=np.uint8)
+    one = _median_seconds(lambda: classifier.probabilities(squares[:1]))
+    many = _median_seconds(lambda: classifier.probabilities(squares))
+    return Speed(latency_ms=1000 * one, images_per_second=BATCH / many)
+
+
+def _median_seconds(work: Callable[[], object]) -> float:
+    for _ in range(WARM_UPS):
+        work()
+    seconds = []
+    for _ in range(REPEATS):
+        start = time.perf_counter()
+        work()
+        seconds.append(time.perf_counter() - start)
+    return statistics.median(seconds)
