@@ -10,9 +10,21 @@ from typing import Any
 import pandas as pd
 
 from stages._run import run
-from wbc import comparison_text, cost, device, metrics, model, params, registry, tracking
+from wbc import (
+    comparison_page,
+    comparison_text,
+    cost,
+    device,
+    figures,
+    figures_compare,
+    metrics,
+    model,
+    params,
+    registry,
+    tracking,
+)
 from wbc.cells import read_table, write_table
-from wbc.comparison import Model, compare, winners
+from wbc.comparison import Model, compare, sets_of, winners
 from wbc.comparison_tests import paired_table
 from wbc.pixels import evaluation_set_sha256
 
@@ -29,7 +41,7 @@ def main() -> None:
     table = compare(models)
     predictions = {name: read_table(Path("reports") / name / "predictions.csv") for name in names}
     tests = paired_table(table, predictions, {model.name: model.metrics for model in models})
-    write(table, tests)
+    write(table, tests, drawn=any(model.card["drawn"] for model in models))
     log.info("%s", comparison_text.report(table, tests))
     propose(table)
     speeds = measure(names, settings.train.threads)
@@ -44,11 +56,15 @@ def read(architecture: str) -> Model:
     return Model(card, _json(report_dir / "metrics.json"), seeds, cost.size_of(folder, card))
 
 
-def write(table: pd.DataFrame, tests: pd.DataFrame) -> None:
+def write(table: pd.DataFrame, tests: pd.DataFrame, drawn: bool) -> None:
+    """The table as CSV, Markdown and HTML, the tests, and a figure for each set."""
     write_table(table, OUT_DIR / "compare.csv")
     write_table(tests.round(metrics.NUM_DECIMALS), OUT_DIR / "paired.csv")
     report = comparison_text.report(table, tests)
     (OUT_DIR / "compare.md").write_text(report, encoding="utf-8")
+    for name in sets_of(table):
+        figures.save(figures_compare.scores(table, name), OUT_DIR / f"{name}.png")
+    comparison_page.write(table, tests, OUT_DIR, drawn)
 
 
 def propose(table: pd.DataFrame) -> None:

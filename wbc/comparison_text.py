@@ -1,7 +1,6 @@
-"""The comparison for a reader: tables of words, as Markdown and as a fragment of HTML."""
+"""The comparison for a reader: tables of words, and as Markdown."""
 
 from collections.abc import Iterator
-from html import escape
 from typing import Any
 
 import pandas as pd
@@ -63,36 +62,12 @@ def report(table: pd.DataFrame, tests: pd.DataFrame) -> str:
     return "\n".join(lines) + "\n"
 
 
-def fragment(table: pd.DataFrame, tests: pd.DataFrame) -> str:
-    """The same as HTML without head or style, to be put into a page."""
-    parts = [f"<p>{escape(INTRODUCTION)} {escape(MULTIPLY_ADDS)}</p>"]
-    for title, shown in display_tables(table).items():
-        parts += [f"<h3>{escape(title)}</h3>", to_html(shown)]
-    parts += ["<h3>Paired tests</h3>", f"<p>{escape(TESTS)}</p>", "<ul>"]
-    parts += [f"<li>{escape(sentence)}</li>" for sentence in sentences(tests)]
-    return "\n".join([*parts, "</ul>"]) + "\n"
-
-
 def to_markdown(shown: pd.DataFrame) -> str:
     """A table of words as GitHub Markdown; what is no name stands to the right."""
     rules = ("---" if name in ("model", "start") else "---:" for name in shown)
     lines = [f"| {' | '.join(shown.columns)} |", f"| {' | '.join(rules)} |"]
     lines += [f"| {' | '.join(row)} |" for row in shown.itertuples(index=False, name=None)]
     return "\n".join(lines) + "\n"
-
-
-def to_html(shown: pd.DataFrame) -> str:
-    """A table of words as an HTML table of class `comparison`."""
-    head = "".join(f"<th>{escape(name)}</th>" for name in shown)
-    rows = [
-        "<tr>" + "".join(f"<td>{escape(word)}</td>" for word in row) + "</tr>"
-        for row in shown.itertuples(index=False, name=None)
-    ]
-    body = "\n".join(rows)
-    return (
-        f'<table class="comparison">\n<thead><tr>{head}</tr></thead>\n'
-        f"<tbody>\n{body}\n</tbody>\n</table>"
-    )
 
 
 def sentences(tests: pd.DataFrame) -> Iterator[str]:

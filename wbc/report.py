@@ -1,4 +1,4 @@
-"""reports/ARCH/report.html: everything that is known of one model, on one page.
+"""reports/ARCH/report.html, everything that is known of one model on one page, and its model card.
 
 Made from files alone (the model's card, the tables and figures that evaluate wrote, the summary of
 the division), so it can be made again at any time; a part whose file is missing is left out.
@@ -16,11 +16,12 @@ from wbc import report_scores, report_trust
 from wbc.cells import CLASSES
 from wbc.figures import set_title
 from wbc.model import model_sha256
+from wbc.model_card import model_card
 from wbc.page import Banner, Block, Cell, Page, Section, Table, Text, render, table
 from wbc.report_scores import interval
 
 Json = Mapping[str, Any]
-FILE = "report.html"
+PAGE_FILE, CARD_FILE = "report.html", "model_card.md"
 TABLES = ("counts", "shift", "shortcuts")  # CSVs of reports/ARCH that the page reads
 STARTS = {
     "imagenet": "ImageNet weights",
@@ -71,8 +72,16 @@ def read(model_dir: Path, report_dir: Path, division: Path) -> Material:
 
 
 def write(material: Material, report_dir: Path) -> None:
-    """Write report.html."""
-    (report_dir / FILE).write_text(render(build(material)), encoding="utf-8")
+    """Write report.html and model_card.md."""
+    (report_dir / PAGE_FILE).write_text(render(build(material)), encoding="utf-8")
+    text = model_card(
+        material.card,
+        material.metrics,
+        material.sha256,
+        material.division,
+        report_trust.notes(material),
+    )
+    (report_dir / CARD_FILE).write_text(text, encoding="utf-8")
 
 
 def build(material: Material) -> Page:
@@ -93,8 +102,10 @@ def build(material: Material) -> Page:
         Section("training", "Training", report_trust.training(material)),
         Section("limits", "Limits", report_trust.limits(material)),
         Section("reproduce", "How to make it again", reproduce(material)),
-        Section("checklists", "CLAIM and TRIPOD+AI", report_trust.checklist_tables()),
     ]
+    shown = {section.name: section.title for section in sections if section.blocks}
+    blocks = report_trust.checklist_tables(shown)
+    sections.append(Section("checklists", "CLAIM and TRIPOD+AI", blocks))
     return Page(
         title=f"{card['architecture']}: white blood cells in five types",
         lead=f"Model {material.sha256[:12]}, started from {STARTS[card['start']]},"

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from wbc import checklists
 from wbc.cells import CLASSES
 from wbc.figures import set_title
 from wbc.page import Block, Cell, Items, Table, Text, picture
@@ -163,9 +165,37 @@ def limits(material: Material) -> list[Block]:
     return [Items([*items, *few, *missing])]
 
 
-def checklist_tables() -> list[Block]:
-    """Where the items of CLAIM and TRIPOD+AI are answered."""
-    return []
+def checklist_tables(sections: Mapping[str, str]) -> list[Block]:
+    """Where the items of CLAIM and TRIPOD+AI are answered; `sections`: {name: title} shown."""
+    blocks: list[Block] = [
+        Text(
+            "What two reporting guidelines ask for, where this page answers it, and what only the"
+            " authors of a study can say. Topics are abridged; see the guidelines for their words."
+        )
+    ]
+    for checklist in (checklists.CLAIM, checklists.TRIPOD):
+        rows = [
+            [
+                Cell(item.number),
+                Cell(item.topic),
+                Cell(", ".join(sections[n] for n in checklists.answered_in_report(item, sections))),
+                Cell(item.by_hand),
+            ]
+            for item in checklists.ITEMS
+            if item.checklist == checklist
+        ]
+        head = ("item", "topic", "answered here in", "to be written by hand")
+        blocks.append(Table(head, rows, checklist, words=(1, 2, 3)))
+    return blocks
+
+
+def notes(material: Material) -> dict[str, list[str]]:
+    """What the tables say in words, for the model card."""
+    found = {"shortcuts": shortcut_sentences(material)}
+    shifted = material.tables.get("shift")
+    if shifted is not None:
+        found["shift"] = [text for text in shifted["in_words"] if isinstance(text, str) and text]
+    return found
 
 
 def _pictures(material: Material, kind: str, alt: str) -> list[Block]:

@@ -1,4 +1,4 @@
-"""Grad-CAM lies where the evidence lies, equals CAM where there is one, and shows the right cells."""
+"""Grad-CAM lies where the evidence lies, equals CAM where there is one; the right cells are shown."""
 
 from pathlib import Path
 
