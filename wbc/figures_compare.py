@@ -1,5 +1,7 @@
 """All models beside each other, a figure for each evaluation set."""
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
@@ -25,8 +27,8 @@ def scores(models: pd.DataFrame, evaluation_set: str) -> Figure:
             shown[f"{evaluation_set}/{score}{end}"].astype(float) for end in ("", "/low", "/high")
         )
         spans = np.clip(np.vstack([value - low, high - value]), 0, None)
-        style = {"color": colour, "marker": marker, "ls": "", "ms": 5, "capsize": 2, "lw": 1.4}
-        axes.errorbar(value, places + off, xerr=spans, label=label, **style)
+        style: dict[str, Any] = {"color": colour, "marker": marker, "ls": "", "ms": 5, "lw": 1.4}
+        axes.errorbar(value, places + off, xerr=spans, label=label, capsize=2, **style)
     names = [f"{row['architecture']}\n({row['start']})" for row in shown.to_dict("records")]
     axes.set_yticks(places, names, fontsize=8.5)
     axes.set_ylim(len(shown) - 0.5, -0.5)

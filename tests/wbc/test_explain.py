@@ -1,4 +1,4 @@
-"""Grad-CAM lies where the evidence lies, equals CAM where there is one; the right cells are shown."""
+"""Grad-CAM lies where the evidence lies and equals CAM where there is one; what is shown."""
 
 from pathlib import Path
 
