@@ -40,7 +40,8 @@ td.n { text-align: right; color: #555; font-variant-numeric: tabular-nums; }
 td img { margin-right: .3rem; vertical-align: top; width: {{ tile }}px; height: {{ tile }}px;
   border-radius: 4px; }
 .where { font-size: .85rem; color: #333; overflow-wrap: anywhere; }
-.kind { border-left: .4rem solid; }
+.kind { border-left: .4rem solid; white-space: nowrap; }
+.pictures { white-space: nowrap; }
 .k0 { border-left-color: #D55E00; } .k1 { border-left-color: #0072B2; }
 .k2 { border-left-color: #E69F00; } .k3 { border-left-color: #009E73; }
 .small { color: #555; font-size: .85rem; }
@@ -63,14 +64,16 @@ textures, test sets and other laboratories as well. Nothing was changed; this is
 <tr><th>rank</th><th>picture</th><th>doubt</th><th>label</th><th>where</th></tr>
 {% for row in rows -%}
 <tr><td class="n">{{ row.rank }}</td>
-<td>{% for picture in row.pictures %}{% if picture -%}
+<td class="pictures">{% for picture in row.pictures %}{% if picture -%}
 <img alt="" src="data:image/jpeg;base64,{{ picture }}">{% else %}(no picture){% endif %}
 {%- endfor %}</td>
 <td class="kind k{{ row.number }}">{{ row.kind }}<br><span class="small">{{ row.score }}</span></td>
-<td>{{ row.label }}{% if row.suggested %}<br>
+<td>{{ row.label }}{% if row.partner_label not in ("", row.label) %} or
+{{ row.partner_label }}{% endif %}{% if row.suggested %}<br>
 <span class="small">rather: {{ row.suggested }}</span>{% endif %}</td>
-<td class="where">{{ row.path }}<br><span class="small">{{ row.place }}</span>
-{%- if row.partner %}<br>{{ row.partner }}, {{ row.partner_label }}{% endif %}</td></tr>
+<td class="where">{{ row.path }}
+{%- if row.partner %}<br>{{ row.partner }}{% endif %}<br>
+<span class="small">{{ row.place }}</span></td></tr>
 {% endfor -%}
 </table>
 {% if num_left %}<p>{{ "{:,}".format(num_left) }} more are in issues.csv.</p>{% endif %}
@@ -130,7 +133,7 @@ def _row(row: "pd.Series[object]", picture: Picture) -> dict[str, object]:
         "number": KINDS.index(kind),
         "pictures": pictures,
         "score": _score(kind, float(row["score"])),
-        "place": f"in {row['split']}{smear}",
+        "place": f"set {row['split']}{smear}",
     }
 
 
@@ -144,7 +147,7 @@ def _score(kind: str, score: float) -> str:
         )
     if kind == OUTLIER:
         return f"{score:.1f} times as far as usual"
-    return "the same pixels or hash" if score == 1 else f"{score:.0%} of the hash equal"
+    return "identical hash" if score == 1 else f"{score:.0%} of the hash equal"
 
 
 def _thumbnail(path: str, picture: Picture) -> str:

@@ -73,13 +73,15 @@ def test_too_few_cells_or_types_are_no_doubts(numbers: list[int]) -> None:
 
 
 def test_a_cell_unlike_its_kind_is_an_outlier_within_its_own_source_only() -> None:
-    x, labels = clouds()
-    x[labels == 0] += 9 * (np.arange(200) % 2)[labels == 0, None]  # half from elsewhere
+    x, labels = clouds(60)
+    x[:12] = 20 + 8 * (x[:12] - x[:12].mean(axis=0))  # few cells of a less even laboratory
     x[20] += np.array([0, 0, 0, 0, 0, 0, 60, 0])
-    sources = ["other" if row % 2 else "own" for row in range(200)]
+    sources = ["other" if row < 12 else "own" for row in range(300)]
     distance, fence = quality.strangeness(x, labels, sources)
     assert np.flatnonzero(distance > fence).tolist() == [20]
     assert np.median(distance) == pytest.approx(1, abs=0.05)
+    distance, fence = quality.strangeness(x, labels, ["own"] * 300)
+    assert len(np.flatnonzero(distance > fence)) > 1
 
 
 def test_types_that_a_source_hardly_has_are_doubted_last() -> None:
