@@ -3,7 +3,7 @@
 import pandas as pd
 from matplotlib.figure import Figure
 
-from wbc.figures import BLUE, VERMILION, _head, plain
+from wbc.figures import BLUE, VERMILION, headline, plain
 
 
 @plain()
@@ -22,7 +22,7 @@ def tuning(history: pd.DataFrame, best: int, model: str) -> Figure:
     axes.set(xscale="log", xlabel="C, the inverse of the penalty", ylabel="macro-F1")
     axes.grid(axis="y", alpha=0.3)
     axes.legend(loc="best", frameon=True)
-    _head(
+    headline(
         figure,
         f"Tuning of {model}",
         f"kept: C = {kept['C']:g} (dotted), macro-F1 {kept['cv/macro_f1']:.3f} in cross-validation",
