@@ -43,7 +43,7 @@ unexport PYTHONHOME
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help repro test bench ui lint format params clean clean-all active scm
+.PHONY: help repro compare test bench ui lint format params clean clean-all active scm
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -53,6 +53,10 @@ help: ## this list
 repro: $(READY) scm ## run the pipeline: images in, an evaluated and registered model out
 	@$(RUN) -m wbc check
 	@$(RUN) -m dvc repro $(ARGS)
+
+compare: $(READY) ## repro with every network and the classical baseline: sets architectures
+	@$(RUN) -m wbc params compare
+	@$(MAKE) --no-print-directory repro
 
 test: lint ## lint, check the types, run the tests
 	@$(RUN) -m pytest -n auto --dist loadfile $(ARGS)

@@ -1,15 +1,17 @@
-"""The ranking: validation only, and only among networks with the same start."""
+"""The ranking: validation only, and only among models with the same start; tests and words."""
 
 import copy
 from typing import Any
 
+import pandas as pd
 import pytest
 
-from wbc.cells import write_table
-from wbc.comparison import compare, report, to_markdown, winners
+from wbc.cells import CLASSES, write_table
+from wbc.comparison import Model, compare, sets_of, winners
+from wbc.comparison_tests import COLUMNS, paired_table
+from wbc.comparison_text import display_tables, fragment, report, sentences, to_markdown
+from wbc.cost import Size
 from wbc.errors import UserError
-
-Model = tuple[dict[str, Any], dict[str, Any], int]
 
 
 def model(
@@ -23,15 +25,24 @@ def model(
         "inputs": {"pixels": "aa11", "weights": ""},
     }
     metrics = {
-        name: {"balanced_accuracy": score, "macro_f1": score, "accuracy": score, "num_cells": 9}
+        name: {
+            **{
+                key: {"value": score, "low": score - 0.125, "high": score + 0.125}
+                for key in ("balanced_accuracy", "macro_f1", "accuracy")
+            },
+            "num_cells": 9,
+            "interval": "cells",
+        }
         for name, score in {**tests, "val": val}.items()
     }
-    return card, metrics, num_parameters
+    adds = None if start == "none" else 2_500_000
+    return Model(card, metrics, {}, Size(num_parameters, adds, 4 * num_parameters))
 
 
 def test_the_rank_counts_within_equal_start() -> None:
     table = compare(
         [
+            model("classical", "none", 0.95, test=0.9),
             model("resnet18", "random", 0.99, test=0.9),
             model("googlenet", "imagenet", 0.8, test=0.9),
             model("mobilenet_v2", "imagenet", 0.9, test=0.1),
@@ -41,8 +52,13 @@ def test_the_rank_counts_within_equal_start() -> None:
         ["mobilenet_v2", "imagenet", 1],
         ["googlenet", "imagenet", 2],
         ["resnet18", "random", 1],
+        ["classical", "none", 1],
     ]
-    assert winners(table) == {"imagenet": "mobilenet_v2", "random": "resnet18"}
+    assert winners(table) == {
+        "imagenet": "mobilenet_v2",
+        "random": "resnet18",
+        "none": "classical",
+    }
 
 
 def test_scores_with_intervals_give_their_value() -> None:
@@ -55,10 +71,12 @@ def test_scores_with_intervals_give_their_value() -> None:
 def test_no_test_score_moves_anything() -> None:
     models = [model("googlenet", "file", 0.8, test=0.1), model("resnet18", "file", 0.7, test=0.2)]
     swapped = copy.deepcopy(models)
-    swapped[0][1]["test"], swapped[1][1]["test"] = swapped[1][1]["test"], swapped[0][1]["test"]
+    for one, other in zip(swapped, reversed(models), strict=True):
+        one.metrics["test"].update(other.metrics["test"])  # type: ignore[attr-defined]
     before, after = compare(models), compare(swapped)
     columns = ["architecture", "rank"]
     assert before[columns].equals(after[columns])
+    assert not before.equals(after)
     assert winners(before) == winners(after)
 
 
@@ -82,48 +100,112 @@ def test_columns_cover_every_set_and_a_missing_one_is_empty(tmp_path: Any) -> No
             model("resnet18", "random", 0.25, test_a=0.5, krd=0.125),
         ]
     )
-    assert list(table.columns) == [
-        "rank",
-        "architecture",
-        "start",
-        "num_parameters",
-        "best_epoch",
-        "val/macro_f1",
-        "val/balanced_accuracy",
-        "val/accuracy",
-        "test_a/balanced_accuracy",
-        "test_a/macro_f1",
-        "test_a/accuracy",
-        "krd/balanced_accuracy",
-        "krd/macro_f1",
-        "krd/accuracy",
+    fixed = "rank architecture start num_parameters multiply_adds num_bytes best_epoch val/macro_f1"
+    scores = [
+        f"{name}/{score}{part}"
+        for name in ("val", "test_a", "krd")
+        for score in ("balanced_accuracy", "macro_f1", "accuracy")
+        for part in ("", "/low", "/high")
     ]
+    assert list(table.columns) == [
+        *fixed.split(),
+        *(score for score in scores if score != "val/macro_f1"),
+    ]
+    assert sets_of(table) == ["val", "test_a", "krd"]
     write_table(table, tmp_path / "table.csv")
     first, second = (tmp_path / "table.csv").read_text().splitlines()[1:]
-    assert first == "1,googlenet,random,1000,7,0.75,0.75,0.75,0.5,0.5,0.5,,,"
-    assert second == "2,resnet18,random,1000,7,0.25,0.25,0.25,0.5,0.5,0.5,0.125,0.125,0.125"
+    assert first.startswith("1,googlenet,random,1000,2500000,4000,7,0.75,0.75,0.625,0.875,0.625,")
+    assert first.endswith("0.5,0.375,0.625" + "," * 9)
+    assert second.endswith("0.125,0.0,0.25")
 
 
-def test_markdown_is_one_table_and_the_report_names_the_winners() -> None:
+def test_seeds_stand_beside_the_first_seed_where_there_are_several() -> None:
+    one = model("googlenet", "random", 0.75)
+    spread = {"mean": 0.7, "sd": 0.05, "min": 0.65, "max": 0.75, "values": [0.75, 0.65]}
+    seeds = {"val": {"macro_f1": spread}}
     table = compare(
-        [model("googlenet", "imagenet", 0.98765, 5_600_000, krd=0.5), model("resnet18", "file", 1)]
+        [Model(one.card, one.metrics, seeds, one.size), model("resnet18", "random", 0.5)]
     )
-    lines = to_markdown(table).splitlines()
-    assert {line.count("|") for line in lines} == {len(table.columns) + 1}
-    assert lines[2].startswith("| 1 | googlenet | imagenet | 5,600,000 | 7 | 0.9877 |")
-    assert lines[3].endswith("| – | – | – |")
-    text = report(table)
-    assert "- from ImageNet weights: googlenet\n- from a file of weights: resnet18\n" in text
+    assert table["val/macro_f1/seeds_mean"].tolist() == [0.7, None]
+    assert table["val/macro_f1/seeds_sd"].tolist() == [0.05, None]
+    assert display_tables(table)["Set val"]["macro-F1"].tolist() == [
+        "0.7500 (0.6250–0.8750), 0.7000 ± 0.0500",
+        "0.5000 (0.3750–0.6250)",
+    ]
 
 
 def test_what_cannot_be_ranked_is_refused() -> None:
     with pytest.raises(UserError, match="Nothing to compare"):
         compare([])
     without = model("googlenet", "random", 0.5)
-    del without[1]["val"]
+    without.metrics.pop("val")  # type: ignore[attr-defined]
     with pytest.raises(UserError, match="evaluate@googlenet"):
         compare([without])
     other = model("resnet18", "random", 0.5)
-    other[0]["inputs"]["pixels"] = "bb22"
+    other.card["inputs"]["pixels"] = "bb22"
     with pytest.raises(UserError, match="googlenet aa11, resnet18 bb22"):
         compare([model("googlenet", "random", 0.5), other])
+
+
+MODELS = [
+    model("googlenet", "imagenet", 0.9, 5_600_000),
+    model("resnet18", "imagenet", 0.5),
+    model("squeezenet1_1", "imagenet", 0.4),
+    model("classical", "none", 0.95, 590),
+]
+
+
+def predictions(num_wrong: int) -> pd.DataFrame:
+    """100 cells of val, the first so many taken for the next type."""
+    labels = [CLASSES[i % 5] for i in range(100)]
+    predicted = [CLASSES[(i + (i < num_wrong)) % 5] for i in range(100)]
+    paths = [f"a/{i}.png" for i in range(100)]
+    columns = {"path": paths, "set": "val", "group": "", "label": labels, "predicted": predicted}
+    return pd.DataFrame(columns)
+
+
+def paired_of(models: list[Model]) -> pd.DataFrame:
+    wrong = {"googlenet": 2, "resnet18": 40, "squeezenet1_1": 3, "classical": 0}
+    return paired_table(
+        compare(models),
+        {name: predictions(number) for name, number in wrong.items()},
+        {one.name: one.metrics for one in models},
+    )
+
+
+def test_the_best_is_tested_against_the_others_of_its_start_only() -> None:
+    tests = paired_of(MODELS)
+    assert tuple(tests.columns) == COLUMNS
+    assert tests[["set", "best", "other"]].values.tolist() == [
+        ["val", "googlenet", "resnet18"],
+        ["val", "googlenet", "squeezenet1_1"],
+    ]
+    assert tests["only_best_right"].tolist() == [38, 1]
+    assert tests["only_other_right"].tolist() == [0, 0]
+    assert tests["mcnemar/p"].tolist() == pytest.approx([2 / 2**38, 1.0])
+    assert tests["mcnemar/p_holm"].tolist() == pytest.approx([4 / 2**38, 1.0])
+    assert tests["balanced_accuracy/difference"].tolist() == pytest.approx([0.38, 0.01])
+    words = list(sentences(tests))
+    assert "38 are right only with googlenet and 0 only with resnet18 (McNemar p below" in words[0]
+    assert "balanced accuracy +0.3800" in words[0] and ": a difference is shown" in words[0]
+    assert words[1].count("no difference is shown") == 2
+
+
+def test_the_report_says_what_was_ranked_by_what() -> None:
+    table, tests = compare(MODELS), paired_of(MODELS)
+    text = report(table, tests)
+    assert "Ranked by macro-F1 on the validation set alone" in text
+    assert "- from ImageNet weights: googlenet\n- from hand-made features: classical\n" in text
+    models = to_markdown(display_tables(table)["Models"]).splitlines()
+    assert {line.count("|") for line in models} == {9}
+    assert models[2] == "| 1 | googlenet | imagenet | 5,600,000 | 2 M | 22.40 MB | 7 | 0.9000 |"
+    assert models[-1] == "| 1 | classical | none | 590 | – | 0.00 MB | – | 0.9500 |"
+    html = fragment(table, tests)
+    assert html.count("<table") == html.count("</table>") == 2 and html.count("<li>") == 2
+
+
+def test_models_of_different_starts_are_not_tested() -> None:
+    models = [MODELS[0], MODELS[3]]
+    tests = paired_of(models)
+    assert tests.empty and tuple(tests.columns) == COLUMNS
+    assert "None: no two models have the same start." in report(compare(models), tests)

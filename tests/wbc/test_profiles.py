@@ -4,6 +4,7 @@ import difflib
 import re
 import shutil
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
@@ -12,6 +13,7 @@ from wbc.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[2]
 SHIPPED = sorted(path.stem for path in (ROOT / "profiles").glob("*.yaml"))
+JOBS = [name for name in SHIPPED if name != "compare"]  # each sets the data and what suits them
 
 
 @pytest.fixture
@@ -49,10 +51,19 @@ def test_krd_wbc_is_the_real_job(root: Path) -> None:
 
 
 def test_every_shipped_profile_is_driven_here() -> None:
-    assert SHIPPED == ["krd-wbc", "raabin"]
+    assert SHIPPED == ["compare", "krd-wbc", "raabin"]
 
 
-@pytest.mark.parametrize("name", SHIPPED)
+def test_compare_sets_the_architectures_to_all_there_are_and_nothing_else(root: Path) -> None:
+    profiles.apply("compare", root)
+    before, after = ((at / "params.yaml").read_text().splitlines() for at in (ROOT, root))
+    changed = [line for line in after if line not in before]
+    assert len(changed) == 1 and changed[0].startswith("architectures: [googlenet, mobilenet_v2")
+    loaded = params.load(root / "params.yaml")
+    assert loaded.architectures == get_args(params.Architecture)
+
+
+@pytest.mark.parametrize("name", JOBS)
 def test_only_lines_of_the_profile_change(root: Path, name: str) -> None:
     before = (root / "params.yaml").read_text()
     profiles.apply(name, root)
@@ -78,11 +89,11 @@ def test_only_lines_of_the_profile_change(root: Path, name: str) -> None:
     }
 
 
-@pytest.mark.parametrize("name", SHIPPED)
+@pytest.mark.parametrize("name", JOBS)
 def test_the_order_of_profiles_does_not_matter(root: Path, name: str) -> None:
     profiles.apply(name, root)
     alone = (root / "params.yaml").read_bytes()
-    for other in SHIPPED:
+    for other in JOBS:
         profiles.apply(other, root)
     profiles.apply(name, root)
     assert (root / "params.yaml").read_bytes() == alone
@@ -167,7 +178,7 @@ def test_a_setting_missing_in_params_yaml_has_no_place(root: Path) -> None:
 
 @pytest.mark.parametrize("name", ["raabim", "", "../params", "profiles/none.yaml"])
 def test_an_unknown_profile_names_those_there_are(root: Path, name: str) -> None:
-    with pytest.raises(UserError, match=r"there are krd-wbc, raabin"):
+    with pytest.raises(UserError, match=r"there are compare, krd-wbc, raabin"):
         profiles.apply(name, root)
 
 

@@ -20,6 +20,12 @@ RIM_PIXELS: Final = 3
 BATCH: Final = 32  # cells a task
 
 
+def markdown() -> str:
+    """All features as a table, for docs/classical.md."""
+    rows = [f"| {feature.name} | {feature.unit} | {feature.meaning} |" for feature in FEATURES]
+    return "\n".join(["| feature | unit | meaning |", "|---|---|---|", *rows]) + "\n"
+
+
 def features(square: NDArray[np.uint8]) -> NDArray[np.float64]:
     """The values (len(NAMES),) of one square (S, S, 3); finite for any picture."""
     cell = segment(square)
