@@ -81,10 +81,12 @@ def one(part: PixelStore, described: NDArray[np.float64], seed: int) -> tuple[fl
     """MEASURES of one drawing of errors."""
     true, given, at_random, confused = plant(part.labels, seed)
     planted = np.concatenate([at_random, confused])
-    judgement = label_quality.judge(described, given, list(part.table["group"]))
+    judgement = label_quality.judge(
+        described, given, list(part.table["group"]), list(part.table["source"])
+    )
     own = judgement.probabilities[np.arange(len(given)), given]
     ranked = np.argsort(np.where(judgement.judged, own, 1), kind="stable")
-    listed = label_quality.label_errors(given, judgement, list(part.table["source"]))
+    listed = label_quality.label_errors(given, judgement)
     hits = listed[np.isin(listed, planted)]
     return (
         float(np.isin(ranked[: len(planted)], planted).mean()),

@@ -15,7 +15,6 @@ import pandas as pd
 from cleanlab.filter import find_label_issues
 from numpy.typing import NDArray
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
-from sklearn.kernel_approximation import Nystroem
 from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 from sklearn.neighbors import NearestNeighbors
 from sklearn.pipeline import make_pipeline
@@ -35,9 +34,8 @@ COLUMNS = (
     "path", "split", "group", "label", "kind", "suggested", "score", "partner", "partner_label",
 )  # fmt: skip
 NUM_FOLDS = 5
-NUM_FEATURES = 400
 NUM_NEIGHBOURS = 10
-FEW = 30  # cells of a type in a source; fewer teach too little of how that laboratory stains it
+FEW = 30  # cells of a type and source to learn from; fewer teach too little of how it is stained
 HASH_BITS = 64
 
 Floats = NDArray[np.float64]
@@ -50,35 +48,35 @@ class Judgement:
 
     probabilities: Floats  # (n, 5), by classifiers that did not learn from the cell or its smear
     judged: NDArray[np.bool_]  # (n,) False where no other smear has the cell's type
+    num_like: Ints  # (n,) cells of its type and source that its classifier learned from
     accuracy: float  # share of the judged cells whose label is the most probable type; nan: none
 
 
-def judge(descriptors: Floats, labels: Ints, groups: list[str]) -> Judgement:
+def judge(descriptors: Floats, labels: Ints, groups: list[str], sources: list[str]) -> Judgement:
     """Cross-validated probabilities of cells with `descriptors` (n, d).
 
     Cells of one smear (`groups`, "" where unknown) are judged together. The classifier is a linear
-    discriminant with Ledoit & Wolf's shrinkage on radial features (Nyström): quick, and hardly
-    moved by a few wrong labels.
+    discriminant with Ledoit & Wolf's shrinkage: quick, hardly moved by a few wrong labels, and on
+    smears that it has not seen better than curved ones (docs/data_quality.md).
     """
     probabilities = np.zeros((len(labels), len(CLASSES)))
-    judged = np.zeros(len(labels), dtype=bool)
+    judged, num_like = np.zeros(len(labels), dtype=bool), np.zeros(len(labels), np.int64)
+    like = pd.DataFrame({"source": sources, "label": labels}).groupby(["source", "label"]).ngroup()
+    kind = like.to_numpy(np.int64)
     for train, held_out in _folds(labels, groups):
         classes = np.unique(labels[train])
         if len(classes) < 2:
             continue
-        num_features = min(NUM_FEATURES, len(train))
         model = make_pipeline(
-            StandardScaler(),
-            Nystroem(
-                gamma=1 / (3 * descriptors.shape[1]), n_components=num_features, random_state=0
-            ),
-            LinearDiscriminantAnalysis(solver="lsqr", shrinkage="auto"),
+            StandardScaler(), LinearDiscriminantAnalysis(solver="lsqr", shrinkage="auto")
         )
         model.fit(descriptors[train], labels[train])
         probabilities[np.ix_(held_out, classes)] = model.predict_proba(descriptors[held_out])
         judged[held_out] = np.isin(labels[held_out], classes)
+        num_like[held_out] = np.bincount(kind[train], minlength=kind.max() + 1)[kind[held_out]]
     right = probabilities[judged].argmax(axis=1) == labels[judged]
-    return Judgement(probabilities, judged, float(right.mean()) if judged.any() else float("nan"))
+    accuracy = float(right.mean()) if judged.any() else float("nan")
+    return Judgement(probabilities, judged, num_like, accuracy)
 
 
 def _folds(labels: Ints, groups: list[str]) -> list[tuple[Ints, Ints]]:
@@ -95,12 +93,12 @@ def _folds(labels: Ints, groups: list[str]) -> list[tuple[Ints, Ints]]:
     return list(grouped.split(labels, labels, names))
 
 
-def label_errors(labels: Ints, judgement: Judgement, sources: list[str]) -> Ints:
+def label_errors(labels: Ints, judgement: Judgement) -> Ints:
     """Rows of likely label errors, the least probable label first.
 
     How many there are is confident learning's estimate, which asks for every pair of types
     whether the probability of the other type is as high as that type's own cells have it.
-    Types with FEW cells in their source come last, for they are doubted as a whole.
+    Cells with FEW like them to learn from come last, for they are doubted as a whole.
     """
     rows = np.flatnonzero(judgement.judged)
     present = np.unique(labels[rows])
@@ -111,14 +109,8 @@ def label_errors(labels: Ints, judgement: Judgement, sources: list[str]) -> Ints
     found = find_label_issues(np.searchsorted(present, labels[rows]), p, n_jobs=1)
     rows = rows[found]
     own = judgement.probabilities[rows, labels[rows]]
-    rare = is_rare(labels, sources)[rows]
+    rare = judgement.num_like[rows] < FEW
     return np.asarray(rows[np.lexsort((own, rare))], np.int64)
-
-
-def is_rare(labels: Ints, sources: list[str]) -> NDArray[np.bool_]:
-    """(n,) whether a cell's source has fewer than FEW of its type."""
-    parts = pd.DataFrame({"source": sources, "label": labels}).groupby(["source", "label"])
-    return np.asarray(parts["label"].transform("size").to_numpy() < FEW, np.bool_)
 
 
 def strangeness(descriptors: Floats, labels: Ints, sources: list[str]) -> tuple[Floats, Floats]:
@@ -152,14 +144,14 @@ def issues(cells: pd.DataFrame, copies: pd.DataFrame, descriptors: Floats) -> "I
     `cells` is its index, in the order of `descriptors` (n, d); `copies` is duplicates.csv.
     """
     labels, sources = class_indices(list(cells["label"])), list(cells["source"])
-    judgement = judge(descriptors, labels, _smears(cells))
+    judgement = judge(descriptors, labels, _smears(cells), sources)
     most_probable = judgement.probabilities.argmax(axis=1)
     suggestion = {
         path: CLASSES[most_probable[row]] if judgement.judged[row] else ""
         for row, path in enumerate(cells["path"])
     }
     tables = [_copies_table(copies, cells, suggestion)]
-    rows = label_errors(labels, judgement, sources)
+    rows = label_errors(labels, judgement)
     own = judgement.probabilities[rows, labels[rows]]
     suggested = [CLASSES[label] for label in most_probable[rows]]
     tables.append(_cells_table(cells, rows, ERROR, 1 - own, suggested))
@@ -171,7 +163,7 @@ def issues(cells: pd.DataFrame, copies: pd.DataFrame, descriptors: Floats) -> "I
     order = table["kind"].map(KINDS.index).sort_values(kind="stable").index
     table = table.loc[order].reset_index(drop=True)
     table.insert(0, "rank", np.arange(1, len(table) + 1))
-    rare = cells[is_rare(labels, sources)].groupby(["source", "label"]).size()
+    rare = cells[judgement.judged & (judgement.num_like < FEW)].groupby(["source", "label"]).size()
     num_judged = int(judgement.judged.sum())
     return Issues(table, len(cells), num_judged, judgement.accuracy, rare.to_dict())
 
@@ -190,7 +182,7 @@ class Issues:
     num_cells: int
     num_judged: int
     accuracy: float
-    rare: dict[tuple[str, str], int]  # (source, type): cells, where they are FEW
+    rare: dict[tuple[str, str], int]  # (source, type): judged cells with FEW like them
 
     def counts(self) -> dict[str, int]:
         """Rows of each kind."""

@@ -11,7 +11,7 @@ from jinja2 import Environment
 from numpy.typing import NDArray
 from PIL import Image
 
-from wbc.label_quality import CONFLICT, DUPLICATE, ERROR, KINDS, NUM_FOLDS, OUTLIER, Issues
+from wbc.label_quality import CONFLICT, DUPLICATE, ERROR, FEW, KINDS, NUM_FOLDS, OUTLIER, Issues
 
 SHOWN: Final = 50  # rows of each kind
 _TILE: Final = 96  # pixels
@@ -115,8 +115,8 @@ def _words(issues: Issues) -> str:
     if issues.rare:
         rare = ", ".join(f"{source}: {n} {kind}s" for (source, kind), n in issues.rare.items())
         text += (
-            f" Of some types a source has so few cells ({rare}) that they may all be doubted;"
-            " these come last."
+            f" For some cells ({rare}) it had fewer than {FEW} of the same type and source to learn"
+            " from; these may be doubted wrongly and come last."
         )
     left = issues.num_cells - issues.num_judged
     if left:

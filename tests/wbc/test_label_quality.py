@@ -56,11 +56,9 @@ def test_cells_of_a_smear_are_judged_by_classifiers_that_never_saw_it() -> None:
     for train, held_out in quality._folds(labels, groups):
         assert not {groups[row] for row in train} & {groups[row] for row in held_out}
     only = ["a" if label == 4 else group for label, group in zip(labels, groups, strict=True)]
-    judgement = quality.judge(x, labels, only)
+    judgement = quality.judge(x, labels, only, ["own"] * len(labels))
     assert not judgement.judged[labels == 4].any() and judgement.judged[labels != 4].all()
-    assert not set(quality.label_errors(labels, judgement, ["own"] * len(labels))) & set(
-        np.flatnonzero(labels == 4)
-    )
+    assert not set(quality.label_errors(labels, judgement)) & set(np.flatnonzero(labels == 4))
 
 
 @pytest.mark.parametrize("numbers", [[], [0], [0, 1], [0] * 30, [0, 1, 2, 3, 4] * 2])
@@ -84,15 +82,17 @@ def test_a_cell_unlike_its_kind_is_an_outlier_within_its_own_source_only() -> No
     assert len(np.flatnonzero(distance > fence)) > 1
 
 
-def test_types_that_a_source_hardly_has_are_doubted_last() -> None:
-    labels = clouds()[1]
-    judgement = quality.Judgement(np.full((200, 5), 0.05), np.ones(200, bool), 0.9)
-    judgement.probabilities[np.arange(200), labels] = 0.8
+def test_cells_with_few_like_them_to_learn_from_are_doubted_last() -> None:
+    x, labels = clouds()
+    num_like = quality.judge(x, labels, [""] * 200, ["small"] * 10 + ["own"] * 190).num_like
+    assert num_like[:10].max() <= 9 and num_like[40:].min() == 32
+    p = np.full((200, 5), 0.05)
+    p[np.arange(200), labels] = 0.8
     for row, own in ((0, 0.001), (50, 0.1), (90, 0.01)):
-        judgement.probabilities[row] = 0
-        judgement.probabilities[row, [labels[row], (labels[row] + 1) % 5]] = own, 1 - own
-    sources = ["small" if row < 5 else "own" for row in range(200)]
-    assert quality.label_errors(labels, judgement, sources).tolist() == [90, 50, 0]
+        p[row] = 0
+        p[row, [labels[row], (labels[row] + 1) % 5]] = own, 1 - own
+    judgement = quality.Judgement(p, np.ones(200, bool), num_like, 0.9)
+    assert quality.label_errors(labels, judgement).tolist() == [90, 50, 0]
 
 
 def test_the_table_ranks_conflicts_errors_duplicates_and_outliers() -> None:
