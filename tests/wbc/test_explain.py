@@ -1,4 +1,4 @@
-"""Grad-CAM lies where the evidence lies, equals CAM where there is one, and shows the right cells."""
+"""Grad-CAM lies where the evidence lies, is CAM where there is one, and shows the right cells."""
 
 from pathlib import Path
 
