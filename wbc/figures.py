@@ -32,14 +32,14 @@ SHEET_COLUMNS = 6
 
 
 @contextmanager
-def _plain() -> Iterator[None]:
+def plain() -> Iterator[None]:
     """Matplotlib's own defaults (DejaVu Sans and so on), whatever a user's matplotlibrc says."""
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
         yield
 
 
-@_plain()
+@plain()
 def save(figure: Figure, path: Path) -> None:
     """Write a PNG without date and software name; the same figure gives the same bytes."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -51,7 +51,7 @@ def set_title(evaluation_set: str) -> str:
     return SET_TITLES.get(evaluation_set, f"Other laboratory {evaluation_set}")
 
 
-@_plain()
+@plain()
 def confusion_matrix(
     counts: NDArray[np.integer[Any]],
     evaluation_set: str,
@@ -71,7 +71,7 @@ def confusion_matrix(
         axes.add_patch(_outline(int(true), row))
     axes.set_yticks(
         range(len(present)),
-        [f"{classes[int(k)]}\n{_cells(counts[k].sum())}" for k in present],
+        [f"{classes[int(k)]}\n{number_of_cells(counts[k].sum())}" for k in present],
     )
     absent = set(range(len(classes))) - set(present.tolist())
     axes.set_xticks(
@@ -82,15 +82,15 @@ def confusion_matrix(
     axes.tick_params(length=0)
     bar = figure.colorbar(image, ax=axes, format=PercentFormatter(1), pad=0.02)
     bar.set_label("share of the row")
-    _head(
+    headline(
         figure,
         f"{set_title(evaluation_set)}: true cell type and decision",
-        f"{_cells(counts.sum())}: number and share of each row; outlined: correct",
+        f"{number_of_cells(counts.sum())}: number and share of each row; outlined: correct",
     )
     return figure
 
 
-@_plain()
+@plain()
 def training_history(history: pd.DataFrame, best_epoch: int, model: str) -> Figure:
     """Losses above, validation scores below, over epochs; phases and the kept epoch marked.
 
@@ -120,7 +120,7 @@ def training_history(history: pd.DataFrame, best_epoch: int, model: str) -> Figu
     losses.set_xlim(history["epoch"].min() - 0.5, history["epoch"].max() + 0.5)
     quality.set(ylabel="validation score", xlabel="epoch", ylim=(0, 1.03))
     quality.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-    _head(
+    headline(
         figure,
         f"Training of {model}",
         f"kept: epoch {best_epoch} (dotted), macro-F1 {best:.3f} on the validation set",
@@ -128,14 +128,14 @@ def training_history(history: pd.DataFrame, best_epoch: int, model: str) -> Figu
     return figure
 
 
-@_plain()
+@plain()
 def recall_bars(
     metrics: Mapping[str, Scores], model: str, classes: Sequence[str] = CLASSES
 ) -> Figure:
     """Recall of each cell type, all evaluation sets side by side; `metrics` as in metrics.json."""
     height = 0.8 / len(metrics)
     titles = {
-        name: f"{set_title(name)}, {_cells(scores['num_cells'])}"
+        name: f"{set_title(name)}, {number_of_cells(scores['num_cells'])}"
         for name, scores in metrics.items()
     }
     size = (8.4, 2.2 + len(classes) * max(0.5, 0.26 * len(metrics)))
@@ -161,11 +161,11 @@ def recall_bars(
     axes.set_axisbelow(True)
     num_columns = 2 if max(map(len, titles.values())) <= 48 else 1
     figure.legend(loc="outside lower center", ncols=num_columns, frameon=False, fontsize=9)
-    _head(figure, f"Recall of {model} by cell type and evaluation set", "")
+    headline(figure, f"Recall of {model} by cell type and evaluation set", "")
     return figure
 
 
-@_plain()
+@plain()
 def mistakes(
     pixels: NDArray[np.uint8], shown: pd.DataFrame, num_wrong: int, evaluation_set: str, model: str
 ) -> Figure:
@@ -185,7 +185,7 @@ def mistakes(
         tile.set_title(f"{row['label']} →\n{row['predicted']} {sure:.0%}", fontsize=9, pad=3)
         tile.set_xlabel(_short(str(row["path"])), fontsize=7.5, color=GREY, labelpad=2)
     choice = "" if len(shown) == num_wrong else f", {len(shown)} shown, of each type the surest"
-    _head(
+    headline(
         figure,
         f"{set_title(evaluation_set)}: cells that {model} got wrong",
         f"{num_wrong:,} wrong{choice}; above: true type → decision and its probability"
@@ -195,20 +195,13 @@ def mistakes(
     return figure
 
 
-def _short(path: str, length: int = 22) -> str:
-    """A file's name without its folder, its middle left out where it is long."""
-    name = path.rsplit("/", 1)[-1]
-    half = (length - 1) // 2
-    return name if len(name) <= length else f"{name[:half]}…{name[-half:]}"
-
-
-def _head(figure: Figure, title: str, below: str) -> None:
+def headline(figure: Figure, title: str, below: str) -> None:
     width = int(figure.get_figwidth() * 10.5)  # characters at 12 points
     lines = (fill(text, width) for text in (title, below) if text)
     figure.suptitle("\n".join(lines), fontsize=12)
 
 
-def _cells(count: int) -> str:
+def number_of_cells(count: int) -> str:
     return "1 cell" if count == 1 else f"{count:,} cells"
 
 
@@ -234,3 +227,10 @@ def _mark_phases(axes: Axes, history: pd.DataFrame, named: bool) -> None:
             name = PHASE_TITLES.get(str(phase), str(phase))
             place = (float(start + end) / 2, 1.02)
             axes.text(*place, name, transform=axes.get_xaxis_transform(), ha="center", color=GREY)
+
+
+def _short(path: str, length: int = 22) -> str:
+    """A file's name without its folder, its middle left out where it is long."""
+    name = path.rsplit("/", 1)[-1]
+    half = (length - 1) // 2
+    return name if len(name) <= length else f"{name[:half]}…{name[-half:]}"

@@ -19,9 +19,9 @@ from wbc.figures import (
     BLUE,
     GREY,
     VERMILION,
-    _cells,
-    _head,
-    _plain,
+    headline,
+    number_of_cells,
+    plain,
     set_title,
 )
 from wbc.shortcuts import VIEWS, ShortcutCheck
@@ -41,7 +41,7 @@ VERDICTS = {
 OPAQUE = 0.6  # of the highest place; the cell must stay visible below
 
 
-@_plain()
+@plain()
 def gradcam(explained: Explained, kind: str, model: str) -> Figure:
     """One kind of cells: a row a true class, each cell beside itself under its map."""
     shown = explained.of_kind(kind)
@@ -59,7 +59,7 @@ def gradcam(explained: Explained, kind: str, model: str) -> Figure:
             tile.set_xlabel(where, fontsize=8, color=GREY, labelpad=2)
     title = f"{model}: {KIND_TITLES[kind]}"
     below = "right of each cell: what raised the score of the decision (Grad-CAM); line: half of it"
-    _head(figure, title, below if present else "none")
+    headline(figure, title, below if present else "none")
     return figure
 
 
@@ -81,7 +81,7 @@ def _pair(tile: Axes, square: NDArray[np.uint8], values: NDArray[np.float32]) ->
     tile.spines[:].set_visible(False)
 
 
-@_plain()
+@plain()
 def shortcuts(result: ShortcutCheck, model: str) -> Figure:
     """A row a class: one cell in the three views, and the recall in each with its interval."""
     rows = result.table.to_dict("records")
@@ -94,7 +94,7 @@ def shortcuts(result: ShortcutCheck, model: str) -> Figure:
             tile.set(xticks=[], yticks=[])
             tile.spines[:].set_visible(False)
             if view == 0:
-                tile.set_ylabel(f"{row['class']}\n{_cells(row['num_cells'])}", fontsize=9)
+                tile.set_ylabel(f"{row['class']}\n{number_of_cells(row['num_cells'])}", fontsize=9)
             if number == 0:
                 tile.set_title(VIEW_TITLES[view].replace(" blanked", "\nblanked"), fontsize=9)
         bars = figure.add_subplot(grid[number, 3])
@@ -105,7 +105,7 @@ def shortcuts(result: ShortcutCheck, model: str) -> Figure:
             bars.set_xticklabels([])
     title = f"{set_title(result.evaluation_set)}: what {model} knows without cell or background"
     below = "informedness: share of a type's blank pictures called so, less that of the others'"
-    _head(figure, title, below)
+    headline(figure, title, below)
     return figure
 
 
