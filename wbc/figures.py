@@ -28,7 +28,7 @@ BLUE, VERMILION, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#666666"
 SET_COLOURS = (BLUE, "#E69F00", GREEN, "#CC79A7", "#56B4E9", VERMILION, "#F0E442", "#000000")
 SET_TITLES = {"val": "Validation set", "test": "Test set", "test_a": "Test-A", "test_b": "Test-B"}
 PHASE_TITLES = {"head": "new head only", "upper": "upper layers", "all": "all layers"}
-SHEET_COLUMNS = 8
+SHEET_COLUMNS = 6
 
 
 @contextmanager
@@ -176,23 +176,21 @@ def mistakes(
     `num_wrong` counts all mistakes in the set, of which `shown` may be a choice; with none the
     figure says so.
     """
-    num_columns = max(5, min(SHEET_COLUMNS, len(shown)))
-    num_rows = -(-len(shown) // num_columns)
-    figure = Figure(figsize=(1.45 * num_columns, 0.9 + 1.85 * num_rows), layout="constrained")
+    num_rows = -(-len(shown) // SHEET_COLUMNS)
+    figure = Figure(figsize=(8.4, 0.9 + 1.85 * num_rows), layout="constrained")
     rows = zip(shown.to_dict("records"), decided_probability(shown), pixels, strict=True)
     for number, (row, sure, image) in enumerate(rows, start=1):
-        tile = figure.add_subplot(num_rows, num_columns, number)
-        tile.axis("off")
+        tile = figure.add_subplot(num_rows, SHEET_COLUMNS, number)
         tile.imshow(image)
-        tile.set_title(row["label"], fontsize=8.5, pad=3)
-        below = f"as {row['predicted']}\n{sure:.0%}"
-        tile.text(0.5, -0.03, below, transform=tile.transAxes, ha="center", va="top",
-                  fontsize=8.5, color="#A63C00")  # fmt: skip
-    choice = "" if len(shown) == num_wrong else f", {len(shown)} shown"
+        tile.set(xticks=[], yticks=[])
+        tile.spines[:].set_visible(False)
+        tile.set_title(f"{row['label']} →\n{row['predicted']} {sure:.0%}", fontsize=9, pad=3)
+        tile.set_xlabel(_short(str(row["path"])), fontsize=7.5, color=GREY, labelpad=2)
+    choice = "" if len(shown) == num_wrong else f", {len(shown)} shown, of each type the surest"
     headline(
         figure,
         f"{set_title(evaluation_set)}: cells that {model} got wrong",
-        f"{num_wrong:,} wrong{choice}; above: true type, below: decision and its probability"
+        f"{num_wrong:,} wrong{choice}; above: true type → decision and its probability"
         if num_wrong
         else "none: every cell of this set was named right",
     )
@@ -243,3 +241,10 @@ def _mark_phases(axes: Axes, history: pd.DataFrame, named: bool) -> None:
             name = PHASE_TITLES.get(str(phase), str(phase))
             place = (float(start + end) / 2, 1.02)
             axes.text(*place, name, transform=axes.get_xaxis_transform(), ha="center", color=GREY)
+
+
+def _short(path: str, length: int = 22) -> str:
+    """A file's name without its folder, its middle left out where it is long."""
+    name = path.rsplit("/", 1)[-1]
+    half = (length - 1) // 2
+    return name if len(name) <= length else f"{name[:half]}…{name[-half:]}"

@@ -1,4 +1,4 @@
-"""Grad-CAM lies where the evidence lies and equals CAM where there is one; what is shown."""
+"""Grad-CAM lies where the evidence lies, is CAM where there is one, and shows the right cells."""
 
 from pathlib import Path
 

@@ -95,12 +95,13 @@ def test_recall_bars_tell_none_from_nothing_found() -> None:
 
 def test_contact_sheet_names_truth_decision_and_probability() -> None:
     table = predictions([0, 4], [1, 3], [0.875, 0.4])
+    table.loc[1, "path"] = "raabin/basophil/20190526_162951_0_crop.jpg"
     pixels = np.zeros((2, 16, 16, 3), dtype=np.uint8)
     figure = mistakes(pixels, table, 12, "val", "googlenet")
     written = texts(figure)
-    assert "neutrophil" in written and "as lymphocyte\n88%" in written
-    assert "basophil" in written and "as eosinophil\n40%" in written
-    assert "12 wrong, 2 shown" in written[-1]
+    assert "neutrophil →\nlymphocyte 88%" in written and "basophil →\neosinophil 40%" in written
+    assert [axes.get_xlabel() for axes in figure.axes] == ["0.png", "20190526_1…0_crop.jpg"]
+    assert "12 wrong, 2 shown, of each type the surest" in written[-1].replace("\n", " ")
     with pytest.raises(ValueError):
         mistakes(pixels[:1], table, 12, "val", "googlenet")
 
