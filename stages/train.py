@@ -1,8 +1,13 @@
-"""train@ARCH: fine-tune one network on the store's train part, choose the epoch on its val part."""
+"""train@ARCH: fine-tune one network on the store's train part, choose the epoch on its val part.
+
+Once for each of `train.seeds`, one after the other: the first seed's model is the network's model,
+the others lie in its folder seeds/ and show how much is luck.
+"""
 
 import json
 import logging
 import os
+import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -15,7 +20,7 @@ import pandas as pd
 from stages._run import code_sha256, run, scratch_dir
 from wbc import device, launching, model, params, processes, tracking, training
 from wbc.backbones import Network
-from wbc.card import make_card, recorded
+from wbc.card import make_card, recorded, with_temperature
 from wbc.cells import write_table
 from wbc.pixels import PixelStore, open_store
 from wbc.plan import Plan, make_plan
@@ -23,6 +28,26 @@ from wbc.start import Start, load_into, read_start
 from wbc.team import Team, ending_with_the_others, read_team
 
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Job:
+    """All that a training starts from."""
+
+    store: PixelStore
+    start: Start
+    plan: Plan
+    network: Network
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where and with whom a training runs; `scratch` is its own folder."""
+
+    device: device.Device
+    where: str
+    team: Team
+    scratch: Path
 
 
 def main() -> None:
@@ -37,7 +62,7 @@ def main() -> None:
 
 
 def train(architecture: str, settings: params.Params, team: Team) -> None:
-    """One process's part of the training; the first one writes the outputs."""
+    """One process's part of all trainings; the first one writes the outputs."""
     chosen = device.pick(
         settings.train.device,
         settings.train.precision,
@@ -50,22 +75,64 @@ def train(architecture: str, settings: params.Params, team: Team) -> None:
         logging.getLogger().setLevel(logging.WARNING)
     log.info("training %s on %s", architecture, where)
     model_dir = Path("models") / architecture
-    job = prepare(architecture, settings, model_dir / "start")
+    seeds = params.each_seed(settings)
+    with team.joined(chosen.type), ending_with_the_others(), ExitStack() as until_all_are_trained:
+        if team.leads:
+            make_empty(model_dir / "seeds")
+        for number, own in enumerate(seeds):
+            if len(seeds) > 1:
+                log.info("seed %d, %d of %d", own.seed, number + 1, len(seeds))
+            job = prepare(architecture, own, model_dir / "start")
+            facts = identity(job, params.flatten(own, architecture))
+            scratch = until_all_are_trained.enter_context(
+                shared_scratch(team, f"train-{architecture}", facts)
+            )
+            trained = train_once(architecture, own, job, Place(chosen, where, team, scratch))
+            if team.leads:
+                target = model_dir / "seeds" / str(own.seed) if number else model_dir
+                shutil.copytree(trained, target, dirs_exist_ok=True)
+
+
+def train_once(architecture: str, settings: params.Params, job: Job, place: Place) -> Path:
+    """One training, to the end; the folder in `scratch` with its model and history.
+
+    A training that had been finished when another one was interrupted is not done again.
+    """
+    scratch, team = place.scratch, place.team
+    trained = scratch / "model"
+    if team.all_see(trained / model.CARD_FILE):
+        log.info("seed %d was trained before the interruption", settings.seed)
+        return trained
     flat = params.flatten(settings, architecture)
-    with (
-        team.joined(chosen.type),
-        ending_with_the_others(),
-        shared_scratch(team, f"train-{architecture}", identity(job, flat)) as scratch,
-        tracking.training_run(architecture, flat, where, scratch / "mlflow_run") as live,
-    ):
+    with tracking.training_run(architecture, flat, place.where, scratch / "mlflow_run") as live:
         outcome = training.fit(
-            job.network, job.store, job.plan, chosen, scratch, live.log_epoch, team
+            job.network, job.store, job.plan, place.device, scratch, live.log_epoch, team
         )
         if team.leads:
             card = make_card(architecture, settings, job.store, job.start, job.plan, outcome)
-            write_table(pd.DataFrame(outcome.history), model_dir / "history.csv")
-            model.save(model_dir, outcome.network, card)
-            live.finish(model_dir)
+            card = with_temperature(
+                card, outcome.network, job.store, place.device.type, settings.train.batch_size
+            )
+            keep_only_the_model(scratch, outcome, card)
+            live.finish(trained)
+    return trained
+
+
+def keep_only_the_model(scratch: Path, outcome: training.Outcome, card: model.Card) -> None:
+    """Write the finished model beside the checkpoints, then take these away: they are large."""
+    part = scratch / "model.part"
+    make_empty(part)
+    write_table(pd.DataFrame(outcome.history), part / "history.csv")
+    model.save(part, outcome.network, card)
+    part.rename(scratch / "model")
+    for path in scratch.iterdir():
+        if path.is_file() and path.name != "mlflow_run":
+            path.unlink()
+
+
+def make_empty(folder: Path) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
 
 
 @contextmanager
@@ -81,16 +148,6 @@ def shared_scratch(team: Team, name: str, belongs_to: dict[str, str]) -> Iterato
         if team.leads:
             held = stack.enter_context(scratch_dir(name, *belongs_to.values()))
         yield team.shared_folder(held)
-
-
-@dataclass(frozen=True)
-class Job:
-    """All that a training starts from."""
-
-    store: PixelStore
-    start: Start
-    plan: Plan
-    network: Network
 
 
 def prepare(architecture: str, settings: params.Params, start_dir: Path) -> Job:

@@ -76,6 +76,10 @@ def _networks(params: "Params") -> list[str]:
     problems = []
     if len(set(params.architectures)) < len(params.architectures):
         problems.append("architectures names a network twice; keep one of them.")
+    if len(set(train.seeds)) < len(train.seeds):
+        problems.append(
+            f"train.seeds is {list(train.seeds)}, which trains the same twice; keep one of each."
+        )
     if weights != "none" and train.head_epochs >= train.epochs and train.unfreeze != "head":
         problems.append(
             f"train.head_epochs is {train.head_epochs} of train.epochs {train.epochs}, so"

@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 
 from wbc.errors import UserError
+from wbc.metrics import value
 
 Json = Mapping[str, Any]
 
@@ -106,11 +107,12 @@ def _row(card: Json, metrics: Json, num_parameters: int, sets: Sequence[str]) ->
         "start": card["start"],
         "num_parameters": int(num_parameters),
         "best_epoch": card["best"]["epoch"],
-        "val/macro_f1": metrics["val"]["macro_f1"],
+        "val/macro_f1": value(metrics["val"]["macro_f1"]),
     }
     for name in sets:
         for score in SCORES:
-            row.setdefault(f"{name}/{score}", metrics.get(name, {}).get(score))
+            found = metrics.get(name, {}).get(score)
+            row.setdefault(f"{name}/{score}", None if found is None else value(found))
     return row
 
 

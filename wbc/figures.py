@@ -21,7 +21,7 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 from numpy.typing import NDArray
 
 from wbc.cells import CLASSES
-from wbc.metrics import Scores, decided_probability
+from wbc.metrics import Scores, decided_probability, value
 
 DPI = 120
 BLUE, VERMILION, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#666666"
@@ -32,14 +32,14 @@ SHEET_COLUMNS = 8
 
 
 @contextmanager
-def _plain() -> Iterator[None]:
+def plain() -> Iterator[None]:
     """Matplotlib's own defaults (DejaVu Sans and so on), whatever a user's matplotlibrc says."""
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
         yield
 
 
-@_plain()
+@plain()
 def save(figure: Figure, path: Path) -> None:
     """Write a PNG without date and software name; the same figure gives the same bytes."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -51,7 +51,7 @@ def set_title(evaluation_set: str) -> str:
     return SET_TITLES.get(evaluation_set, f"Other laboratory {evaluation_set}")
 
 
-@_plain()
+@plain()
 def confusion_matrix(
     counts: NDArray[np.integer[Any]],
     evaluation_set: str,
@@ -71,7 +71,7 @@ def confusion_matrix(
         axes.add_patch(_outline(int(true), row))
     axes.set_yticks(
         range(len(present)),
-        [f"{classes[int(k)]}\n{_cells(counts[k].sum())}" for k in present],
+        [f"{classes[int(k)]}\n{number_of_cells(counts[k].sum())}" for k in present],
     )
     absent = set(range(len(classes))) - set(present.tolist())
     axes.set_xticks(
@@ -82,15 +82,15 @@ def confusion_matrix(
     axes.tick_params(length=0)
     bar = figure.colorbar(image, ax=axes, format=PercentFormatter(1), pad=0.02)
     bar.set_label("share of the row")
-    _head(
+    headline(
         figure,
         f"{set_title(evaluation_set)}: true cell type and decision",
-        f"{_cells(counts.sum())}: number and share of each row; outlined: correct",
+        f"{number_of_cells(counts.sum())}: number and share of each row; outlined: correct",
     )
     return figure
 
 
-@_plain()
+@plain()
 def training_history(history: pd.DataFrame, best_epoch: int, model: str) -> Figure:
     """Losses above, validation scores below, over epochs; phases and the kept epoch marked.
 
@@ -120,7 +120,7 @@ def training_history(history: pd.DataFrame, best_epoch: int, model: str) -> Figu
     losses.set_xlim(history["epoch"].min() - 0.5, history["epoch"].max() + 0.5)
     quality.set(ylabel="validation score", xlabel="epoch", ylim=(0, 1.03))
     quality.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-    _head(
+    headline(
         figure,
         f"Training of {model}",
         f"kept: epoch {best_epoch} (dotted), macro-F1 {best:.3f} on the validation set",
@@ -128,14 +128,17 @@ def training_history(history: pd.DataFrame, best_epoch: int, model: str) -> Figu
     return figure
 
 
-@_plain()
+@plain()
 def recall_bars(
     metrics: Mapping[str, Scores], model: str, classes: Sequence[str] = CLASSES
 ) -> Figure:
-    """Recall of each cell type, all evaluation sets side by side; `metrics` as in metrics.json."""
+    """Recall of each cell type, all evaluation sets side by side; `metrics` as in metrics.json.
+
+    Whiskers are the 95 % intervals; the text behind each bar gives both in numbers.
+    """
     height = 0.8 / len(metrics)
     titles = {
-        name: f"{set_title(name)}, {_cells(scores['num_cells'])}"
+        name: f"{set_title(name)}, {number_of_cells(scores['num_cells'])}"
         for name, scores in metrics.items()
     }
     size = (8.4, 2.2 + len(classes) * max(0.5, 0.26 * len(metrics)))
@@ -143,17 +146,16 @@ def recall_bars(
     axes = figure.add_subplot()
     for position, (name, scores) in enumerate(metrics.items()):
         places = np.arange(len(classes)) - 0.4 + (position + 0.5) * height
-        recall = [scores["recall"].get(label, 0.0) for label in classes]
+        recall = [value(scores["recall"].get(label, 0.0)) for label in classes]
         hatch = "///" if position >= len(SET_COLOURS) else None
         colour = SET_COLOURS[position % len(SET_COLOURS)]
         axes.barh(places, recall, height * 0.9, color=colour, hatch=hatch, label=titles[name])
-        for label, place, value in zip(classes, places, recall, strict=True):
-            num_cells = scores["support"].get(label, 0)
-            text = f"{value:.1%} of {num_cells:,}" if num_cells else "none in this set"
-            axes.text(value + 0.01, place, text, va="center", fontsize=8)
+        for label, place in zip(classes, places, strict=True):
+            _write_recall(axes, scores, label, float(place))
     axes.set_yticks(range(len(classes)), classes)
     axes.set_ylim(len(classes) - 0.5, -0.5)
-    axes.set(xlim=(0, 1.2), xlabel="recall: share of the true cells of a type that are found")
+    words = "recall: share of the true cells of a type that are found, with 95 % interval"
+    axes.set(xlim=(0, 1.42), xlabel=words)
     axes.set_xticks(np.arange(0, 1.01, 0.2))
     axes.xaxis.set_major_formatter(PercentFormatter(1))
     axes.spines[["top", "right"]].set_visible(False)
@@ -161,11 +163,11 @@ def recall_bars(
     axes.set_axisbelow(True)
     num_columns = 2 if max(map(len, titles.values())) <= 48 else 1
     figure.legend(loc="outside lower center", ncols=num_columns, frameon=False, fontsize=9)
-    _head(figure, f"Recall of {model} by cell type and evaluation set", "")
+    headline(figure, f"Recall of {model} by cell type and evaluation set", "")
     return figure
 
 
-@_plain()
+@plain()
 def mistakes(
     pixels: NDArray[np.uint8], shown: pd.DataFrame, num_wrong: int, evaluation_set: str, model: str
 ) -> Figure:
@@ -187,7 +189,7 @@ def mistakes(
         tile.text(0.5, -0.03, below, transform=tile.transAxes, ha="center", va="top",
                   fontsize=8.5, color="#A63C00")  # fmt: skip
     choice = "" if len(shown) == num_wrong else f", {len(shown)} shown"
-    _head(
+    headline(
         figure,
         f"{set_title(evaluation_set)}: cells that {model} got wrong",
         f"{num_wrong:,} wrong{choice}; above: true type, below: decision and its probability"
@@ -197,13 +199,13 @@ def mistakes(
     return figure
 
 
-def _head(figure: Figure, title: str, below: str) -> None:
+def headline(figure: Figure, title: str, below: str) -> None:
     width = int(figure.get_figwidth() * 10.5)  # characters at 12 points
     lines = (fill(text, width) for text in (title, below) if text)
     figure.suptitle("\n".join(lines), fontsize=12)
 
 
-def _cells(count: int) -> str:
+def number_of_cells(count: int) -> str:
     return "1 cell" if count == 1 else f"{count:,} cells"
 
 
@@ -211,6 +213,18 @@ def _write_cell(axes: Axes, row: int, column: int, count: int, share: float) -> 
     colour = "white" if share > 0.55 else "black" if count else GREY
     text = f"{count:,}\n{share:.1%}" if count else "0"
     axes.text(column, row, text, ha="center", va="center", color=colour, fontsize=10)
+
+
+def _write_recall(axes: Axes, scores: Scores, label: str, place: float) -> None:
+    """Whiskers on a bar of recall_bars, and its numbers behind it."""
+    if label not in scores["recall"]:
+        axes.text(0.01, place, "none in this set", va="center", fontsize=8)
+        return
+    recall, num_cells = scores["recall"][label], scores["support"][label]
+    low, high = recall["low"], recall["high"]
+    axes.plot([low, high], [place, place], "-|", color="black", lw=1, ms=4)
+    text = f"{value(recall):.1%} ({low:.0%} to {high:.0%}) of {num_cells:,}"
+    axes.text(high + 0.015, place, text, va="center", fontsize=8)
 
 
 def _outline(column: int, row: int) -> Rectangle:

@@ -51,7 +51,7 @@ def scores(
     probabilities: NDArray[np.floating[Any]],
     classes: Sequence[str] = CLASSES,
 ) -> Scores:
-    """All scores of one evaluation set.
+    """The scores of one evaluation set as plain numbers, without intervals.
 
     `accuracy`, `balanced_accuracy` (mean recall), `macro_f1` and the per-class `precision`,
     `recall` and `f1` (all 0 to 1) judge the decisions; `log_loss` (nats, from 0) judges the
@@ -85,6 +85,11 @@ def scores(
     result["f1"] = dict(zip(names, map(float, f1), strict=True))
     result["support"] = dict(zip(names, map(int, support), strict=True))
     return result
+
+
+def value(score: Any) -> float:
+    """The number of a score in metrics.json, whether it has an interval or not."""
+    return float(score["value"] if isinstance(score, Mapping) else score)
 
 
 def confusion(

@@ -5,7 +5,7 @@ type, out of range or impossible in combination. What each setting does is writt
 params.yaml.
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -14,7 +14,7 @@ from ruamel.yaml.error import YAMLError
 
 from wbc.combinations import check_combinations
 from wbc.errors import UserError, one_line
-from wbc.schema import Pattern, Range, build
+from wbc.schema import MayBeEmpty, Pattern, Range, build
 
 Architecture = Literal[
     "googlenet",
@@ -29,6 +29,7 @@ Architecture = Literal[
 ]
 Role = Literal["auto", "train", "external"]
 Share = Annotated[float, Range(0, 1)]
+Seed = Annotated[int, Range(0, 2**31 - 1)]
 Name = Annotated[
     str,
     Pattern(r"[a-z0-9][a-z0-9_-]{0,39}", "lower-case letters, digits, - and _, at most 40"),
@@ -100,7 +101,7 @@ class Data:
 
 @dataclass(frozen=True)
 class Split:
-    seed: Annotated[int, Range(0, 2**31 - 1)]
+    seed: Seed
     val_share: Annotated[float, Range(0.05, 0.4)]
     test_share: Annotated[float, Range(0.05, 0.5)]
     max_group_share: Annotated[float, Range(0, 1, open_low=True)]
@@ -167,6 +168,7 @@ class Train:
     ema_decay: Annotated[float, Range(0, 0.99999)]
     label_smoothing: Annotated[float, Range(0, 0.5)]
     imbalance: Literal["logit_adjustment", "loss_weights", "none"]
+    seeds: Annotated[tuple[Seed, ...], MayBeEmpty()]
     augment: Augment
 
 
@@ -177,7 +179,7 @@ class Evaluate:
 
 @dataclass(frozen=True)
 class Params:
-    seed: Annotated[int, Range(0, 2**31 - 1)]
+    seed: Seed
     architectures: tuple[Architecture, ...]
     data: Data
     split: Split
@@ -222,6 +224,12 @@ def check(raw: object, file: str) -> Params:
     params: Params = build(Params, raw, "", file)
     check_combinations(params, file)
     return params
+
+
+def each_seed(params: Params) -> list[Params]:
+    """The parameters of each training that is asked for: `seed` is its own, `train.seeds` empty."""
+    seeds = params.train.seeds or (params.seed,)
+    return [replace(params, seed=seed, train=replace(params.train, seeds=())) for seed in seeds]
 
 
 def flatten(params: Params, architecture: str) -> dict[str, str | int | float | bool]:

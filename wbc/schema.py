@@ -3,7 +3,8 @@
 Every error is a UserError with the full key, the value found and what would be right. Field types
 may be int, float, bool, str, Literal, tuple[X, ...], another dataclass, or a union of dataclasses
 told apart by a Literal field `kind`; `Annotated[int, Range(1, 9)]` bounds a number, and
-`Annotated[str, Pattern(...)]` a text.
+`Annotated[str, Pattern(...)]` a text; `Annotated[tuple[X, ...], MayBeEmpty()]` is a list that may
+have no entry.
 """
 
 import dataclasses
@@ -41,6 +42,13 @@ class Pattern:
     words: str
 
 
+@dataclasses.dataclass(frozen=True)
+class MayBeEmpty:
+    """Of a list: no entry at all is right as well."""
+
+    words = "or []"
+
+
 def build(cls: Any, value: object, key: str, file: str) -> Any:
     """Turn `value` (from YAML) into `cls`; `key` is its dotted name, "" for the whole file.
 
@@ -49,6 +57,8 @@ def build(cls: Any, value: object, key: str, file: str) -> Any:
     """
     if get_origin(cls) is Annotated:
         base, *bounds = get_args(cls)
+        if MayBeEmpty() in bounds and value == []:
+            return ()
         return _bounded(build(base, value, key, file), bounds, key, file)
     if get_origin(cls) is Literal:
         return _choice(get_args(cls), value, key, file)

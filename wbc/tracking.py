@@ -106,14 +106,17 @@ def training_run(
         run.end("FINISHED")
 
 
-def publish(architecture: str, model_dir: Path, report_dir: Path) -> None:
+def publish(architecture: str, model_dir: Path, report_dir: Path, registered: bool = True) -> None:
     """Complete the run of a trained and evaluated model and register the model; best effort.
+
+    Models of other seeds than the first (`registered=False`) have runs and no version: they show
+    how much is luck, and the luckiest is not to be chosen.
 
     The run is the newest one of this model, or a new one written from the outputs alone (a
     restored run cache, a fresh clone). Publishing twice is the same as publishing once.
     """
     try:
-        name = _publish(tracking_store.connect(), model_dir, report_dir)
+        name = _publish(tracking_store.connect(), model_dir, report_dir, registered)
         _log.info("%s: MLflow run %s", architecture, name)
     except Exception as error:
         _warn(error)
@@ -122,14 +125,18 @@ def publish(architecture: str, model_dir: Path, report_dir: Path) -> None:
 def sync(repository: Path) -> list[str]:
     """Publish every models/*/ with its reports/*/ that MLflow does not have; a sentence each.
 
+    Models of other seeds, models/*/seeds/*/, come after their network's.
+
     Raises:
         UserError: MLflow failed; unlike in a stage, writing there is the user's very wish.
     """
     cards = sorted((repository / "models").glob("*/model.json"))
+    cards += sorted((repository / "models").glob("*/seeds/*/model.json"))
     complete = [card.parent for card in cards if card.with_name("model.safetensors").is_file()]
+    names = [folder.relative_to(repository / "models") for folder in complete]
     try:
         store = tracking_store.connect(repository)
-        return [_sync(store, folder, repository / "reports" / folder.name) for folder in complete]
+        return [_sync(store, repository, name) for name in names]
     except Exception as error:
         raise UserError(
             f"MLflow could not be written ({one_line(error)}); check MLFLOW_TRACKING_URI or start"
@@ -138,14 +145,16 @@ def sync(repository: Path) -> list[str]:
         ) from error
 
 
-def _sync(store: Store, model_dir: Path, report_dir: Path) -> str:
+def _sync(store: Store, repository: Path, name: Path) -> str:
+    model_dir, report_dir = repository / "models" / name, repository / "reports" / name
     run = _find_run(store, identity(model_dir))
     if run and run.data.tags.get("published") == _report_digest(report_dir):
-        return f"{model_dir.name}: run {run.info.run_name} is there already."
-    return f"{model_dir.name}: published as run {_publish(store, model_dir, report_dir)}."
+        return f"{name}: run {run.info.run_name} is there already."
+    published = _publish(store, model_dir, report_dir, registered=len(name.parts) == 1)
+    return f"{name}: published as run {published}."
 
 
-def _publish(store: Store, model_dir: Path, report_dir: Path) -> str:
+def _publish(store: Store, model_dir: Path, report_dir: Path, registered: bool) -> str:
     """Write what the model's run lacks; returns the run's name."""
     card = json.loads((model_dir / "model.json").read_text(encoding="utf-8"))
     metrics_path = report_dir / "metrics.json"
@@ -164,7 +173,8 @@ def _publish(store: Store, model_dir: Path, report_dir: Path) -> str:
     tracking_log.log_files(store, run_id, model_dir, report_dir)
     note = {"mlflow.note.content": tracking_record.sentence(card, scores)}
     tracking_log.log_tags(store, run_id, note)
-    _register(store, run_id, model_dir, card["architecture"], scores)
+    if registered:
+        _register(store, run_id, model_dir, card["architecture"], scores)
     tracking_log.log_tags(store, run_id, {"published": _report_digest(report_dir)})
     if store.client.get_run(run_id).info.status == "RUNNING":
         store.client.set_terminated(run_id, "FINISHED")

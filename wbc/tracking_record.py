@@ -19,6 +19,8 @@ from wbc.lineage import Lineage
 
 EPOCH_PREFIX = "epoch/"  # of the curves, so that `val/macro_f1` stays the score of the model kept
 DATA_PATHS = ("data/raw", "data/split", "data/pixels")
+# Whose limits a run shows; those of every recall would bury them.
+INTERVALS = ("accuracy", "balanced_accuracy", "macro_f1", "mcc", "ece", "brier")
 _NOT_A_METRIC = ("epoch", "phase")
 
 
@@ -40,14 +42,20 @@ def parameter_texts(parameters: Mapping[str, object]) -> dict[str, str]:
 def flat_scores(scores: Mapping[str, Any], prefix: str = "") -> dict[str, float]:
     """{"val": {"recall": {"monocyte": 0.9}}} -> {"val/recall/monocyte": 0.9}; finite ones only.
 
-    MLflow's run page cannot show a NaN, so a score that is not defined is left out.
+    A score with an interval goes by its own name, and those in INTERVALS have their limits beside
+    it: val/macro_f1, val/macro_f1/low, val/macro_f1/high. MLflow's run page cannot show a NaN, so
+    a score that is not defined is left out.
     """
     flat: dict[str, float] = {}
-    for name, value in scores.items():
-        if isinstance(value, Mapping):
-            flat.update(flat_scores(value, f"{prefix}{name}/"))
-        elif isinstance(value, int | float) and math.isfinite(value):
-            flat[f"{prefix}{name}"] = float(value)
+    for name, score in scores.items():
+        if isinstance(score, Mapping) and "value" in score:
+            limits = ("low", "high") if name in INTERVALS else ()
+            flat.update(flat_scores({name: score["value"]}, prefix))
+            flat.update(flat_scores({limit: score[limit] for limit in limits}, f"{prefix}{name}/"))
+        elif isinstance(score, Mapping):
+            flat.update(flat_scores(score, f"{prefix}{name}/"))
+        elif isinstance(score, int | float) and math.isfinite(score):
+            flat[f"{prefix}{name}"] = float(score)
     return flat
 
 
@@ -79,6 +87,7 @@ def model_tags(card: Mapping[str, Any], model_sha256: str, model_dir: Path) -> d
         "weights_sha256": hashlib.sha256(weights).hexdigest(),
         "data_sha256": str(card["inputs"]["pixels"]),
         "architecture": str(card["architecture"]),
+        "seed": str(card["parameters"].get("seed", "")),
         "start": str(card["start"]),
         "start_note": str(card["start_note"]),
         "drawn": json.dumps(bool(card["drawn"])),

@@ -1,0 +1,245 @@
+"""95 % intervals of the scores of one evaluation set.
+
+Scores are bootstrapped over smears where they are known, since cells of one smear resemble each
+other, else over cells, class by class. Neither knows what it has never seen: a class without a
+mistake looks certain, and few smears look alike. So no interval is narrower than what the counts
+alone allow for independent cells (`limits_of_counts`). How often the intervals hold the truth is
+measured by `python -m benchmarks.coverage`.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+from wbc import calibration
+from wbc.binomial import LEVEL, clopper_pearson, wilson
+
+NUM_REPLICATES: Final = 2000
+SEED: Final = 20170706  # of the replicates; the intervals of equal decisions are equal
+FEW_SMEARS: Final = 8  # with fewer, an interval over smears is a guess
+_CHUNK: Final = 4_000_000  # weights held at a time, 32 MB
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.integer[Any]]
+Limits = tuple[float, float]
+COUNTED: Final = ("accuracy", "balanced_accuracy", "macro_f1", "mcc")  # from the confusions alone
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What was said of N cells: labels and decisions (N,), probabilities (N, K) as they came from
+    the network and calibrated."""
+
+    labels: Ints
+    decisions: Ints
+    uncalibrated: NDArray[np.floating[Any]]
+    calibrated: NDArray[np.floating[Any]]
+
+    @property
+    def right(self) -> NDArray[np.bool_]:
+        return np.asarray(self.labels == self.decisions)
+
+    @property
+    def num_classes(self) -> int:
+        return int(self.calibrated.shape[1])
+
+    @property
+    def counts(self) -> Floats:
+        """(K, K) cells by true class (row) and decision."""
+        size = self.num_classes
+        flat = np.bincount(self.labels * size + self.decisions, minlength=size * size)
+        return flat.reshape(size, size).astype(np.float64)
+
+
+def score_intervals(judged: Judged, smears: Ints | None) -> dict[str, dict[str, float]]:
+    """{score: {value, low, high}} of accuracy, balanced_accuracy, macro_f1, mcc, ece, brier and
+    ece_uncalibrated.
+
+    Args:
+        smears: (N,) the smear of each cell, 0, 1, ..., or None to take cells as independent.
+    """
+    values = {name: float(score) for name, score in _scores(_sums(judged)).items()}
+    share = tail(None if smears is None else int(smears.max()) + 1)
+    limits = limits_of_counts(judged.counts)
+    spared = _spared_losses(judged.right)
+    result = {}
+    for name, replicates in _scores(_replicates(judged, smears)).items():
+        value = values[name]
+        low, high = np.quantile(replicates, [share, 1 - share])
+        if name in COUNTED:
+            high = min(high, 1 - (1 - value) * spared)
+            low, high = min(low, limits[name][0]), max(high, limits[name][1])
+        elif name != "brier":
+            low, high = _reflected(value, float(low), float(high))
+        result[name] = {"value": value, "low": float(low), "high": float(high)}
+    return result
+
+
+def tail(num_smears: int | None) -> float:
+    """The share of replicates below an interval: 2.5 %, or less with few smears.
+
+    Replicates over n units vary as if their variance was divided by n and not by n - 1, and by a
+    normal where Student's t belongs; Hesterberg 2015 (arXiv 1411.5279, section 5.3: expanded
+    percentile interval) takes Phi(-sqrt(n / (n - 1)) t) instead.
+    """
+    outside = (1 - LEVEL) / 2
+    if num_smears is None:
+        return outside
+    wide = np.sqrt(num_smears / (num_smears - 1)) * stats.t.ppf(outside, num_smears - 1)
+    return float(stats.norm.cdf(wide))
+
+
+def limits_of_counts(counts: Floats) -> dict[str, Limits]:
+    """{score: (low, high)} of the COUNTED scores for independent cells, from counts (K, K).
+
+    Accuracy: Clopper and Pearson's. The others combine the classes' Wilson intervals, moving one
+    class at a time to its limit and adding the squares of what the score loses or gains by it
+    (MOVER: Zou and Donner 2008, doi:10.1002/sim.3095; for balanced accuracy exactly theirs). Wrong
+    decisions that are added or taken away are spread as the class's own, or evenly if it has none.
+    """
+    right, sizes = np.diag(counts), counts.sum(axis=1)
+    present = np.flatnonzero(sizes)
+    values = confusion_scores(counts)
+    below, above = wilson(right[present], sizes[present])
+    limits: dict[str, Limits] = {"accuracy": clopper_pearson(right.sum(), sizes.sum())}
+    loss, gain = (dict.fromkeys(COUNTED, 0.0) for _ in range(2))
+    for position, k in enumerate(present):
+        for side, recall in ((loss, below[position]), (gain, above[position])):
+            moved = confusion_scores(_with_recall(counts, int(k), float(recall)))
+            for name in COUNTED:
+                side[name] += float(moved[name] - values[name]) ** 2
+    for name in COUNTED[1:]:
+        value = float(values[name])
+        limits[name] = (value - np.sqrt(loss[name]), min(value + np.sqrt(gain[name]), 1.0))
+    return limits
+
+
+def confusion_scores(counts: Floats) -> dict[str, Floats]:
+    """The COUNTED scores of confusion counts (..., K, K), each (...,).
+
+    Means are over classes with cells. MCC is the multi-class one (Gorodkin 2004), 0 where a
+    denominator is 0, as in scikit-learn.
+    """
+    right = np.diagonal(counts, axis1=-2, axis2=-1)
+    true, decided = counts.sum(axis=-1), counts.sum(axis=-2)
+    total, present = true.sum(axis=-1), true > 0
+    num_present = present.sum(axis=-1)
+    recall = np.divide(right, true, out=np.zeros_like(true), where=present)
+    f1 = np.divide(2 * right, true + decided, out=np.zeros_like(true), where=present)
+    covariance = right.sum(axis=-1) * total - (true * decided).sum(axis=-1)
+    spread = (total**2 - (true**2).sum(axis=-1)) * (total**2 - (decided**2).sum(axis=-1))
+    mcc = np.divide(
+        covariance, np.sqrt(np.maximum(spread, 0)), out=np.zeros_like(total), where=spread > 0
+    )
+    return {
+        "accuracy": right.sum(axis=-1) / total,
+        "balanced_accuracy": recall.sum(axis=-1) / num_present,
+        "macro_f1": f1.sum(axis=-1) / num_present,
+        "mcc": mcc,
+    }
+
+
+def _with_recall(counts: Floats, k: int, recall: float) -> Floats:
+    """The counts with class k at another recall, its mistakes spread as before."""
+    moved = counts.copy()
+    size, wrong = counts[k].sum(), counts[k].copy()
+    wrong[k] = 0
+    others = np.arange(len(counts)) != k
+    shares = wrong / wrong.sum() if wrong.sum() else others / others.sum()
+    moved[k] = shares * (1 - recall) * size
+    moved[k, k] = recall * size
+    return moved
+
+
+def _statistics(judged: Judged) -> Floats:
+    """(N, F): what each cell adds to the sums that all scores follow from."""
+    size, rows = judged.num_classes, np.arange(len(judged.labels))
+    confusions = np.zeros((len(rows), size * size))
+    confusions[rows, judged.labels * size + judged.decisions] = 1
+    squares = calibration.squared_errors(judged.calibrated, judged.labels)
+    gaps = [
+        calibration.gaps(calibration.confidences(p, judged.decisions), judged.right)
+        for p in (judged.calibrated, judged.uncalibrated)
+    ]
+    return np.column_stack([confusions, squares, *gaps])
+
+
+def _sums(judged: Judged) -> Floats:
+    return np.asarray(_statistics(judged).sum(axis=0))
+
+
+def _scores(sums: Floats) -> dict[str, Floats]:
+    """All scores of sums (..., F) of `_statistics`."""
+    bins = calibration.NUM_BINS
+    size = int(np.sqrt(sums.shape[-1] - 1 - 2 * bins))
+    confusions, rest = sums[..., : size * size], sums[..., size * size :]
+    counts = confusions.reshape(*sums.shape[:-1], size, size)
+    total = confusions.sum(axis=-1)
+    return {
+        **confusion_scores(counts),
+        "ece": np.abs(rest[..., 1 : 1 + bins]).sum(axis=-1) / total,
+        "brier": rest[..., 0] / total,
+        "ece_uncalibrated": np.abs(rest[..., 1 + bins :]).sum(axis=-1) / total,
+    }
+
+
+def _replicates(judged: Judged, smears: Ints | None) -> Floats:
+    """(NUM_REPLICATES, F) sums, weighted anew each time."""
+    draw = np.random.default_rng(SEED)
+    units = _statistics(judged)
+    if smears is None:
+        sizes = _chunk_sizes(len(units))
+        return np.concatenate([_class_weights(draw, n, judged.labels) @ units for n in sizes])
+    summed = np.zeros((int(smears.max()) + 1, units.shape[1]))
+    np.add.at(summed, smears, units)
+    sizes = _chunk_sizes(len(summed))
+    return np.concatenate([_smear_weights(draw, n, len(summed)) @ summed for n in sizes])
+
+
+def _class_weights(draw: np.random.Generator, size: int, labels: Ints) -> Floats:
+    """(size, N): how often each cell is drawn, where each class keeps its number of cells."""
+    weights = np.empty((size, len(labels)))
+    for k in np.unique(labels):
+        own = np.flatnonzero(labels == k)
+        count = len(own)
+        drawn = draw.integers(count, size=(size, count)) + np.arange(size)[:, None] * count
+        weights[:, own] = np.bincount(drawn.ravel(), minlength=size * count).reshape(size, count)
+    return weights
+
+
+def _smear_weights(draw: np.random.Generator, size: int, num_smears: int) -> Floats:
+    """(size, G): weights of the smears, 1 on average, none 0 (Rubin 1981: Bayesian bootstrap).
+
+    Drawing whole smears with replacement would leave out those of a rare class together.
+    """
+    return draw.dirichlet(np.ones(num_smears), size) * num_smears
+
+
+def _chunk_sizes(num_units: int) -> Iterator[int]:
+    step, left = max(1, _CHUNK // num_units), NUM_REPLICATES
+    while left > 0:
+        yield min(step, left)
+        left -= step
+
+
+def _spared_losses(right: NDArray[np.bool_]) -> float:
+    """The least share of its mistakes that a model may make in truth, by Clopper and Pearson.
+
+    Where few mistakes were seen, many replicates have none at all, but a score of 1 is excluded.
+    """
+    wrong = int((~right).sum())
+    low, _ = clopper_pearson(wrong, len(right))
+    return float(low) * len(right) / wrong if wrong else 0.0
+
+
+def _reflected(value: float, low: float, high: float) -> Limits:
+    """The basic bootstrap interval, for scores of which replicates are larger than the score.
+
+    ECE sums absolute values, so chance alone makes it larger, and a replicate has more of that
+    than the set itself: percentiles could lie wholly above the value.
+    """
+    return min(max(2 * value - high, 0.0), value), max(2 * value - low, value)

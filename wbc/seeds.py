@@ -1,0 +1,46 @@
+"""Several trainings of one network that differ in nothing but the seed: what of a score is luck."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import pandas as pd
+
+from wbc.metrics import NUM_DECIMALS, Scores, value
+
+SCORES: Final = ("balanced_accuracy", "macro_f1", "accuracy", "mcc", "ece")
+
+
+def seed_table(metrics: Mapping[int, Mapping[str, Scores]]) -> pd.DataFrame:
+    """One row a seed and evaluation set: columns seed, set and SCORES.
+
+    Args:
+        metrics: {seed: what metrics.json holds}, the first seed first.
+    """
+    rows = [
+        {"seed": seed, "set": name, **{score: value(scores[score]) for score in SCORES}}
+        for seed, sets in metrics.items()
+        for name, scores in sets.items()
+    ]
+    return pd.DataFrame(rows, columns=["seed", "set", *SCORES]).round(NUM_DECIMALS)
+
+
+def seed_summary(table: pd.DataFrame) -> dict[str, dict[str, dict[str, Any]]]:
+    """{set: {score: {mean, sd, min, max, values}}} of `seed_table`'s rows.
+
+    `sd` is the standard deviation of a sample (n - 1); None for a single seed, which has no spread.
+    """
+    return {
+        str(name): {score: _spread([float(x) for x in rows[score]]) for score in SCORES}
+        for name, rows in table.groupby("set", sort=False)
+    }
+
+
+def _spread(values: list[float]) -> dict[str, Any]:
+    series = pd.Series(values)
+    return {
+        "mean": float(series.mean()),
+        "sd": float(series.std(ddof=1)) if len(values) > 1 else None,
+        "min": min(values),
+        "max": max(values),
+        "values": values,
+    }
