@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from wbc.figures import GREY, SET_COLOURS, _head, _plain, set_title
+from wbc.figures import GREY, SET_COLOURS, headline, plain, set_title
 from wbc.picture_statistics import STATISTICS
 from wbc.shift import Numbers
 
@@ -16,7 +16,7 @@ SHOWN = 8.0  # standard deviations; what lies beyond is drawn at the edge with i
 MARKERS = "osD^vP*X"
 
 
-@_plain()
+@plain()
 def distance_distributions(
     distances: Mapping[str, Numbers], limit: float, shares_far: Mapping[str, float], model: str
 ) -> Figure:
@@ -38,7 +38,7 @@ def distance_distributions(
         axes.text(1.0, 0.9, f"{shares_far[name]:.0%} beyond", transform=axes.transAxes,
                   ha="right", va="top")  # fmt: skip
     rows[-1].set_xlabel("distance to the 10th nearest training cell, in features of the network")
-    _head(
+    headline(
         figure,
         f"How far each set lies from the training cells of {model}",
         "dashed: 99 % of the validation cells lie to its left",
@@ -46,7 +46,7 @@ def distance_distributions(
     return figure
 
 
-@_plain()
+@plain()
 def picture_differences(statistics: pd.DataFrame, sets: Sequence[str]) -> Figure:
     """Standardised differences from the training cells as dots, a row a statistic.
 
@@ -78,7 +78,7 @@ def picture_differences(statistics: pd.DataFrame, sets: Sequence[str]) -> Figure
     axes.tick_params(length=0)
     axes.spines[["left", "right", "top"]].set_visible(False)
     figure.legend(loc="outside lower center", ncols=3, frameon=False)
-    _head(figure, "How the pictures differ from the training cells'", "grey: less than 1 SD")
+    headline(figure, "How the pictures differ from the training cells'", "grey: less than 1 SD")
     return figure
 
 
