@@ -11,13 +11,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from wbc import adapt, adapt_report, device, metrics, model, params, tracking_adapt
+from wbc import adapt, adapt_report, device, evaluation, metrics, model, params, tracking_adapt
 from wbc.backbones import ARCHITECTURES
 from wbc.cells import CLASSES, write_table
 from wbc.errors import UserError, one_line
 from wbc.evaluation import predict
 from wbc.labelled import Draw, draw
 from wbc.pixels import PixelStore, open_store
+from wbc.scoring import set_scores
 from wbc.shift_report import reference_set
 from wbc.tracking_record import flat_scores
 
@@ -92,13 +93,10 @@ def judge(
     result: dict[str, Any] = {}
     tables = []
     for when, classifier in (("before", before), ("after", after)):
-        logits = predict(classifier, part, batch_size).logits
-        plain, probabilities = (classifier.probabilities_of(logits, c) for c in (False, True))
-        decisions = classifier.decide(plain)
-        result[when] = metrics.scores(part.labels, decisions, probabilities)
-        counts = metrics.confusion(part.labels, decisions, len(CLASSES))
-        result[f"confusion_{when}"] = _named(counts)
-        tables.append(metrics.predictions_table(part.table, decisions, probabilities))
+        judged = evaluation.judge(classifier, predict(classifier, part, batch_size), part)
+        result[when] = set_scores(judged, part.table)
+        result[f"confusion_{when}"] = _named(judged.counts)
+        tables.append(metrics.predictions_table(part.table, judged.decisions, judged.calibrated))
     return result | {"difference": adapt_report.difference(*tables)}
 
 

@@ -11,7 +11,9 @@ from wbc.cells import CLASSES
 from wbc.model import Card
 from wbc.resampling import NUM_DRAWS, hits_by_smear, mean_recalls, smear_weights
 
-SCORES: Final = ("balanced_accuracy", "accuracy", "macro_f1", "mcc", "ece", "brier")
+SCORES: Final = (
+    "balanced_accuracy", "accuracy", "macro_f1", "mcc", "brier", "ece", "ece_uncalibrated",
+)  # fmt: skip
 
 
 def difference(before: pd.DataFrame, after: pd.DataFrame) -> dict[str, Any]:
@@ -92,7 +94,8 @@ def markdown(
         f" {adapted['set']} (up to {adapted['per_class']} a class, draw {adapted['seed']}) and from"
         f" {adapted['num_rehearsed']} training cells of its own laboratory. All cells judged below"
         " are others, and of other smears where smears are known.",
-        *[f"\n- {sentence}." for sentence in shortages],
+        "",
+        *[f"- {sentence}." for sentence in shortages],
         *[f"\n**{sentence}**" for sentence in notes],
     ]
     for name, result in results.items():

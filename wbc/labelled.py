@@ -96,7 +96,7 @@ def _shortages(labels: NDArray[np.object_], labelled: Rows, per_class: int) -> t
             sentences.append(f"{name}: the set has none")
         elif count < per_class:
             sentences.append(
-                f"{name}: {count} labelled instead of {per_class}, because at least half of its"
-                f" {total} cells, in smears of their own, must remain for the test"
+                f"{name}: {count} labelled instead of {per_class}, since at least half of its"
+                f" {total} cells must remain to judge by and smears stay whole"
             )
     return tuple(sentences)

@@ -13,9 +13,20 @@ NUM_DRAWS: Final = 2000
 
 
 def smear_weights(cells: pd.DataFrame, rng: np.random.Generator) -> Numbers:
-    """How often each smear is in each of NUM_DRAWS resamples, (NUM_DRAWS, smears)."""
-    count = int(_smears(cells).max()) + 1
-    return rng.multinomial(count, np.full(count, 1 / count), size=NUM_DRAWS).astype(np.float64)
+    """The weight of each smear in each of NUM_DRAWS resamples, (NUM_DRAWS, smears).
+
+    As for the intervals of one model's scores (wbc.intervals): smears get weights of which none is
+    0 (Rubin 1981: Bayesian bootstrap); where they are unknown, cells are drawn class by class.
+    """
+    smear = _smears(cells)
+    count = int(smear.max()) + 1
+    if not (cells["group"] == "").any():
+        return rng.dirichlet(np.ones(count), NUM_DRAWS) * count
+    weights = np.empty((NUM_DRAWS, count))
+    for name in sorted(set(cells["label"])):
+        own = smear[(cells["label"] == name).to_numpy()]
+        weights[:, own] = rng.multinomial(len(own), np.full(len(own), 1 / len(own)), NUM_DRAWS)
+    return weights
 
 
 def hits_by_smear(cells: pd.DataFrame, classes: Sequence[str]) -> tuple[Numbers, Numbers]:
@@ -31,12 +42,13 @@ def hits_by_smear(cells: pd.DataFrame, classes: Sequence[str]) -> tuple[Numbers,
 
 
 def mean_recalls(weights: Numbers, hits: Numbers, totals: Numbers) -> Numbers:
-    """Balanced accuracy of each resample, (NUM_DRAWS,), over the classes that it drew."""
-    with np.errstate(invalid="ignore"):
-        return np.asarray(np.nanmean((weights @ hits) / (weights @ totals), axis=1))
+    """Balanced accuracy of each resample, (NUM_DRAWS,)."""
+    return np.asarray(np.mean((weights @ hits) / (weights @ totals), axis=1))
 
 
 def _smears(cells: pd.DataFrame) -> NDArray[np.int64]:
-    """A number for each cell's smear; where it is unknown the cell is one of its own."""
-    names = np.where(cells["group"] == "", "\0" + cells["path"], cells["group"])
+    """A number for each cell's smear; unless all are known, every cell is one of its own."""
+    if (cells["group"] == "").any():
+        return np.arange(len(cells))
+    names = cells["group"].to_numpy()
     return np.asarray(np.unique(names, return_inverse=True)[1], dtype=np.int64)

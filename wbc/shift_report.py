@@ -1,6 +1,7 @@
 """Shift of every evaluation set as one table, and a sentence a set for the report's banner."""
 
 import dataclasses
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -10,9 +11,12 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from wbc.cells import CLASSES
+from wbc.evaluation import Evaluation
+from wbc.intervals import Judged, score_intervals
+from wbc.metrics import value
 from wbc.picture_statistics import NAMES, STATISTICS, compare_statistics, picture_statistics
 from wbc.pixels import PixelStore
-from wbc.resampling import hits_by_smear, mean_recalls, smear_weights
+from wbc.scoring import smears_of
 from wbc.shift import Features, Numbers, Reference, distances, make_reference, measure, sample_rows
 
 MAX_PICTURES: Final = 400  # squares of a set whose statistics are taken, 5 ms each
@@ -60,34 +64,29 @@ def reference_cells(store: PixelStore) -> PixelStore:
 def study(
     store: PixelStore,
     train_features: Features,
-    features: Mapping[str, Features],
-    predictions: pd.DataFrame,
-    metrics: Mapping[str, Any],
+    evaluation: Evaluation,
     external: Sequence[str],
 ) -> Study:
-    """Measure every set of `features` against training.
+    """Measure every set of `evaluation` against training.
 
     Args:
         train_features: (N, D) of `reference_cells(store)`.
-        features: {set: (N, D)} of every evaluation set, val among them, in the store's order.
-        predictions: predictions.csv, all sets.
-        metrics: metrics.json, for the calibration errors.
         external: names of the sets that no training laboratory made.
     """
-    reference = make_reference(train_features, features["val"])
-    own = reference_set([name for name in features if name not in external])
+    sets = list(evaluation.outputs)
+    reference = make_reference(train_features, evaluation.outputs["val"].features)
+    own = reference_set([name for name in sets if name not in external])
     pictures = _pictures(reference_cells(store))
     rows, compared, far, banners = [], [], {}, {}
-    for name in features:
-        cells = predictions[predictions["set"] == name]
-        wrong = (cells["label"] != cells["predicted"]).to_numpy()
-        far[name] = distances(reference, features[name])
-        distance = measure(reference, far[name], wrong)
-        fall = None if name in ("val", own) else fall_of(own, predictions, name)
+    for name in sets:
+        judged = evaluation.judged[name]
+        far[name] = distances(reference, evaluation.outputs[name].features)
+        distance = measure(reference, far[name], ~judged.right)
+        fall = None if name in ("val", own) else fall_of(store, evaluation, own, name)
         statistics = compare_statistics(pictures, _pictures(store.part(name)))
         compared.append(statistics.assign(set=name)[["set", *statistics.columns]])
         row = {"set": name, "external": name in external, **dataclasses.asdict(distance)}
-        row |= _fall_columns(fall) | calibration(cells, metrics.get(name, {}))
+        row |= _fall_columns(fall) | calibration(judged, evaluation.metrics[name])
         row |= dict(zip(NAMES, statistics["difference"], strict=True))
         rows.append(row)
         if name in external:
@@ -102,48 +101,52 @@ def reference_set(internal: Sequence[str]) -> str:
     return tests[0] if tests else "val"
 
 
-def fall_of(reference: str, predictions: pd.DataFrame, other: str) -> Fall:
-    """How far balanced accuracy falls from one set to another; two independent bootstraps.
+def fall_of(store: PixelStore, evaluation: Evaluation, reference: str, other: str) -> Fall:
+    """How far balanced accuracy falls from one set to another, over the classes of both.
 
-    Smears are resampled where they are known, else cells; percentile interval (Efron and
-    Tibshirani 1993, chapter 13). A draw without a class averages over the others.
+    The interval of a difference between two independent sets follows from theirs (MOVER: Zou and
+    Donner 2008, doi:10.1002/sim.3095), so it holds where a set has no mistakes and where smears
+    were resampled.
     """
-    parts = [predictions[predictions["set"] == name] for name in (reference, other)]
-    classes = [name for name in CLASSES if all((part["label"] == name).any() for part in parts)]
-    rng = np.random.default_rng(23)
-    points, draws = zip(*(balanced_accuracies(part, classes, rng) for part in parts), strict=True)
-    low, high = np.quantile(draws[0] - draws[1], (0.025, 0.975))
-    return Fall(
-        reference, tuple(classes), points[0], points[1], points[0] - points[1], float(low),
-        float(high),
-    )  # fmt: skip
+    present = [set(np.unique(evaluation.judged[name].labels)) for name in (reference, other)]
+    shared = sorted(present[0] & present[1])
+    first, second = (
+        _balanced_accuracy(evaluation.judged[name], store.part(name), shared)
+        for name in (reference, other)
+    )
+    fall = first["value"] - second["value"]
+    low = math.hypot(first["value"] - first["low"], second["high"] - second["value"])
+    high = math.hypot(first["high"] - first["value"], second["value"] - second["low"])
+    classes = tuple(CLASSES[k] for k in shared)
+    return Fall(reference, classes, first["value"], second["value"], fall, fall - low, fall + high)
 
 
-def balanced_accuracies(
-    cells: pd.DataFrame, classes: Sequence[str], rng: np.random.Generator
-) -> tuple[float, Numbers]:
-    """Balanced accuracy of rows of predictions.csv, and of resamples of them."""
-    hits, totals = hits_by_smear(cells, classes)
-    draws = mean_recalls(smear_weights(cells, rng), hits, totals)
-    return float(np.mean(hits.sum(0) / totals.sum(0))), draws
+def _balanced_accuracy(
+    judged: Judged, cells: PixelStore, classes: Sequence[int]
+) -> dict[str, float]:
+    """{value, low, high} over some classes, as metrics.json has it over all that are there."""
+    kept = np.isin(judged.labels, classes)
+    smears = smears_of(cells.table[kept])
+    if smears is not None and smears.max() == 0:
+        smears = None
+    arrays = dataclasses.astuple(judged)
+    return score_intervals(Judged(*(array[kept] for array in arrays)), smears)["balanced_accuracy"]
 
 
-def calibration(cells: pd.DataFrame, scores: Mapping[str, Any]) -> dict[str, float | None]:
+def calibration(judged: Judged, scores: Mapping[str, Any]) -> dict[str, float]:
     """What the probabilities are worth in one set.
 
     `confidence` is the mean of the largest probability, `hit_rate` how often that class is the
-    true one, `overconfidence` their difference; ece as metrics.json has it, None where it has not.
+    true one, `overconfidence` their difference; ece before and after the temperature.
     """
-    probabilities = cells[[f"p_{name}" for name in CLASSES]].to_numpy()
-    likeliest = np.array(CLASSES)[probabilities.argmax(axis=1)]
-    confidence = float(probabilities.max(axis=1).mean())
-    hit_rate = float((likeliest == cells["label"].to_numpy()).mean())
+    confidence = float(judged.calibrated.max(axis=1).mean())
+    hit_rate = float((judged.calibrated.argmax(axis=1) == judged.labels).mean())
     return {
         "confidence": confidence,
         "hit_rate": hit_rate,
         "overconfidence": confidence - hit_rate,
-        "ece": _number(scores.get("ece")),
-        "ece_uncalibrated": _number(scores.get("ece_uncalibrated")),
+        "ece": value(scores["ece"]),
+        "ece_uncalibrated": value(scores["ece_uncalibrated"]),
     }
 
 
@@ -211,13 +214,6 @@ def _fall_columns(fall: Fall | None) -> dict[str, Any]:
         "fall_low": fall.low,
         "fall_high": fall.high,
     }
-
-
-def _number(score: Any) -> float | None:
-    """Of a {value, low, high}, a number or nothing."""
-    if isinstance(score, Mapping):
-        score = score["value"]
-    return None if score is None else float(score)
 
 
 def _pictures(cells: PixelStore) -> pd.DataFrame:
