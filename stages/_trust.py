@@ -62,11 +62,7 @@ def measure_shift(
 ) -> None:
     """How far every set lies from the training cells, and what is lost there."""
     train = predict(classifier, shift_report.reference_cells(store), batch_size).features
-    features = {name: outputs.features for name, outputs in evaluation.outputs.items()}
-    external = external_sets(store.table)
-    study = shift_report.study(
-        store, train, features, evaluation.predictions, evaluation.metrics, external
-    )
+    study = shift_report.study(store, train, evaluation, external_sets(store.table))
     in_words = [study.banners.get(name, "") for name in study.table["set"]]
     write_table(study.table.round(NUM_DECIMALS).assign(in_words=in_words), report_dir / "shift.csv")
     write_table(study.statistics.round(NUM_DECIMALS), report_dir / "shift_statistics.csv")
