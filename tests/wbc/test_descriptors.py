@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from tests.wbc.stores import blob, make_store
 from wbc.descriptors import describe, descriptor
@@ -31,3 +32,11 @@ def test_middle_and_rim_are_told_apart() -> None:
     middle, rim = np.full((2, 64, 64, 3), 200, np.uint8)
     middle[24:40, 24:40], rim[:16, :16] = 60, 60
     assert np.abs(descriptor(middle) - descriptor(rim)).max() > 0.5
+
+
+def test_histograms_count_colours_wherever_they_lie() -> None:
+    cell = np.array(Image.fromarray(blob(1, 0)).resize((64, 64), Image.Resampling.BOX))
+    order = np.random.default_rng(0).permutation(64 * 64)
+    shuffled = cell.reshape(-1, 3)[order].reshape(64, 64, 3)
+    assert descriptor(shuffled)[:172] == pytest.approx(descriptor(cell)[:172])
+    assert descriptor(shuffled)[172:] != pytest.approx(descriptor(cell)[172:])
