@@ -1,0 +1,135 @@
+"""The report says what the files say: numbers, warnings, what is missing; and again the same."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from wbc import report
+from wbc.cells import CLASSES
+
+CARD: dict[str, Any] = {
+    "architecture": "googlenet",
+    "start": "imagenet",
+    "start_note": "",
+    "num_train": 800,
+    "drawn": False,
+    "temperature": 1.25,
+    "sources": [
+        {"name": "lab", "kind": "folder", "role": "auto"},
+        {"name": "other", "kind": "folder", "role": "external"},
+    ],
+    "parameters": {"seed": 1, "train.epochs": 10},
+    "inputs": {"pixels": "a" * 64, "weights": "b" * 64},
+}
+
+
+def score(value: float) -> dict[str, float]:
+    return {"value": value, "low": value - 0.05, "high": value + 0.04}
+
+
+def scores(value: float, classes: tuple[str, ...] = CLASSES) -> dict[str, Any]:
+    names = ("accuracy", "balanced_accuracy", "macro_f1", "mcc", "ece", "brier", "ece_uncalibrated")
+    plain = dict.fromkeys(classes, value)
+    return {
+        "num_cells": 100 * len(classes),
+        "num_groups": 0,
+        "interval": "cells",
+        **{name: score(value) for name in names},
+        "log_loss": 0.3,
+        "aurc": 0.01,
+        "constant": {"class": classes[0], "accuracy": 0.5, "balanced_accuracy": 1 / len(classes)},
+        "recall": {name: score(value) for name in classes},
+        **{name: plain for name in ("precision", "f1", "auroc", "average_precision")},
+        "support": dict.fromkeys(classes, 100),
+    }
+
+
+@pytest.fixture
+def folders(tmp_path: Path) -> Path:
+    metrics = {"val": scores(0.95), "test": scores(0.9), "other": scores(0.6, CLASSES[:2])}
+    metrics["other"]["share_impossible"] = 0.125
+    for name, content in (("models/model.json", CARD), ("reports/metrics.json", metrics)):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(json.dumps(content), encoding="utf-8")
+    (tmp_path / "models" / "model.safetensors").write_bytes(b"weights")
+    return tmp_path
+
+
+def made(folders: Path) -> str:
+    material = report.read(folders / "models", folders / "reports", folders / "none.json")
+    report.write(material, folders / "reports")
+    return (folders / "reports" / report.PAGE_FILE).read_text(encoding="utf-8")
+
+
+def words(page: str) -> str:
+    return " ".join(re.sub(r"<[^>]+>", " ", page).split())
+
+
+def test_the_summary_says_how_good_how_sure_and_against_what(folders: Path) -> None:
+    text = words(made(folders))
+    assert "Test set (500 cells): 90.0% (85.0–94.0) of the cells are named right" in text
+    assert "Always answering “neutrophil” would give 50.0% and 20.0%." in text
+    assert "Other laboratory other (200 cells): 60.0% (55.0–64.0)" in text
+    assert "12.5% of the cells are sent to types that it lacks." in text
+
+
+def test_what_a_set_lacks_is_a_limit(folders: Path) -> None:
+    text = words(made(folders))
+    assert "Other laboratory other lacks monocyte, eosinophil, basophil" in text
+
+
+def test_what_must_not_be_overlooked_is_a_banner(folders: Path) -> None:
+    assert "Not a medical device" in made(folders)
+    assert "drawn cells" not in made(folders)
+    drawn = {**CARD, "drawn": True, "start_note": "ImageNet weights could not be had."}
+    (folders / "models" / "model.json").write_text(json.dumps(drawn), encoding="utf-8")
+    page = made(folders)
+    assert "learned from drawn cells" in page
+    assert '<p class="banner warning">ImageNet weights could not be had.</p>' in page
+
+
+def test_a_set_out_of_domain_is_a_banner(folders: Path) -> None:
+    rows = [shifted("test", False, "in domain"), shifted("other", True, "out of domain")]
+    pd.DataFrame(rows).to_csv(folders / "reports" / "shift.csv", index=False)
+    page = made(folders)
+    assert page.count('<p class="banner warning">other is OUT OF DOMAIN') == 1
+    assert "33.0 points" in page
+
+
+def shifted(name: str, external: bool, verdict: str) -> dict[str, Any]:
+    far = verdict != "in domain"
+    return {
+        "set": name, "external": external, "verdict": verdict, "share_far": 0.7 * far,
+        "auroc": 0.9, "auroc_errors": np.nan, "overconfidence": 0.1,
+        "fall": 0.33 if far else np.nan, "fall_low": 0.3, "fall_high": 0.4,
+        "in_words": f"{name} is OUT OF DOMAIN" if far else "",
+    }  # fmt: skip
+
+
+def test_one_seed_is_said_and_several_are_shown(folders: Path) -> None:
+    assert "One training seed" in made(folders)
+    spread = {"mean": 0.91, "sd": 0.01, "min": 0.9, "max": 0.92, "values": [0.9, 0.91, 0.92]}
+    content = {"test": {"macro_f1": spread}}
+    (folders / "reports" / "seeds.json").write_text(json.dumps(content), encoding="utf-8")
+    text = words(made(folders))
+    assert "3 training seeds" in text and "91.0% ± 1.0 (90.0–92.0)" in text
+
+
+def test_parts_without_files_are_left_out_and_claimed_nowhere(folders: Path) -> None:
+    page = made(folders)
+    for name in ("counts", "shift", "shortcuts", "why"):
+        assert f'id="{name}"' not in page
+    assert "Other laboratories" not in words(page).partition("CLAIM 2024")[2]
+
+
+def test_the_same_files_give_the_same_page_and_card(folders: Path) -> None:
+    page = made(folders)
+    card = (folders / "reports" / report.CARD_FILE).read_bytes()
+    assert made(folders) == page
+    assert (folders / "reports" / report.CARD_FILE).read_bytes() == card
+    assert b"Not a medical device" in card
