@@ -45,7 +45,7 @@ def main() -> None:
     log.info("%s", comparison_text.report(table, tests))
     propose(table)
     speeds = measure(names, settings.train.threads)
-    tracking.publish_comparison(OUT_DIR, {Path("models") / name: speeds[name] for name in names})
+    tracking.publish_comparison({Path("models") / name: speeds[name] for name in names})
 
 
 def read(architecture: str) -> Model:

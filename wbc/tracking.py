@@ -122,8 +122,9 @@ def publish(architecture: str, model_dir: Path, report_dir: Path, registered: bo
         _warn(error)
 
 
-def publish_comparison(folder: Path, speeds: Mapping[Path, Mapping[str, float]]) -> None:
-    """Add the comparison's files and each model's own times to the models' runs; best effort.
+def publish_comparison(speeds: Mapping[Path, Mapping[str, float]]) -> None:
+    """Add the comparison, the data's quality and each model's own times to the models' runs; best
+    effort.
 
     Args:
         speeds: {model's folder: {name: number}}, which become the metrics cost/NAME. They differ
@@ -136,7 +137,7 @@ def publish_comparison(folder: Path, speeds: Mapping[Path, Mapping[str, float]])
             if run:
                 costs = {f"cost/{name}": number for name, number in numbers.items()}
                 tracking_log.log_scores(store, run.info.run_id, costs)
-                store.client.log_artifacts(run.info.run_id, str(folder), "comparison")
+                tracking_log.log_shared_files(store, run.info.run_id)
     except Exception as error:
         _warn(error)
 
@@ -170,6 +171,8 @@ def _sync(store: Store, repository: Path, name: Path) -> str:
     if run and run.data.tags.get("published") == _report_digest(report_dir):
         return f"{name}: run {run.info.run_name} is there already."
     published = _publish(store, model_dir, report_dir, registered=len(name.parts) == 1)
+    run = _find_run(store, identity(model_dir))
+    tracking_log.log_shared_files(store, run.info.run_id)  # type: ignore[union-attr]
     return f"{name}: published as run {published}."
 
 
@@ -239,9 +242,10 @@ def _find_run(store: Store, sha256: str) -> Any | None:
 
 
 def _report_digest(report_dir: Path) -> str:
-    """Changes when the report's numbers change."""
-    path = report_dir / "metrics.json"
-    return hashlib.sha256(path.read_bytes()).hexdigest()[:16] if path.is_file() else "no report"
+    """Changes when the report's numbers or its page change."""
+    files = [report_dir / name for name in ("metrics.json", "report.html")]
+    there = [path.read_bytes() for path in files if path.is_file()]
+    return hashlib.sha256(b"".join(there)).hexdigest()[:16] if there else "no report"
 
 
 def _warn(error: Exception) -> None:

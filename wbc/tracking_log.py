@@ -148,6 +148,13 @@ def log_files(store: Store, run_id: str, model_dir: Path, report_dir: Path) -> N
         store.client.log_artifact(run_id, str(store.workspace / "dvc.lock"), "lineage")
 
 
+def log_shared_files(store: Store, run_id: str) -> None:
+    """What is not one model's: the comparison and the data's quality, where they have been made."""
+    for folder, name in (("comparison", "comparison"), ("quality", "data_quality")):
+        if (store.workspace / folder).is_dir():
+            store.client.log_artifacts(run_id, str(store.workspace / folder), name)
+
+
 def _dataset(name: str, digest: str, source: Mapping[str, object], context: str) -> Any:
     from mlflow.entities import Dataset, DatasetInput, InputTag
 
