@@ -49,7 +49,7 @@ def main() -> None:
 
 def candidates(train: Rows, labels: NDArray[np.int64]) -> Iterator[tuple[str, Distance]]:
     """Neighbours for several k, on the sphere and off it; Mahalanobis, global and by class."""
-    for k in (1, 10, 50):
+    for k in (1, 5, 10, 50):
         yield f"neighbour {k}, unit length", _neighbour(_unit(train), k, _unit)
         yield f"neighbour {k}, as it is", _neighbour(train, k, np.asarray)
     every = LedoitWolf().fit(train)

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from wbc.figures import GREY, SET_COLOURS, headline, plain, set_title
 from wbc.picture_statistics import STATISTICS
-from wbc.shift import Numbers
+from wbc.shift import NEIGHBOUR, Numbers
 
 NUM_BINS = 60
 SHOWN = 8.0  # standard deviations; what lies beyond is drawn at the edge with its number
@@ -37,7 +37,9 @@ def distance_distributions(
         )
         axes.text(1.0, 0.9, f"{shares_far[name]:.0%} beyond", transform=axes.transAxes,
                   ha="right", va="top")  # fmt: skip
-    rows[-1].set_xlabel("distance to the 10th nearest training cell, in features of the network")
+    rows[-1].set_xlabel(
+        f"distance to the {NEIGHBOUR}th nearest training cell, in features of the network"
+    )
     headline(
         figure,
         f"How far each set lies from the training cells of {model}",

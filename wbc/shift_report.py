@@ -56,7 +56,7 @@ class Study:
 
 
 def reference_cells(store: PixelStore) -> PixelStore:
-    """At most 1,000 training cells, the same ones every time: pass their features to `study`."""
+    """At most 500 training cells, the same ones every time: pass their features to `study`."""
     train = store.part("train")
     return _some(train, sample_rows(len(train)))
 
