@@ -47,7 +47,7 @@ def test_two_processes_make_one_model_and_go_on_when_killed(repository: Reposito
     assert output.count("epoch 4/4") == 1 and "arning" not in output
     assert [run.info.status for run in repository.runs()] == ["FINISHED"]
     folder = repository.path / "models" / NAME
-    made = ["history.csv", "model.json", "model.safetensors", "start"]
+    made = ["history.csv", "model.json", "model.safetensors", "seeds", "start"]
     assert sorted(path.name for path in folder.iterdir() if path.name != ".gitignore") == made
     assert left_over(repository.path) == []
 

@@ -16,6 +16,6 @@ def test_the_sample_is_learnt_from_random_weights(tmp_path: Path) -> None:
     commit(repository, "first run")
     repository.run("dvc", "repro")
     scores = repository.metrics("googlenet")
-    assert scores["test_a"]["balanced_accuracy"] >= 0.80
+    assert scores["test_a"]["balanced_accuracy"]["value"] >= 0.80
     [version] = repository.versions()
     assert (version.tags["start"], version.tags["drawn"]) == ("random", "true")

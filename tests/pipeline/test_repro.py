@@ -29,7 +29,7 @@ def test_images_in_a_registered_model_out(finished: Repository) -> None:
     assert set(scores["test_b"]["recall"]) == {"neutrophil", "lymphocyte"}
     [run], [version] = finished.runs(), finished.versions()
     assert run.info.status == "FINISHED"
-    assert run.data.metrics["test_a/macro_f1"] == scores["test_a"]["macro_f1"]
+    assert run.data.metrics["test_a/macro_f1"] == scores["test_a"]["macro_f1"]["value"]
     assert run.data.params["train.epochs"] == "2"
     assert run.data.params["split.seed"] and run.data.params["preprocess.size"] == "48"
     assert version.run_id == run.info.run_id
@@ -154,7 +154,8 @@ def test_sync_fills_an_empty_mlflow_from_the_outputs_alone(repository: Repositor
     words = repository.run("python", "-m", "wbc", "sync")
     assert f"{NAME}: published as run {NAME}-" in words
     [run], [version] = repository.runs(), repository.versions()
-    assert run.data.metrics["test_a/macro_f1"] == repository.metrics(NAME)["test_a"]["macro_f1"]
+    scores = repository.metrics(NAME)
+    assert run.data.metrics["test_a/macro_f1"] == scores["test_a"]["macro_f1"]["value"]
     assert run.data.params["split.seed"] == "1" and run.data.params["train.epochs"] == "2"
     assert "is there already" in repository.run("python", "-m", "wbc", "sync")
     assert len(repository.runs()) == len(repository.versions()) == 1

@@ -17,5 +17,6 @@ def card(**changes: Any) -> dict[str, Any]:
 
 def test_what_cannot_change_the_model_does_not_rename_it() -> None:
     assert card(loader_workers=4, launcher="torchrun") == card()
+    assert card(seeds=(1, 2)) == card()
     assert card(processes=2) != card()
     assert card(epochs=11) != card()

@@ -12,7 +12,8 @@ from PIL import Image
 
 from tests.wbc.decisions import predictions
 from wbc.figures import confusion_matrix, mistakes, recall_bars, save, training_history
-from wbc.metrics import scores
+from wbc.intervals import Judged
+from wbc.scoring import set_scores
 
 TWO_CLASSES = np.array(
     [[1183, 100, 0, 17, 0], [32, 430, 1, 0, 0], [0] * 5, [0] * 5, [0] * 5], dtype=np.int64
@@ -44,7 +45,9 @@ def history() -> pd.DataFrame:
 
 
 def scored(labels: list[int], decisions: list[int]) -> dict[str, Any]:
-    return scores(np.array(labels), np.array(decisions), np.full((len(labels), 5), 0.2))
+    even = np.full((len(labels), 5), 0.2)
+    judged = Judged(np.array(labels), np.array(decisions), even, even)
+    return set_scores(judged, pd.DataFrame({"group": [""] * len(labels)}))
 
 
 def test_confusion_of_a_set_that_lacks_classes() -> None:
@@ -84,7 +87,8 @@ def test_history_of_one_epoch(history: pd.DataFrame) -> None:
 def test_recall_bars_tell_none_from_nothing_found() -> None:
     figure = recall_bars({"val": scored([0, 0, 1], [0, 2, 2]), "lab": scored([4], [4])}, "resnet18")
     written = texts(figure)
-    assert "50.0% of 2" in written and "0.0% of 1" in written and "100.0% of 1" in written
+    assert "50.0% (1% to 99%) of 2" in written  # Clopper and Pearson's
+    assert "0.0% (0% to 98%) of 1" in written and "100.0% (3% to 100%) of 1" in written
     assert written.count("none in this set") == 3 + 4
     assert "Validation set, 3 cells" in written and "Other laboratory lab, 1 cell" in written
 

@@ -117,6 +117,10 @@ def test_exponents_are_numbers_as_in_dvc(tmp_path: Path) -> None:
         # combinations
         ("train.epochs", "2", "train.head_epochs is 2 of train.epochs 2, so unfreeze: upper would"),
         ("architectures", "[googlenet, googlenet]", "architectures names a network twice"),
+        ("train.seeds", "[1, 2, 1]", "train.seeds is [1, 2, 1], which trains the same twice"),
+        ("train.seeds", "[1, -2]", "train.seeds[1] is -2, but must be from 0 to"),
+        ("train.seeds", "[1, true]", "train.seeds[1] is True, but must be a whole number"),
+        ("train.seeds", "3", "train.seeds must be a list"),
         ("model.weights", "none\n  x: 1", "model.x (value 1) is not a setting"),
     ],
 )  # fmt: skip
@@ -152,6 +156,15 @@ def test_impossible_combinations(changes: dict[str, str], words: str, tmp_path: 
     found = message(text, tmp_path)
     assert words in found
     assert all(name in found for name in changes if changes[name] != "torchrun")
+
+
+def test_each_seed_is_a_training_of_its_own(tmp_path: Path) -> None:
+    path = tmp_path / "params.yaml"
+    for value, seeds in (("[]", [1]), ("[7]", [7]), ("[3, 1]", [3, 1])):
+        path.write_text(with_line("train.seeds", value))
+        each = params.each_seed(params.load(path))
+        assert [own.seed for own in each] == seeds
+        assert all("train.seeds" not in params.flatten(own, "resnet18") for own in each)
 
 
 def test_masks_are_never_behind_an_external_result(tmp_path: Path) -> None:

@@ -81,6 +81,21 @@ def test_a_version_answers_as_the_model_does(served: Any, model_dir: Path) -> No
     assert answers["located"].all()
 
 
+def test_probabilities_are_calibrated_unless_told_otherwise(tmp_path: Path) -> None:
+    model_dir = write_model(tmp_path, temperature=0.5)[0]
+    registry.package(model_dir, tmp_path / "version")
+    served = mlflow.pyfunc.load_model(str(tmp_path / "version"))
+    classifier = model.load(model_dir)
+    pixels = np.stack([imaging.prepare(image, 64, "cell", 1.5).pixels for image in IMAGES])
+    table = pd.DataFrame({"image": IMAGES})
+    calibrated, plain = served.predict(table), served.predict(table, {"calibrated": False})
+    for answers, asked in ((calibrated, True), (plain, False)):
+        expected = classifier.probabilities(pixels, calibrated=asked)
+        np.testing.assert_allclose(answers[PROBABILITIES].to_numpy(), expected, rtol=1e-6)
+    assert list(calibrated["class"]) == list(plain["class"])
+    assert not np.allclose(calibrated[PROBABILITIES], plain[PROBABILITIES])
+
+
 def test_every_kind_of_bytes_is_the_same_image(served: Any) -> None:
     answers = _predict(served, [bytearray(IMAGES[0]), memoryview(IMAGES[0])])
     assert list(answers["error"]) == ["", ""]

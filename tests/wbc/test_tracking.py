@@ -2,6 +2,7 @@
 
 import logging
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -302,6 +303,19 @@ def test_sync_publishes_what_is_missing(home: Path) -> None:
     assert f"{ARCHITECTURE}: run {name} is there already." in second
     assert len(first) == len(second) == len(_runs()) == 2
     assert tracking.sync(home.parent / "nothing here") == []
+
+
+def test_models_of_other_seeds_have_runs_and_no_version(home: Path) -> None:
+    tracking.publish(ARCHITECTURE, *write_model(home))
+    model_dir, report_dir = write_model(home / "other", seed=2)
+    for folder, kind in ((model_dir, "models"), (report_dir, "reports")):
+        shutil.copytree(folder, home / kind / ARCHITECTURE / "seeds" / "2")
+    sentences = tracking.sync(home)
+
+    assert "is there already" in sentences[0]
+    assert sentences[1].startswith(f"{ARCHITECTURE}/seeds/2: published as run")
+    versions = tracking_store.connect().client.search_model_versions("name = 'wbc-classifier'")
+    assert len(_runs()) == 2 and len(versions) == 1
 
 
 def test_sync_says_when_it_cannot(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,6 +20,21 @@ def test_scores_are_flat_and_finite() -> None:
     assert tracking_record.flat_scores(scores) == {"val/recall/monocyte": 0.5}
 
 
+def test_a_score_with_an_interval_keeps_its_name() -> None:
+    score = {"value": 0.5, "low": 0.25, "high": 0.75}
+    names = ("macro_f1", "ece_uncalibrated")
+    flat = tracking_record.flat_scores(
+        {"val": {**dict.fromkeys(names, score), "recall": {"monocyte": score}}}
+    )
+    assert flat == {
+        "val/macro_f1": 0.5,
+        "val/macro_f1/low": 0.25,
+        "val/macro_f1/high": 0.75,
+        "val/ece_uncalibrated": 0.5,
+        "val/recall/monocyte": 0.5,
+    }
+
+
 def test_parameters_look_as_in_params_yaml() -> None:
     texts = tracking_record.parameter_texts({"a": True, "b": 1e-3, "c": "auto", "d": 0, "e": ["x"]})
     assert texts == {"a": "true", "b": "0.001", "c": "auto", "d": "0", "e": '["x"]'}

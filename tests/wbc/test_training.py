@@ -11,7 +11,7 @@ import torch
 from tests.wbc.stores import make_store
 from wbc import device, model, params, training, training_module
 from wbc.backbones import Network
-from wbc.card import make_card
+from wbc.card import make_card, with_temperature
 from wbc.checkpoints import BestWeights
 from wbc.errors import UserError
 from wbc.evaluation import evaluate
@@ -88,8 +88,30 @@ def test_it_learns_and_evaluate_agrees_with_the_best_epoch(tmp_path: Path) -> No
     card = make_card("squeezenet1_1", chosen, store, START, plan, outcome)
     model.save(tmp_path / "model", outcome.network, card)
     val = evaluate(model.load(tmp_path / "model"), store, 7).metrics["val"]
-    assert val["macro_f1"] == pytest.approx(outcome.best["val/macro_f1"], abs=1e-6)
+    assert val["macro_f1"]["value"] == pytest.approx(outcome.best["val/macro_f1"], abs=1e-6)
     assert val["log_loss"] == pytest.approx(outcome.best["val/loss"], abs=1e-4)
+
+
+def test_the_temperature_is_that_of_the_saved_model_on_validation(tmp_path: Path) -> None:
+    chosen = settings(epochs=2)
+    outcome, plan, _ = fit(tmp_path, chosen, pretrained=True)
+    store = make_store(tmp_path / "again")
+    card = make_card("squeezenet1_1", chosen, store, START, plan, outcome)
+    assert card["temperature"] == 1.0
+    first = with_temperature(card, outcome.network, store, "cpu", 8)
+    model.save(tmp_path / "model", outcome.network, first)
+    loaded = model.load(tmp_path / "model")
+    again = with_temperature(loaded.card, loaded.network, store, "cpu", 8)
+    assert 0 < first["temperature"] == again["temperature"] != 1.0
+    val = store.part("val")
+    outputs = loaded.all_outputs(val.batches(8))
+    losses = {
+        calibrated: -np.log(
+            loaded.probabilities_of(outputs.logits, calibrated)[np.arange(len(val)), val.labels]
+        ).mean()
+        for calibrated in (True, False)
+    }
+    assert losses[True] < losses[False]
 
 
 def test_the_best_epoch_is_kept_and_patience_ends_the_run(tmp_path: Path) -> None:

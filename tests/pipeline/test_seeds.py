@@ -1,0 +1,70 @@
+"""`train.seeds` with two processes: a kill in the second seed costs nothing of the first."""
+
+import json
+import signal
+import subprocess
+import sys
+
+import pandas as pd
+import psutil
+import pytest
+
+from tests.pipeline.conftest import Repository
+from wbc.model import model_sha256
+
+pytestmark = pytest.mark.pipeline
+NAME = "squeezenet1_1"
+REPRO = ("dvc", "repro", "--no-run-cache", f"evaluate@{NAME}")
+
+
+def kill_in_seed(repository: Repository, seed: int) -> None:
+    """Train without DVC and end the process that started the others in that seed's first epoch."""
+    launcher = subprocess.Popen(
+        [sys.executable, "-m", "stages.train", NAME],
+        cwd=repository.path,
+        env=repository.environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    assert launcher.stdout
+    lines = iter(launcher.stdout)
+    assert any(f"seed {seed}, 2 of 2" in line for line in lines)
+    assert any("epoch 1/" in line for line in lines)
+    processes = psutil.Process(launcher.pid).children(recursive=True)
+    launcher.send_signal(signal.SIGKILL)
+    launcher.communicate(timeout=60)
+    psutil.wait_procs(processes, timeout=60)
+
+
+def test_two_seeds_with_two_processes_through_a_kill(repository: Repository) -> None:
+    first = repository.path / "models" / NAME
+    repository.set(train__launcher="torchrun", train__processes=2, train__epochs=3)
+    repository.run(*REPRO)
+    alone = model_sha256(first)
+
+    repository.set(train__seeds=[1, 7])
+    kill_in_seed(repository, 7)
+    output = repository.run(*REPRO)
+    assert "seed 1 was trained before the interruption" in output
+    assert output.count("continuing an interrupted training after epoch") == 1
+    other = model_sha256(first / "seeds" / "7")
+    assert model_sha256(first) == alone != other
+    assert not [path for path in (repository.path / "scratch").glob("train-*") if path.is_dir()]
+
+    table = pd.read_csv(repository.path / "reports" / NAME / "seeds.csv")
+    assert list(dict.fromkeys(table["seed"])) == [1, 7]
+    runs = {run.data.tags["model_sha256"]: run for run in repository.runs()}
+    assert set(runs) == {alone, other}
+    scores = json.loads(
+        (repository.path / "reports" / NAME / "seeds" / "7" / "metrics.json").read_text()
+    )
+    found = runs[other].data.metrics["test_a/macro_f1"]
+    assert found == scores["test_a"]["macro_f1"]["value"]
+    assert runs[other].data.params["seed"] == "7" and runs[alone].data.params["seed"] == "1"
+    assert [version.run_id for version in repository.versions()] == [runs[alone].info.run_id]
+
+    lock = repository.lock()
+    repository.run(*REPRO, "--force", "--single-item")
+    repository.run("dvc", "repro", "--no-run-cache", "--force", "--single-item", f"train@{NAME}")
+    assert repository.lock() == lock

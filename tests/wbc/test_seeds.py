@@ -1,0 +1,24 @@
+"""Scores of several seeds: mean and spread."""
+
+import pytest
+
+from wbc.seeds import seed_summary, seed_table
+
+
+def scores(macro_f1: float) -> dict[str, dict[str, object]]:
+    others = dict.fromkeys(("balanced_accuracy", "accuracy", "mcc", "ece"), 0.5)
+    return {"val": {**others, "macro_f1": {"value": macro_f1, "low": 0.1, "high": 0.9}}}
+
+
+def test_mean_and_sample_deviation() -> None:
+    table = seed_table({4: scores(0.7), 1: scores(0.8), 9: scores(0.9)})
+    assert list(table["seed"]) == [4, 1, 9]
+    found = seed_summary(table)["val"]["macro_f1"]
+    assert found["values"] == [0.7, 0.8, 0.9]
+    assert (found["mean"], found["sd"]) == (pytest.approx(0.8), pytest.approx(0.1))
+    assert (found["min"], found["max"]) == (0.7, 0.9)
+
+
+def test_one_seed_has_no_spread() -> None:
+    found = seed_summary(seed_table({1: scores(0.7)}))["val"]["macro_f1"]
+    assert found["mean"] == 0.7 and found["sd"] is None
