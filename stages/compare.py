@@ -26,7 +26,7 @@ from wbc import (
 from wbc.cells import read_table, write_table
 from wbc.comparison import Model, compare, sets_of, winners
 from wbc.comparison_tests import paired_table
-from wbc.pixels import evaluation_set_sha256
+from wbc.pixels import evaluation_set_sha256, open_store
 
 log = logging.getLogger(__name__)
 
@@ -81,7 +81,11 @@ def propose(table: pd.DataFrame) -> None:
 def measure(names: list[str], threads: int) -> dict[str, dict[str, float]]:
     """{architecture: times on this CPU}, also as a table in the log and in scratch/."""
     chosen = device.pick("cpu", 32, threads)
-    speeds = {name: asdict(cost.speed_of(model.load(Path("models") / name))) for name in names}
+    val = open_store(Path("data/pixels")).part("val")
+    squares = val.read([row % len(val) for row in range(cost.BATCH)])
+    speeds = {
+        name: asdict(cost.speed_of(model.load(Path("models") / name), squares)) for name in names
+    }
     rows = [{"architecture": name, **speed} for name, speed in speeds.items()]
     shown = pd.DataFrame(rows).round(2)
     folder = Path(os.environ.get("DVC_ROOT", ".")) / "scratch"

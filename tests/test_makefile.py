@@ -73,7 +73,7 @@ def pretend_installed(repo: Path, build: str) -> None:
 def test_help_is_the_default_and_names_every_word(repo: Path) -> None:
     done = make(repo)
     assert done.returncode == 0
-    for word in ("help", "repro", "test", "ui", "lint", "params", "clean", "clean-all"):
+    for word in ("help", "repro", "compare", "test", "ui", "lint", "params", "clean", "clean-all"):
         assert f"  make {word} " in done.stdout
     assert "TORCH=cuda|rocm|cpu|active (now cuda)" in done.stdout
     assert not (repo / ".venv").exists()
@@ -101,6 +101,13 @@ def test_repro_checks_the_parameters_before_dvc(repo: Path) -> None:
     check, run = done.stdout.index("-m wbc check"), done.stdout.index("-m dvc repro -f train")
     assert check < run
     assert f'PATH="{repo}/.venv/bin:$PATH"' in done.stdout
+
+
+def test_compare_sets_the_architectures_before_the_pipeline(repo: Path) -> None:
+    pretend_installed(repo, "cuda")
+    done = make(repo, "-n", "compare")
+    chosen, run = done.stdout.index("-m wbc params compare"), done.stdout.index("-m dvc repro")
+    assert chosen < run
 
 
 def test_changed_requirements_are_installed(repo: Path) -> None:

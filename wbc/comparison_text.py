@@ -51,12 +51,12 @@ def display_tables(table: pd.DataFrame) -> dict[str, pd.DataFrame]:
 
 def report(table: pd.DataFrame, tests: pd.DataFrame) -> str:
     """compare.md: the tables, what was ranked with what, the winners, and the paired tests."""
-    lines = ["# Comparison of models", "", INTRODUCTION, MULTIPLY_ADDS]
-    if any(str(column).endswith("/seeds_mean") for column in table):
-        lines.append(SEEDS)
+    seeded = any(str(column).endswith("/seeds_mean") for column in table)
+    words = [INTRODUCTION, MULTIPLY_ADDS, *([SEEDS] if seeded else [])]
+    lines = ["# Comparison of models", "", " ".join(words)]
     for title, shown in display_tables(table).items():
-        lines += ["", f"## {title}", "", to_markdown(shown)]
-    lines += ["## Best by validation", ""]
+        lines += ["", f"## {title}", "", to_markdown(shown).rstrip("\n")]
+    lines += ["", "## Best by validation", ""]
     lines += [f"- {STARTS[start]}: {name}" for start, name in winners(table).items()]
     lines += ["", "## Paired tests", "", *_test_lines(tests)]
     return "\n".join(lines) + "\n"

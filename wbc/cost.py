@@ -12,15 +12,16 @@ from typing import Any, Final
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch.utils.flop_counter import FlopCounterMode
 
 from wbc.backbones import Network
 from wbc.cells import CLASSICAL
 from wbc.model import WEIGHTS_FILE, Classifier, num_parameters
 
-BATCH: Final = 32  # cells, for the throughput
-REPEATS: Final = 11  # of each measurement, after WARM_UPS; the median counts
-WARM_UPS: Final = 3
+BATCH: Final = 16  # cells, for the throughput
+REPEATS: Final = 7  # of each measurement, after WARM_UPS; the median counts
+WARM_UPS: Final = 2
 
 
 @dataclass(frozen=True)
@@ -58,13 +59,11 @@ def multiply_adds(architecture: str, side: int) -> int:
     return int(counter.get_total_flops()) // 2
 
 
-def speed_of(classifier: Classifier) -> Speed:
-    """Time the classifier on squares of noise; needs an otherwise idle machine to mean much."""
-    side = int(classifier.card["input"]["size"])
-    squares = np.random.default_rng(0).integers(0, 256, (BATCH, side, side, 3), dtype=np.uint8)
+def speed_of(classifier: Classifier, squares: NDArray[np.uint8]) -> Speed:
+    """Time the classifier on squares (N, S, S, 3); means much only on an otherwise idle machine."""
     one = _median_seconds(lambda: classifier.probabilities(squares[:1]))
     many = _median_seconds(lambda: classifier.probabilities(squares))
-    return Speed(latency_ms=1000 * one, images_per_second=BATCH / many)
+    return Speed(latency_ms=1000 * one, images_per_second=len(squares) / many)
 
 
 def _median_seconds(work: Callable[[], object]) -> float:

@@ -16,6 +16,8 @@ def tuning(history: pd.DataFrame, best: int, model: str) -> Figure:
         ("val/macro_f1", "validation set (for comparison)", VERMILION, "s"),
     ):
         axes.plot(history["C"], history[column], marker, ls="-", color=colour, ms=4, label=label)
+    low, high = (history["cv/macro_f1"] + s * history["cv/standard_error"] for s in (-1, 1))
+    axes.fill_between(history["C"], low, high, color=BLUE, alpha=0.15, label="± 1 standard error")
     kept = history[history["epoch"] == best].iloc[0]
     axes.axvline(kept["C"], color="black", linestyle=":", linewidth=1.2)
     axes.plot(kept["C"], kept["cv/macro_f1"], "*", color="black", ms=13, zorder=4)
@@ -25,6 +27,6 @@ def tuning(history: pd.DataFrame, best: int, model: str) -> Figure:
     headline(
         figure,
         f"Tuning of {model}",
-        f"kept: C = {kept['C']:g} (dotted), macro-F1 {kept['cv/macro_f1']:.3f} in cross-validation",
+        f"kept: C = {kept['C']:g} (dotted), the smallest within one standard error of the best",
     )
     return figure

@@ -129,6 +129,21 @@ def test_another_network_trains_only_itself(repository: Repository) -> None:
     assert set(table["architecture"]) == {NAME, other} and set(table["rank"]) == {1, 2}
 
 
+def test_the_classical_baseline_is_an_architecture_like_the_others(repository: Repository) -> None:
+    repository.set(architectures=[NAME, "classical"])
+    ran = repository.ran(repository.run("dvc", "repro"))
+    assert ran == ["weights@classical", "train@classical", "evaluate@classical", "compare"]
+    table = pd.read_csv(repository.path / "comparison" / "compare.csv")
+    assert dict(zip(table["architecture"], table["start"], strict=True)) == {
+        NAME: "random",
+        "classical": "none",
+    }
+    assert {run.data.tags["architecture"] for run in repository.runs()} == {NAME, "classical"}
+    assert len(repository.versions()) == 2
+    assert (repository.path / "scratch" / "costs.csv").is_file()
+    assert repository.ran(repository.run("dvc", "repro")) == []
+
+
 def test_forced_again_the_lock_stays_the_same_to_the_byte(repository: Repository) -> None:
     before = repository.lock()
     assert sorted(repository.ran(repository.run("dvc", "repro", "--force"))) == sorted(ALL)

@@ -30,5 +30,6 @@ def test_size_and_speed_of_a_saved_model(tmp_path: Path) -> None:
     learned = sum(tensor.numel() for tensor in network.net.parameters())
     assert size.num_parameters == learned
     assert 4 * learned < size.num_bytes < 4 * learned + 20_000
-    speed = cost.speed_of(model.load(tmp_path))
+    squares = np.zeros((4, 32, 32, 3), np.uint8)
+    speed = cost.speed_of(model.load(tmp_path), squares)
     assert speed.latency_ms > 0 and np.isfinite(speed.images_per_second)
