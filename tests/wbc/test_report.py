@@ -44,7 +44,7 @@ def scores(value: float, classes: tuple[str, ...] = CLASSES) -> dict[str, Any]:
         "aurc": 0.01,
         "constant": {"class": classes[0], "accuracy": 0.5, "balanced_accuracy": 1 / len(classes)},
         "recall": {name: score(value) for name in classes},
-        **{name: plain for name in ("precision", "f1", "auroc", "average_precision")},
+        **dict.fromkeys(("precision", "f1", "auroc", "average_precision"), plain),
         "support": dict.fromkeys(classes, 100),
     }
 
