@@ -71,7 +71,7 @@ def score_intervals(judged: Judged, smears: Ints | None) -> dict[str, dict[str, 
         value = values[name]
         low, high = np.quantile(replicates, [share, 1 - share])
         if name in COUNTED:
-            high = min(high, 1 - (1 - value) * spared)
+            high = 1 - (1 - value) * spared if high >= 1 else high
             low, high = min(low, limits[name][0]), max(high, limits[name][1])
         elif name != "brier":
             low, high = _reflected(value, float(low), float(high))
@@ -229,7 +229,8 @@ def _chunk_sizes(num_units: int) -> Iterator[int]:
 def _spared_losses(right: NDArray[np.bool_]) -> float:
     """The least share of its mistakes that a model may make in truth, by Clopper and Pearson.
 
-    Where few mistakes were seen, many replicates have none at all, but a score of 1 is excluded.
+    Where few mistakes were seen, many replicates have none at all, but a score of 1 is excluded:
+    this then bounds it. With smears some mistake is always in a replicate.
     """
     wrong = int((~right).sum())
     low, _ = clopper_pearson(wrong, len(right))
