@@ -50,7 +50,7 @@ def train(settings: params.Params) -> None:
             live.log_epoch(row["epoch"], row)
         write_table(pd.DataFrame(fitted.history), model_dir / "history.csv")
         classical.save(model_dir, fitted.parameters, card(settings, store, plan, fitted, val))
-        (model_dir / "seeds").mkdir()  # an output of every network
+        (model_dir / "seeds").mkdir(exist_ok=True)  # an output of every network
         live.finish(model_dir)
 
 
