@@ -138,8 +138,9 @@ def test_the_classical_baseline_is_an_architecture_like_the_others(repository: R
         NAME: "random",
         "classical": "none",
     }
-    assert {run.data.tags["architecture"] for run in repository.runs()} == {NAME, "classical"}
-    assert len(repository.versions()) == 2
+    [run], [version] = repository.runs(), repository.versions()  # of an MLflow that was empty
+    assert run.data.tags["architecture"] == "classical" and version.run_id == run.info.run_id
+    assert run.data.metrics["cost/latency_ms"] > 0
     assert (repository.path / "scratch" / "costs.csv").is_file()
     assert repository.ran(repository.run("dvc", "repro")) == []
 
