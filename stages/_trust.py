@@ -2,8 +2,6 @@
 
 from pathlib import Path
 
-import pandas as pd
-
 from wbc import counts, explain, figures_counts, figures_shift, figures_why, shift_report, shortcuts
 from wbc.cells import write_table
 from wbc.evaluation import Evaluation, predict
@@ -62,7 +60,8 @@ def measure_shift(
 ) -> None:
     """How far every set lies from the training cells, and what is lost there."""
     train = predict(classifier, shift_report.reference_cells(store), batch_size).features
-    study = shift_report.study(store, train, evaluation, external_sets(store.table))
+    external = [s["name"] for s in classifier.card["sources"] if s["role"] == "external"]
+    study = shift_report.study(store, train, evaluation, external)
     in_words = [study.banners.get(name, "") for name in study.table["set"]]
     write_table(study.table.round(NUM_DECIMALS).assign(in_words=in_words), report_dir / "shift.csv")
     write_table(study.statistics.round(NUM_DECIMALS), report_dir / "shift_statistics.csv")
@@ -73,8 +72,3 @@ def measure_shift(
     save(figure, report_dir / "figures" / "shift.png")
     figure = figures_shift.picture_differences(study.statistics, list(evaluation.metrics))
     save(figure, report_dir / "figures" / "shift_pictures.png")
-
-
-def external_sets(cells: pd.DataFrame) -> list[str]:
-    """Evaluation sets that no training laboratory made, of the store's index."""
-    return sorted(set(cells[cells["role"] == "external"]["split"]))

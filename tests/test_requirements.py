@@ -98,7 +98,13 @@ def test_an_extra_that_is_there_has_the_pinned_version(name: str) -> None:
 def test_every_imported_package_is_pinned() -> None:
     known = packages_distributions()
     pinned = {name.lower().replace("_", "-") for name in PINS | EXTRA_PINS}
-    own = {"wbc", "stages", "tests", *(path.stem for path in (ROOT / "tests").rglob("*.py"))}
+    own = {
+        "wbc",
+        "stages",
+        "benchmarks",
+        "tests",
+        *(path.stem for path in (ROOT / "tests").rglob("*.py")),
+    }
     for path in [p for top in ("wbc", "stages", "tests") for p in (ROOT / top).rglob("*.py")]:
         for name in _imports(path) - own - set(sys.stdlib_module_names):
             dists = {dist.lower().replace("_", "-") for dist in known.get(name, [name])}

@@ -78,7 +78,7 @@ def test_with_dropout_and_batch_norm_of_half_batches_it_is_as_good(
     alone = fit(tmp_path, **SCENARIOS["learned"]).history[-1]
     theirs = history(together, "learned")[-1]
     assert float(theirs["val/loss"]) == pytest.approx(float(alone["val/loss"]), abs=0.25)
-    assert float(theirs["val/macro_f1"]) == pytest.approx(float(alone["val/macro_f1"]), abs=0.2)
+    assert float(theirs["val/macro_f1"]) > float(alone["val/macro_f1"]) - 0.2
 
 
 def test_workers_that_read_ahead_and_an_interruption_change_no_byte(together: Path) -> None:
