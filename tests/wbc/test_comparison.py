@@ -61,13 +61,6 @@ def test_the_rank_counts_within_equal_start() -> None:
     }
 
 
-def test_scores_with_intervals_give_their_value() -> None:
-    score = {"value": 0.75, "low": 0.5, "high": 0.875}
-    card = {"architecture": "a", "start": "file", "best": {"epoch": 1}, "inputs": {"pixels": "x"}}
-    row = compare([(card, {"val": {"macro_f1": score, "accuracy": score}}, 5)]).iloc[0]
-    assert row["val/macro_f1"] == row["val/accuracy"] == 0.75
-
-
 def test_no_test_score_moves_anything() -> None:
     models = [model("googlenet", "file", 0.8, test=0.1), model("resnet18", "file", 0.7, test=0.2)]
     swapped = copy.deepcopy(models)

@@ -14,8 +14,8 @@ MOMENTS = {
     "before scores": 2,
     "half of last.ckpt.part": 2,
     "after rename of the checkpoint": 3,
+    "half of removal of scratch": 4,
     "half of weights": 4,
-    "half of removal of scratch": 0,  # it had finished; DVC was not told, so all begins anew
 }
 SCRIPT = """
 import shutil
