@@ -36,10 +36,14 @@ class Items:
 
 @dataclass(frozen=True)
 class Cell:
-    """What a table's cell says, and what stands small behind it, such as an interval."""
+    """What a table's cell says, what stands small below it, and small pictures before it.
+
+    `pictures` are JPEGs in base64; "" is one that could not be had.
+    """
 
     text: str
     small: str = ""
+    pictures: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
