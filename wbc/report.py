@@ -216,8 +216,9 @@ def reproduce(material: Material) -> list[Block]:
     )
     return [
         Text(
-            "With the commit that the model's MLflow run names (tag git.commit), the same data"
-            " and the parameters below, the same machine makes the same bytes:"
+            "With the commit that the model's MLflow run names (tag git.commit), whose"
+            " requirements.txt pins the software, the same data and the parameters below, the same"
+            " machine makes the same bytes:"
         ),
         Text(
             f"git checkout COMMIT\ndvc repro train@{architecture} evaluate@{architecture}",

@@ -15,6 +15,8 @@ from wbc.page import Block, Cell, Items, Table, Text, picture
 if TYPE_CHECKING:
     from wbc.report import Material
 
+FEW = 50  # cells of a type; 1 of 50 is 2 points of recall
+
 
 def counts(material: Material) -> list[Block]:
     """The differential of every set: counted, corrected, and against the truth."""
@@ -147,10 +149,10 @@ def limits(material: Material) -> list[Block]:
         "Labels are taken as they come; where experts disagree, part of the errors is theirs.",
     ]
     few = [
-        f"{set_title(name)} holds only {', '.join(sorted(rare))} in tens of cells: one cell more or"
-        " less moves their recall by several points."
+        f"{set_title(name)} has fewer than {FEW} cells of {', '.join(rare)}: one cell more or less"
+        " moves their recall by points."
         for name, found in material.metrics.items()
-        if (rare := [label for label, count in found["support"].items() if count < 50])
+        if (rare := [label for label, count in found["support"].items() if count < FEW])
     ]
     missing = [
         f"{set_title(name)} lacks {', '.join(gone)}: nothing is known of them there."
