@@ -3,13 +3,11 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-import numpy as np
 import pandas as pd
-from scipy.stats import binomtest
 
+from wbc import paired
 from wbc.cells import CLASSES
 from wbc.model import Card
-from wbc.resampling import NUM_DRAWS, hits_by_smear, mean_recalls, smear_weights
 
 SCORES: Final = (
     "balanced_accuracy", "accuracy", "macro_f1", "mcc", "brier", "ece", "ece_uncalibrated",
@@ -22,34 +20,23 @@ def difference(before: pd.DataFrame, after: pd.DataFrame) -> dict[str, Any]:
     `balanced_accuracy` after minus before with its 95 % interval: both models on the same
     resamples of smears, or of cells where smears are unknown. `mended` cells became right,
     `broken` ones wrong; `p_value` is McNemar's exact test of the two (1947; two-sided binomial),
-    which takes cells for independent. `p_value_bootstrap` is twice the share of resamples on the
-    other side of 0.
+    which takes cells for independent. `p_value_bootstrap` is that of the resamples (wbc.paired).
 
     Raises:
         ValueError: the tables do not hold the same cells.
     """
     if not before["path"].reset_index(drop=True).equals(after["path"].reset_index(drop=True)):
         raise ValueError("before and after hold different cells")
-    classes = [name for name in CLASSES if (before["label"] == name).any()]
-    weights = smear_weights(before, np.random.default_rng(24))
-    draws, points = [], []
-    for table in (before, after):
-        hits, totals = hits_by_smear(table, classes)
-        draws.append(mean_recalls(weights, hits, totals))
-        points.append(float(np.mean(hits.sum(0) / totals.sum(0))))
-    gain = draws[1] - draws[0]
-    low, high = np.quantile(gain, (0.025, 0.975))
-    was, now = ((t["label"] == t["predicted"]).to_numpy() for t in (before, after))
-    mended, broken = int((~was & now).sum()), int((was & ~now).sum())
-    other_side = min(float((gain <= 0).mean()), float((gain >= 0).mean()))
+    named = [table.assign(set="") for table in (after, before)]
+    by_smear = not (before["group"] == "").any()
+    found = paired.compare(paired.join(named[0], named[1], "", by_smear))
+    gain = found.differences["balanced_accuracy"]
     return {
-        "balanced_accuracy": {
-            "value": points[1] - points[0], "low": float(low), "high": float(high),
-        },
-        "mended": mended,
-        "broken": broken,
-        "p_value": float(binomtest(mended, mended + broken).pvalue) if mended + broken else 1.0,
-        "p_value_bootstrap": min(1.0, 2 * max(other_side, 1 / NUM_DRAWS)),
+        "balanced_accuracy": {"value": gain.value, "low": gain.low, "high": gain.high},
+        "mended": found.only_first_right,
+        "broken": found.only_second_right,
+        "p_value": found.mcnemar_p,
+        "p_value_bootstrap": gain.p,
     }  # fmt: skip
 
 
