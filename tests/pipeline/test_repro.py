@@ -1,6 +1,7 @@
 """`dvc repro` from images to a registered model, again, and after one change at a time."""
 
 import json
+import re
 
 import numpy as np
 import pandas as pd
@@ -50,6 +51,36 @@ def test_predictions_and_figures_are_there(finished: Repository) -> None:
     for name in ("history", "recall", "confusion_val", "mistakes_test_a"):
         png = (reports / "figures" / f"{name}.png").read_bytes()
         assert png.startswith(b"\x89PNG")
+
+
+def test_every_score_has_an_interval_around_it(finished: Repository) -> None:
+    for scores in finished.metrics(NAME).values():
+        names = ("accuracy", "balanced_accuracy", "macro_f1", "mcc", "ece", "brier")
+        for score in [*(scores[name] for name in names), *scores["recall"].values()]:
+            assert score["low"] <= score["value"] <= score["high"]
+        assert scores["interval"] == "smears" and scores["num_groups"] > 1
+
+
+def test_what_a_person_reads_is_made_and_logged(finished: Repository) -> None:
+    reports = finished.path / "reports" / NAME
+    page = (reports / "report.html").read_text(encoding="utf-8")
+    anchors = "summary data scores confusion curves calibration counts shift mistakes why shortcuts"
+    for anchor in [*anchors.split(), "training", "limits", "reproduce", "checklists"]:
+        assert f'id="{anchor}"' in page, anchor
+    assert "learned from drawn cells" in page
+    assert not re.findall(r"(?:src|href)=.(?!data:image/|#)", page)  # opens without a network
+    assert "# Model card" in (reports / "model_card.md").read_text(encoding="utf-8")
+    counts = pd.read_csv(reports / "counts.csv")
+    assert counts.groupby("set")["counted"].sum().to_dict() == {
+        name: scores["num_cells"] for name, scores in finished.metrics(NAME).items()
+    }
+    assert 'id="tests"' in (finished.path / "comparison/compare.html").read_text(encoding="utf-8")
+    [run] = finished.runs()
+    for folder, name in (
+        ("report", "report.html"), ("comparison", "compare.html"), ("data_quality", "issues.html"),
+    ):  # fmt: skip
+        logged = finished.mlflow().list_artifacts(run.info.run_id, folder)
+        assert f"{folder}/{name}" in {entry.path for entry in logged}
 
 
 def test_planted_faults_are_found(finished: Repository) -> None:
