@@ -185,7 +185,9 @@ def mistakes(
         tile.set(xticks=[], yticks=[])
         tile.spines[:].set_visible(False)
         tile.set_title(f"{row['label']} →\n{row['predicted']} {sure:.0%}", fontsize=9, pad=3)
-        tile.set_xlabel(_short(str(row["path"])), fontsize=7.5, color=GREY, labelpad=2)
+        tile.set_xlabel(
+            _short(str(row["path"])), fontsize=7.5, color=GREY, labelpad=2, parse_math=False
+        )
     choice = "" if len(shown) == num_wrong else f", {len(shown)} shown, of each type the surest"
     headline(
         figure,

@@ -38,7 +38,7 @@ def distance_distributions(
         axes.text(1.0, 0.9, f"{shares_far[name]:.0%} beyond", transform=axes.transAxes,
                   ha="right", va="top")  # fmt: skip
     rows[-1].set_xlabel(
-        f"distance to the {NEIGHBOUR}th nearest training cell, in features of the network"
+        f"distance to the {NEIGHBOUR}th nearest training cell, in features of the model"
     )
     headline(
         figure,

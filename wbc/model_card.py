@@ -18,6 +18,7 @@ from wbc.model_card_data import (
     analyses,
     bullets,
     evaluation_data,
+    is_classical,
     role,
     table,
     training_data,
@@ -87,7 +88,7 @@ def _banners(card: Json) -> list[str]:
 
 
 def _details(card: Json, sha256: str) -> list[str]:
-    given, best = card.get("input", {}), card.get("best", {})
+    given, best, classical = card.get("input", {}), card.get("best", {}), is_classical(card)
     around = {"cell": "around the leukocyte found", "mask": "around the given mask"}
     crop = "the whole picture"
     if given.get("crop") in around:
@@ -100,7 +101,8 @@ def _details(card: Json, sha256: str) -> list[str]:
         ("Input", f"RGB, {given.get('size')} × {given.get('size')} pixels, {crop}"),
         ("Started", STARTS.get(card.get("start", ""), "")),
         ("Layers trained", card.get("trained", "")),
-        ("Epoch kept", f"{best['epoch']}, by macro-F1 on validation" if "epoch" in best else ""),
+        ("Epoch kept", "" if classical else f"{best.get('epoch')}, by macro-F1 on validation"),
+        ("Tuned by", "cross-validation inside the training cells" if classical else ""),
         ("Decision", DECISIONS.get(card.get("decision", ""), "")),
         ("Calibration", f"probabilities at temperature {card['temperature']:.3f}, fitted on"
          " validation" if "temperature" in card else ""),

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from wbc.cells import CLASSES
+from wbc.cells import CLASSES, CLASSICAL
 from wbc.figures import set_title
 
 Json = Mapping[str, Any]
@@ -43,9 +43,13 @@ def evaluation_data(card: Json, metrics: Mapping[str, Json]) -> list[str]:
     return table(("set", "role", "cells", "smears", "of each type", "lacks"), rows)
 
 
+def is_classical(card: Json) -> bool:
+    return bool(card["architecture"] == CLASSICAL)
+
+
 def role(card: Json, name: str) -> str:
     if name == "val":
-        return "chooses the epoch"
+        return "fits the temperature" if is_classical(card) else "chooses the epoch"
     external = [s["name"] for s in card.get("sources", []) if s["role"] == "external"]
     return "another laboratory" if name in external else "held out"
 

@@ -12,8 +12,9 @@ from typing import Any
 
 import pandas as pd
 
-from wbc import report_scores, report_trust
+from wbc import report_end, report_scores, report_trust
 from wbc.cells import CLASSES
+from wbc.comparison import STARTS
 from wbc.figures import set_title
 from wbc.model import model_sha256
 from wbc.model_card import model_card
@@ -23,12 +24,6 @@ from wbc.report_scores import interval
 Json = Mapping[str, Any]
 PAGE_FILE, CARD_FILE = "report.html", "model_card.md"
 TABLES = ("counts", "shift", "shortcuts")  # CSVs of reports/ARCH that the page reads
-STARTS = {
-    "imagenet": "ImageNet weights",
-    "file": "a file of weights",
-    "random": "random weights",
-    "none": "nothing: its features are made by hand",
-}
 
 
 @dataclass(frozen=True)
@@ -51,6 +46,10 @@ class Material:
     def internal(self) -> list[str]:
         """The evaluation sets that are neither validation nor another laboratory."""
         return [name for name in self.metrics if name != "val" and name not in self.external()]
+
+    def in_order(self) -> list[str]:
+        """The sets as figures show them: tests, other laboratories, and validation last."""
+        return [*self.internal(), *self.external(), "val"]
 
 
 def read(model_dir: Path, report_dir: Path, division: Path) -> Material:
@@ -79,7 +78,7 @@ def write(material: Material, report_dir: Path) -> None:
         material.metrics,
         material.sha256,
         material.division,
-        report_trust.notes(material),
+        report_end.notes(material),
     )
     (report_dir / CARD_FILE).write_text(text, encoding="utf-8")
 
@@ -99,16 +98,16 @@ def build(material: Material) -> Page:
         Section("mistakes", "Mistakes", report_trust.mistakes(material)),
         Section("why", "Where the model looks", report_trust.why(material)),
         Section("shortcuts", "Shortcuts", report_trust.shortcuts(material)),
-        Section("training", "Training", report_trust.training(material)),
-        Section("limits", "Limits", report_trust.limits(material)),
+        Section("training", "Training", report_end.training(material)),
+        Section("limits", "Limits", report_end.limits(material)),
         Section("reproduce", "How to make it again", reproduce(material)),
     ]
     shown = {section.name: section.title for section in sections if section.blocks}
-    blocks = report_trust.checklist_tables(shown)
+    blocks = report_end.checklist_tables(shown)
     sections.append(Section("checklists", "CLAIM and TRIPOD+AI", blocks))
     return Page(
         title=f"{card['architecture']}: white blood cells in five types",
-        lead=f"Model {material.sha256[:12]}, started from {STARTS[card['start']]},"
+        lead=f"Model {material.sha256[:12]}, {STARTS[card['start']]},"
         f" trained on {card['num_train']:,} cells.",
         sections=sections,
         banners=banners(material),
@@ -129,6 +128,7 @@ def banners(material: Material) -> list[Banner]:
         )
     if card["start_note"]:
         found.append(Banner(str(card["start_note"])))
+    found += [Banner(text) for text in report_trust.shortcut_warnings(material)]
     return found + [Banner(text) for text in report_trust.shift_banners(material)]
 
 
@@ -138,6 +138,8 @@ def summary(material: Material) -> list[Block]:
     if not lines:
         lines = [_sentence("val", material.metrics["val"])]
     lines += [_sentence(name, material.metrics[name]) for name in material.external()]
+    lines += report_trust.calibration_sentence(material)
+    lines += report_trust.count_sentence(material)
     lines += report_trust.shortcut_sentences(material)[:1]
     return [Text(line) for line in lines]
 
@@ -167,8 +169,8 @@ def data(material: Material) -> list[Block]:
     found: list[Block] = [Table(["source", "kind", "role"], blocks, words=(1, 2))]
     if not division:
         return found
-    first = [part for part in ("train", "val") if part in division["cells"]]
-    cells = {part: division["cells"][part] for part in [*first, *division["cells"]]}
+    order = ["train", *material.metrics, *division["cells"]]
+    cells = {part: division["cells"][part] for part in order if part in division["cells"]}
     rows = [
         [Cell(label), *(Cell(f"{cells[part].get(label, 0):,}") for part in cells)]
         for label in CLASSES

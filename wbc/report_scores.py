@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from wbc.cells import CLASSES
+from wbc.cells import CLASSES, CLASSICAL
 from wbc.figures import set_title
 from wbc.page import Block, Cell, Table, Text, picture
 
@@ -47,7 +47,7 @@ def scores(material: Material) -> list[Block]:
 
 
 def _by_set(material: Material) -> Table:
-    head = ["set", "cells", *SHARES.values(), "constant answer"]
+    head = ["set", "cells", *SHARES.values(), "constant answer (accuracy / balanced)"]
     rows = []
     for name, found in material.metrics.items():
         constant = found["constant"]
@@ -55,16 +55,33 @@ def _by_set(material: Material) -> Table:
             [
                 Cell(set_title(name)),
                 Cell(f"{found['num_cells']:,}"),
-                *(interval_cell(found[key], key != "mcc") for key in SHARES),
-                Cell(f"{constant['accuracy']:.1%}", f"{constant['class']}"),
+                *(_score_cell(found, key) for key in SHARES),
+                Cell(
+                    f"{constant['accuracy']:.1%} / {constant['balanced_accuracy']:.1%}",
+                    f"{constant['class']}",
+                ),
             ]
         )
     return Table(head, rows, "Each set by itself, with 95 % intervals.")
 
 
+def _score_cell(found: Json, key: str) -> Cell:
+    if key == "mcc" and len(found["support"]) == 1:
+        return Cell("–", "one type only")
+    return interval_cell(found[key], key != "mcc")
+
+
 def _method(material: Material) -> str:
     by_smear = [n for n, found in material.metrics.items() if found["interval"] == "smears"]
     by_cell = [n for n in material.metrics if n not in by_smear]
+    by_smear, by_cell = list(map(set_title, by_smear)), list(map(set_title, by_cell))
+    chosen = (
+        "Nothing but the temperature was fitted on the validation set; the model was tuned inside"
+        " the training cells."
+        if material.card["architecture"] == CLASSICAL
+        else "The epoch was chosen on the validation set, so its scores flatter; nothing was chosen"
+        " on the others."
+    )
     parts = []
     if by_smear:
         parts.append(f"whole smears were resampled for {', '.join(by_smear)}")
@@ -76,8 +93,7 @@ def _method(material: Material) -> str:
     return (
         "Intervals come from the bootstrap: " + "; ".join(parts) + ". Recalls have Clopper–Pearson"
         " intervals. Balanced accuracy is the mean recall of the cell types that a set holds. The"
-        " constant answer always names the set's most frequent type. The epoch was chosen on the"
-        " validation set, so its scores flatter; nothing was chosen on the others."
+        f" constant answer always names the set's most frequent type. {chosen}"
     )
 
 
@@ -131,10 +147,10 @@ def _seeds(material: Material) -> list[Block]:
             spread = (
                 f"± {100 * score['sd']:.1f} ({100 * score['min']:.1f}–{100 * score['max']:.1f})"
             )
-            cells.append(Cell(f"{score['mean']:.1%}", spread))
+            cells.append(Cell(f"{100 * score['mean']:.1f}", spread))
         rows.append(cells)
     head = ["set", *(SHARES.get(name, name.upper()) for name in first)]
-    caption = f"{num_seeds} training seeds: mean ± standard deviation (least–most)."
+    caption = f"{num_seeds} training seeds: mean ± standard deviation (least–most), times 100."
     return [Table(head, rows, caption)]
 
 
@@ -165,9 +181,10 @@ def calibration(material: Material) -> list[Block]:
     blocks: list[Block] = [
         Text(
             "Expected calibration error (ECE) is the mean distance between how sure the model says"
-            f" it is and how often it is right, before and after dividing its logits by the"
-            f" temperature {temperature:.3f}, which was fitted on the validation set. Inside one"
-            " laboratory this helps; it does not carry over to another."
+            " it is and how often it is right, before and after the temperature"
+            f" {temperature:.3f}, which was fitted on the validation set: it divides what the model"
+            " says beyond the class mix of training. It is right for the laboratory that it was"
+            " fitted on, and need not be for another."
         ),
         Table(head, rows),
     ]
@@ -178,7 +195,7 @@ def calibration(material: Material) -> list[Block]:
 def _of_sets(material: Material, kind: str, alt: str) -> list[Block]:
     """The figure of this kind for every set, or the one that shows all."""
     paths: Sequence[tuple[str, str]] = [
-        (f"{kind}_{name}.png", f"{alt}, {set_title(name)}") for name in material.metrics
+        (f"{kind}_{name}.png", f"{alt}, {set_title(name)}") for name in material.in_order()
     ]
     blocks: list[Block] = []
     for file, text in [*paths, (f"{kind}.png", alt)]:

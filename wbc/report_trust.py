@@ -1,21 +1,19 @@
-"""The report's sections on counts, other laboratories, mistakes, shortcuts, training and limits."""
+"""The report's sections on counts, other laboratories, mistakes, Grad-CAM and shortcuts."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from wbc import checklists
 from wbc.cells import CLASSES
+from wbc.counts import caution
+from wbc.explain import KINDS
 from wbc.figures import set_title
-from wbc.page import Block, Cell, Items, Table, Text, picture
+from wbc.page import Block, Cell, Table, Text, picture
 
 if TYPE_CHECKING:
     from wbc.report import Material
-
-FEW = 50  # cells of a type; 1 of 50 is 2 points of recall
 
 
 def counts(material: Material) -> list[Block]:
@@ -25,6 +23,11 @@ def counts(material: Material) -> list[Block]:
         return []
     rows = [_count(row) for row in found.to_dict("records")]
     head = ("set", "cell type", "true", "counted", "adjusted", "bias, points")
+    cautions = [
+        Text(f"{set_title(str(name))}: {words}.", "warning")
+        for name, part in found.groupby("set", sort=False)
+        if (words := caution(int(part["n"].iloc[0])))
+    ]
     blocks: list[Block] = [
         Text(
             "A laboratory counts cells. Counted: each cell as what it most probably is"
@@ -34,6 +37,7 @@ def counts(material: Material) -> list[Block]:
             " true, in percentage points. The correction presumes that types are mixed up as in"
             " validation, which need not hold in another laboratory."
         ),
+        *cautions,
         Table(head, rows, words=(1,)),
     ]
     return blocks + _pictures(material, "counts", "Differential: true, counted, adjusted")
@@ -44,13 +48,22 @@ def shift(material: Material) -> list[Block]:
     found = material.tables.get("shift")
     if found is None:
         return []
-    blocks: list[Block] = []
-    for row in found.to_dict("records"):
-        if isinstance(row.get("in_words"), str) and row["in_words"]:
-            blocks.append(Text(row["in_words"]))
+    told = shift_banners(material)
+    blocks: list[Block] = [
+        Text(text) for text in found["in_words"] if isinstance(text, str) and text not in told
+    ]
+    blocks.append(
+        Text(
+            "A cell is far where its distance from the training cells, in the features of the"
+            " model, is beyond that of 99\u00a0% of the validation cells. The areas say how well"
+            " that distance tells the set's cells from validation's, and its mistakes from its"
+            " right decisions: 0.5 not at all, 1 perfectly. Confidence less accuracy is positive"
+            " where the probabilities promise too much."
+        )
+    )
     head = (
-        "set", "verdict", "cells far from training", "distance: AUROC against validation",
-        "distance: AUROC for mistakes", "fall in balanced accuracy", "over-confidence",
+        "set", "verdict", "far cells", "AUROC: set or validation", "AUROC: mistake or right",
+        "fall in balanced accuracy", "confidence less accuracy",
     )  # fmt: skip
     rows = [
         [
@@ -60,7 +73,7 @@ def shift(material: Material) -> list[Block]:
             _number(row["auroc"]),
             _number(row["auroc_errors"]),
             _fall(row),
-            Cell(f"{100 * row['overconfidence']:+.1f}"),
+            Cell(f"{100 * row['overconfidence']:+.1f} points"),
         ]
         for row in found.to_dict("records")
     ]
@@ -88,14 +101,16 @@ def why(material: Material) -> list[Block]:
     """Grad-CAM."""
     pictures = [
         block
-        for path in sorted(material.figures.glob("gradcam_*.png"))
-        for block in picture(path, f"Grad-CAM of cells, {path.stem.partition('_')[2]}")
+        for kind in KINDS
+        for block in picture(
+            material.figures / f"gradcam_{kind}.png", f"Grad-CAM of cells, {kind} decisions"
+        )
     ]
     if not pictures:
         return []
     text = (
         "Grad-CAM shades what raised the score of the decision. It shows where the network looked,"
-        " coarsely (7 by 7 fields), and not whether it was right to look there."
+        " on the coarse grid of its last layer, and not whether it was right to look there."
     )
     return [Text(text), *pictures]
 
@@ -121,10 +136,22 @@ def shortcuts(material: Material) -> list[Block]:
     ]
     head = (
         "cell type", "cells", "recall, whole picture", "cell blanked out", "background blanked out",
-        "informedness of the background", "background decides",
+        "informedness of the background", "verdict: it decides",
     )  # fmt: skip
+    blocks.append(
+        Text(
+            "Informedness is the share of a type's blank pictures that are still called so, less"
+            " the share of the other types' blank pictures that are: 0 for any constant answer,"
+            " however many cells that finds, and 1 for a sure one."
+        )
+    )
     blocks.append(Table(head, rows, words=(6,)))
     return blocks + _pictures(material, "shortcuts", "Cells with either blanked out")
+
+
+def shortcut_warnings(material: Material) -> list[str]:
+    """What the check says of classes that the background alone decides about."""
+    return [text for text in shortcut_sentences(material) if text.startswith("Warning")]
 
 
 def shortcut_sentences(material: Material) -> list[str]:
@@ -135,75 +162,34 @@ def shortcut_sentences(material: Material) -> list[str]:
     return [text for text in dict.fromkeys(found["in_words"]) if isinstance(text, str) and text]
 
 
-def training(material: Material) -> list[Block]:
-    return list(picture(material.figures / "history.png", "Losses and scores of every epoch"))
-
-
-def limits(material: Material) -> list[Block]:
-    """What the numbers cannot say."""
-    items = [
-        "The model names one of five types whatever it is shown: blasts, immature granulocytes,"
-        " smudge cells, platelets and dirt get one of the five as well.",
-        "Scores hold for cells that were taken, stained and photographed as those of the set they"
-        " were measured on.",
-        "Labels are taken as they come; where experts disagree, part of the errors is theirs.",
+def calibration_sentence(material: Material) -> list[str]:
+    """Whether probabilities may be believed on the own test set."""
+    name = next(iter(material.internal()), "val")
+    error = 100 * material.metrics[name]["ece"]["value"]
+    return [
+        f"Its probabilities are off by {error:.1f} points on average ({set_title(name)});"
+        " the section on calibration says where."
     ]
-    few = [
-        f"{set_title(name)} has fewer than {FEW} cells of {', '.join(rare)}: one cell more or less"
-        " moves their recall by points."
-        for name, found in material.metrics.items()
-        if (rare := [label for label, count in found["support"].items() if count < FEW])
+
+
+def count_sentence(material: Material) -> list[str]:
+    """How far a differential would be off where that is worst."""
+    found = material.tables.get("counts")
+    if found is None:
+        return []
+    told = found[found["set"] != "val"] if (found["set"] != "val").any() else found
+    worst = told.loc[told["bias_points"].abs().idxmax()]
+    return [
+        f"Counting with it, the differential is off most for {worst['class']}s of"
+        f" {set_title(worst['set'])}: {worst['bias_points']:+.1f} points"
+        f" ({worst['bias_low']:+.1f} to {worst['bias_high']:+.1f})."
     ]
-    missing = [
-        f"{set_title(name)} lacks {', '.join(gone)}: nothing is known of them there."
-        for name, found in material.metrics.items()
-        if (gone := [label for label in CLASSES if label not in found["support"]])
-    ]
-    if not material.external():
-        items.append(
-            "No other laboratory was tested: expect a fall there, and measure it with a source of"
-            " role external."
-        )
-    return [Items([*items, *few, *missing])]
-
-
-def checklist_tables(sections: Mapping[str, str]) -> list[Block]:
-    """Where the items of CLAIM and TRIPOD+AI are answered; `sections`: {name: title} shown."""
-    blocks: list[Block] = [
-        Text(
-            "What two reporting guidelines ask for, where this page answers it, and what only the"
-            " authors of a study can say. Topics are abridged; see the guidelines for their words."
-        )
-    ]
-    for checklist in (checklists.CLAIM, checklists.TRIPOD):
-        rows = [
-            [
-                Cell(item.number),
-                Cell(item.topic),
-                Cell(", ".join(sections[n] for n in checklists.answered_in_report(item, sections))),
-                Cell(item.by_hand),
-            ]
-            for item in checklists.ITEMS
-            if item.checklist == checklist
-        ]
-        head = ("item", "topic", "answered here in", "to be written by hand")
-        blocks.append(Table(head, rows, checklist, words=(1, 2, 3)))
-    return blocks
-
-
-def notes(material: Material) -> dict[str, list[str]]:
-    """What the tables say in words, for the model card."""
-    found = {"shortcuts": shortcut_sentences(material)}
-    shifted = material.tables.get("shift")
-    if shifted is not None:
-        found["shift"] = [text for text in shifted["in_words"] if isinstance(text, str) and text]
-    return found
 
 
 def _pictures(material: Material, kind: str, alt: str) -> list[Block]:
     """The figure of this kind for all sets, then those of single sets."""
     blocks: list[Block] = [*picture(material.figures / f"{kind}.png", alt)]
-    for name in material.metrics:
+    for name in material.in_order():
         blocks += picture(material.figures / f"{kind}_{name}.png", f"{alt}, {set_title(name)}")
     return blocks
 

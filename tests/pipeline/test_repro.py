@@ -119,7 +119,7 @@ def test_a_parameter_without_effect_reruns_its_stage_alone(repository: Repositor
 
 
 def test_a_module_reruns_the_stages_that_import_it(repository: Repository) -> None:
-    module = repository.path / "wbc" / "figures.py"
+    module = repository.path / "wbc" / "explain.py"
     module.write_text(module.read_text(encoding="utf-8") + "\n# changed\n", encoding="utf-8")
     assert repository.ran(repository.run("dvc", "repro")) == [f"evaluate@{NAME}"]
 

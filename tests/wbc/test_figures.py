@@ -113,6 +113,12 @@ def test_contact_sheet_without_mistakes(tmp_path: Path) -> None:
     save(figure, tmp_path / "none.png")
 
 
+def test_a_file_name_is_no_formula(tmp_path: Path) -> None:
+    wrong = predictions([0], [1], [0.9]).assign(path=r"x$\foo$.png")
+    figure = mistakes(np.zeros((1, 8, 8, 3), np.uint8), wrong, 1, "val", "googlenet")
+    save(figure, tmp_path / "one.png")
+
+
 def draw_all(folder: Path, history: pd.DataFrame) -> dict[str, bytes]:
     save(confusion_matrix(TWO_CLASSES, "val", "googlenet"), folder / "confusion.png")
     save(training_history(history, 3, "googlenet"), folder / "history.png")

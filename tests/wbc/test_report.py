@@ -111,13 +111,56 @@ def shifted(name: str, external: bool, verdict: str) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def test_a_background_that_decides_is_a_banner_and_a_class_by_class_table(folders: Path) -> None:
+    row = {"set": "test", "num_cells": 60, "false_alarms": 0.0}
+    for name in ("plain", "cell_blanked", "background_blanked", "informedness"):
+        row |= {name: 0.9, f"{name}_low": 0.8, f"{name}_high": 1.0}
+    rows = [
+        {**row, "class": "neutrophil", "background": "no", "warning": False, "in_words": "Fine."},
+        {**row, "class": "basophil", "background": "decides", "warning": True,
+         "in_words": "Warning: the background alone decides about basophil."},
+    ]  # fmt: skip
+    pd.DataFrame(rows).to_csv(folders / "reports" / "shortcuts.csv", index=False)
+    page = made(folders)
+    assert '<p class="banner warning">Warning: the background alone decides' in page
+    assert "Fine." in page.partition('id="summary"')[2].partition("</section>")[0]
+    assert "decides" in words(page.partition('id="shortcuts"')[2])
+
+
+def test_counts_are_shown_with_cautions_and_the_worst_one_in_the_summary(folders: Path) -> None:
+    rows = [
+        {
+            "set": name, "class": label, "n": 90, "true_count": 18, "counted": 18, "percent": 20.0,
+            "low": 12.0, "high": 30.0, "adjusted": np.nan if name == "val" else 21.0,
+            "adjusted_low": 10.0, "adjusted_high": 31.0, "bias_points": bias, "bias_low": -4.0,
+            "bias_high": 2.0,
+        }
+        for name, bias in (("val", 9.0), ("test", -2.5))
+        for label in CLASSES
+    ]  # fmt: skip
+    pd.DataFrame(rows).to_csv(folders / "reports" / "counts.csv", index=False)
+    text = words(made(folders))
+    assert "too few cells: 90" in text
+    assert "off most for neutrophils of Test set: -2.5 points (-4.0 to +2.0)" in text
+    assert "nan" not in text.replace("nancy", "")
+
+
+def test_the_classical_baseline_chose_no_epoch(folders: Path) -> None:
+    card = {**CARD, "architecture": "classical", "start": "none"}
+    (folders / "models" / "model.json").write_text(json.dumps(card), encoding="utf-8")
+    page = made(folders)
+    text = (folders / "reports" / report.CARD_FILE).read_text(encoding="utf-8")
+    assert "epoch was chosen" not in page and "chooses the epoch" not in text
+    assert "cross-validation inside the training cells" in text
+
+
 def test_one_seed_is_said_and_several_are_shown(folders: Path) -> None:
     assert "One training seed" in made(folders)
     spread = {"mean": 0.91, "sd": 0.01, "min": 0.9, "max": 0.92, "values": [0.9, 0.91, 0.92]}
     content = {"test": {"macro_f1": spread}}
     (folders / "reports" / "seeds.json").write_text(json.dumps(content), encoding="utf-8")
     text = words(made(folders))
-    assert "3 training seeds" in text and "91.0% ± 1.0 (90.0–92.0)" in text
+    assert "3 training seeds" in text and "91.0 ± 1.0 (90.0–92.0)" in text
 
 
 def test_parts_without_files_are_left_out_and_claimed_nowhere(folders: Path) -> None:
