@@ -242,9 +242,9 @@ def _find_run(store: Store, sha256: str) -> Any | None:
 
 
 def _report_digest(report_dir: Path) -> str:
-    """Changes when the report's numbers or its page change."""
-    files = [report_dir / name for name in ("metrics.json", "report.html")]
-    there = [path.read_bytes() for path in files if path.is_file()]
+    """Changes when a table, a number or a page of the report changes (figures are drawn of them)."""
+    files = sorted(path for path in report_dir.glob("*.*") if path.is_file())
+    there = [path.read_bytes() for path in files]
     return hashlib.sha256(b"".join(there)).hexdigest()[:16] if there else "no report"
 
 
