@@ -242,7 +242,7 @@ def _find_run(store: Store, sha256: str) -> Any | None:
 
 
 def _report_digest(report_dir: Path) -> str:
-    """Changes when a table, a number or a page of the report changes (figures are drawn of them)."""
+    """Changes when a table, a number or a page of the report changes; figures only show these."""
     files = sorted(path for path in report_dir.glob("*.*") if path.is_file())
     there = [path.read_bytes() for path in files]
     return hashlib.sha256(b"".join(there)).hexdigest()[:16] if there else "no report"
