@@ -31,7 +31,7 @@ from wbc.pixels import evaluation_set_sha256, open_store
 log = logging.getLogger(__name__)
 
 OUT_DIR = Path("comparison")
-COSTS_FILE = "costs.csv"  # in scratch/, which neither git nor DVC follows: times differ every run
+COSTS_FILE = "costs.csv"  # in mlruns/, which neither git nor DVC follows: times differ every run
 
 
 def main() -> None:
@@ -79,7 +79,7 @@ def propose(table: pd.DataFrame) -> None:
 
 
 def measure(names: list[str], threads: int) -> dict[str, dict[str, float]]:
-    """{architecture: times on this CPU}, also as a table in the log and in scratch/."""
+    """{architecture: times on this CPU}, also as a table in the log and in mlruns/."""
     chosen = device.pick("cpu", 32, threads)
     val = open_store(Path("data/pixels")).part("val")
     squares = val.read([row % len(val) for row in range(cost.BATCH)])
@@ -88,7 +88,7 @@ def measure(names: list[str], threads: int) -> dict[str, dict[str, float]]:
     }
     rows = [{"architecture": name, **speed} for name, speed in speeds.items()]
     shown = pd.DataFrame(rows).round(2)
-    folder = Path(os.environ.get("DVC_ROOT", ".")) / "scratch"
+    folder = Path(os.environ.get("DVC_ROOT", ".")) / "mlruns"
     write_table(shown, folder / COSTS_FILE)
     log.info("Times of a model from square to answer on this %s (median of %d):\n%s",
              chosen.name, cost.REPEATS, shown.to_string(index=False))  # fmt: skip
