@@ -172,7 +172,7 @@ def test_the_classical_baseline_is_an_architecture_like_the_others(repository: R
     [run], [version] = repository.runs(), repository.versions()  # of an MLflow that was empty
     assert run.data.tags["architecture"] == "classical" and version.run_id == run.info.run_id
     assert run.data.metrics["cost/latency_ms"] > 0
-    assert (repository.path / "scratch" / "costs.csv").is_file()
+    assert (repository.path / "mlruns" / "costs.csv").is_file()
     assert repository.ran(repository.run("dvc", "repro")) == []
 
 
