@@ -2,7 +2,8 @@
 
     python -m benchmarks.evaluate_stage [--network googlenet] [--cells 4339]
 
-In a temporary folder: drawn cells at 224 pixels as val and test_a, a network trained shortly, then
+In a temporary folder: drawn cells at 224 pixels as val, test_a and another laboratory, a network
+trained shortly, then
 the forward pass alone (the folded network, batches of the stage's size) and
 `python -m stages.evaluate` in turn. The aim: less than 1.3 times the forward pass and 60 s.
 """
@@ -24,7 +25,14 @@ from wbc.evaluation import predict
 from wbc.pixels import open_store
 
 ROOT = Path(__file__).resolve().parents[1]
-SIZE, NUM_TRAIN, NUM_VAL = 224, 600, 400
+SIZE, NUM_TRAIN, NUM_VAL, NUM_OTHER = 224, 600, 400, 600
+OTHER = {
+    "kind": "sample",
+    "name": "other",
+    "role": "external",
+    "num_cells": NUM_OTHER,
+    "image_size": 200,
+}
 TIMES, SECONDS = 1.3, 60
 
 
@@ -38,7 +46,7 @@ def main() -> None:
             stage = run_stage("evaluate", arguments.network)
             limit = TIMES * forward + SECONDS
             print(
-                f"{arguments.network}, {arguments.cells + NUM_VAL:,} cells: forward"
+                f"{arguments.network}, {arguments.cells + NUM_VAL + NUM_OTHER:,} cells: forward"
                 f" {forward:.0f} s, evaluate {stage:.0f} s of at most {limit:.0f} s",
                 flush=True,
             )
@@ -53,12 +61,13 @@ def prepare(folder: Path, network: str, num_cells: int) -> params.Params:
     document["architectures"] = [network]
     document["model"]["weights"] = "none"
     document["preprocess"].update(size=SIZE, crop="none")
+    document["data"]["sources"].append(OTHER)
     document["train"].update(epochs=1, head_epochs=0, threads=0)
     with (folder / "params.yaml").open("w", encoding="utf-8") as file:
         yaml.dump(document, file)
     for name in ("mlruns", "data/weights", "data/split"):
         (folder / name).mkdir(parents=True)
-    counts = {"train": NUM_TRAIN, "val": NUM_VAL, "test_a": num_cells}
+    counts = {"train": NUM_TRAIN, "val": NUM_VAL, "test_a": num_cells, OTHER["name"]: NUM_OTHER}
     table = draw_cells(folder / "data/raw", counts, side=256)
     table = table.assign(role="auto", official_split="", width=256, height=256)
     fill(table, folder / "data/raw", folder / "data/pixels", SIZE, "none")
