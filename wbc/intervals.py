@@ -75,7 +75,7 @@ def score_intervals(judged: Judged, smears: Ints | None) -> dict[str, dict[str, 
         if name in COUNTED:
             low, high = min(low, limits[name][0]), max(high, limits[name][1])
             low = max(low, -1.0 if name == "mcc" else 0.0)  # rounding may go beyond
-            high = min(high, 1 - (1 - value) * spared)
+            high = 1 - (1 - value) * spared if high >= 1 else high
         elif name != "brier":
             low, high = _reflected(value, float(low), float(high))
         result[name] = {"value": value, "low": float(low), "high": float(high)}
@@ -225,8 +225,8 @@ def _chunk_sizes(num_units: int) -> Iterator[int]:
 def _spared_losses(right: NDArray[np.bool_]) -> float:
     """The least share of its mistakes that a model may make in truth, by Clopper and Pearson.
 
-    Where few mistakes were seen, many replicates have none at all, or next to none where smears are
-    weighted, but a score of 1 is excluded: this bounds it.
+    Where few mistakes were seen, many replicates have none at all, but a score of 1 is excluded:
+    this then bounds it. With smears some mistake is always in a replicate, be it next to nothing.
     """
     wrong = int((~right).sum())
     low, _ = clopper_pearson(wrong, len(right))

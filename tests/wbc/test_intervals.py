@@ -111,12 +111,9 @@ def test_mistakes_that_were_seen_exclude_perfection() -> None:
     scores = score_intervals(decided(labels, decisions), None)
     assert all(scores[name]["high"] < 1 for name in intervals.COUNTED)
     assert scores["accuracy"]["high"] == pytest.approx(clopper_pearson(298, 300)[1], abs=1e-6)
-    # Both mistakes in one smear, whose weight is next to nothing in some replicates.
+    # Both mistakes in one smear of two, whose weight is next to nothing in some replicates.
     together = score_intervals(decided(labels, decisions), (decisions != labels).astype(np.int64))
-    spared = 1 - clopper_pearson(298, 300)[1]
-    for name in intervals.COUNTED:
-        value, high = together[name]["value"], together[name]["high"]
-        assert 1 - high >= (1 - value) * spared * 150 - 1e-12, name
+    assert all(together[name]["high"] < 1 for name in intervals.COUNTED)
 
 
 def test_mover_is_zou_and_donners_for_balanced_accuracy() -> None:
