@@ -9,7 +9,7 @@ from wbc import paired
 from wbc.comparison import Json, winners
 
 COLUMNS = (
-    *("set", "start", "best", "other", "num_cells", "resampled"),
+    *("set", "start", "best", "other", "num_cells", "resampled", "num_smears"),
     *("only_best_right", "only_other_right", "mcnemar/p", "mcnemar/p_holm"),
     *(
         f"{score}/{part}"
@@ -60,6 +60,7 @@ def _row(
         "other": other,
         "num_cells": found.num_cells,
         "resampled": resampled,
+        "num_smears": found.num_smears,
         "only_best_right": found.only_first_right,
         "only_other_right": found.only_second_right,
         "mcnemar/p": found.mcnemar_p,

@@ -7,6 +7,7 @@ import pandas as pd
 
 from wbc import paired
 from wbc.comparison import SCORES, STARTS, sets_of, winners
+from wbc.smears import FEW_SMEARS
 
 HEADINGS = {"balanced_accuracy": "balanced accuracy", "macro_f1": "macro-F1"}
 INTRODUCTION = (
@@ -17,11 +18,15 @@ MULTIPLY_ADDS = "Multiply-adds: of one image, in convolutions and linear layers.
 SEEDS = "Mean ± standard deviation over training seeds stand after the value of the first seed."
 TESTS = (
     "The best of each start, by validation, against the others of that start, on the same cells."
-    " McNemar's exact test counts the cells that only one of two models names right; the paired"
-    f" bootstrap ({paired.NUM_DRAWS:,} draws over smears where they are known, else over cells of"
-    " each type) gives the difference of the scores. p-values are corrected after Holm over all"
-    " comparisons within a set; a difference is called shown where p is below 0.05 and the interval"
-    " leaves out 0. On the validation set the best was chosen, so there it looks better than it is."
+    " McNemar's exact test counts the cells that only one of two models names right; it takes cells"
+    " as independent even where smears are known, and is then too sure. The paired bootstrap"
+    f" ({paired.NUM_DRAWS:,} draws over cells of each type, and where smears are known over smears"
+    " as well, of which the wider interval and the larger p count) gives the difference of the"
+    " scores. Both models are one trained model each, that of the first seed: how much another seed"
+    " would change is in no interval and no p. p-values are corrected after Holm over all"
+    " comparisons within a set, each kind of test by itself; a difference is called shown where p"
+    " is below 0.05 and the interval leaves out 0. On the validation set the best was chosen, so"
+    " there it looks better than it is."
 )
 
 
@@ -78,7 +83,7 @@ def sentences(tests: pd.DataFrame) -> Iterator[str]:
             f"{row['set']}, {row['best']} against {row['other']}: of {row['num_cells']:,} cells"
             f" {row['only_best_right']:,} are right only with {row['best']} and"
             f" {row['only_other_right']:,} only with {row['other']} (McNemar"
-            f" p {_p(row['mcnemar/p_holm'])}); {scores}."
+            f" p {_p(row['mcnemar/p_holm'])}); {scores}.{_few_smears(int(row['num_smears']))}"
         )
 
 
@@ -86,6 +91,15 @@ def _test_lines(tests: pd.DataFrame) -> list[str]:
     if tests.empty:
         return ["None: no two models have the same start."]
     return [TESTS, "", *(f"- {sentence}" for sentence in sentences(tests))]
+
+
+def _few_smears(number: int) -> str:
+    if not 0 < number < FEW_SMEARS:
+        return ""
+    return (
+        f" These are only {number} smears: the intervals are a guess, a true difference is seldom"
+        " shown, and McNemar's p does not count."
+    )
 
 
 def _difference(row: dict[Any, Any], score: str) -> str:

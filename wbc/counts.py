@@ -15,22 +15,27 @@ are in the validation set; in another laboratory they may not be.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from scipy import stats
 
+from wbc.binomial import LEVEL, clopper_pearson
 from wbc.cells import CLASSES
+from wbc.intervals import tail
 from wbc.metrics import NUM_DECIMALS, class_indices, confusion
+from wbc.smears import number_of, several, smears_of, weights
 
 FEWEST, FEW = 100, 200  # cells; laboratories count 100 at least and better 200 (CLSI H20-A2)
-TAILS = (0.025, 0.975)
+TAILS = ((1 - LEVEL) / 2, (1 + LEVEL) / 2)
 NUM_DRAWS = 2000  # of the bootstrap; an end wobbles by some hundredths of its length
 _STEPS = 1000  # of expectation maximisation; 50 suffice unless types are hardly told apart
-# Pseudo-count of each entry of a row (Jeffreys 0.5 for the counts, a fifth for errors, so that a
-# row gets one in all): what was never seen among few cells is rare, not impossible.
-_COUNT_PRIOR, _ERROR_PRIOR = 0.5, 0.2
+# Pseudo-counts, of the intervals alone (Jeffreys' for the counts): what was never seen among few
+# cells is rare, not impossible. An error that was not seen gets little, for its share of a large
+# type is many cells of a small one; benchmarks/counting.py says whether the intervals still hold.
+_COUNT_PRIOR, _ERROR_PRIOR = 0.5, 0.1
 
 Floats = NDArray[np.float64]
 Counts = NDArray[np.int64]
@@ -52,9 +57,7 @@ def rumke(counted: Counts, num_cells: int) -> tuple[Floats, Floats]:
     of two percentages observed in differential white blood cell counts") tabulated for
     differentials. Right for one slide, whose cells were met independently.
     """
-    low = stats.beta.ppf(TAILS[0], counted, num_cells - counted + 1)
-    high = stats.beta.ppf(TAILS[1], counted + 1, num_cells - counted)
-    low, high = np.where(counted == 0, 0.0, low), np.where(counted == num_cells, 1.0, high)
+    low, high = clopper_pearson(counted, num_cells)
     return 100 * low, 100 * high
 
 
@@ -75,30 +78,37 @@ def adjust(counted: NDArray[np.number], known_errors: Floats) -> Floats:
 
     `known_errors` (..., K, K) are rows that sum to 1. Maximum likelihood of the multinomial by
     expectation maximisation from the counts themselves: stays a mix (no negative share, sum 1),
-    and where types cannot be told apart, near what was counted. Counts of 0 cells give nan.
+    and where types cannot be told apart, near what was counted. Cells counted as what no type is
+    ever counted as are explained by no mix: they stay as counted. Counts of 0 cells give nan.
     """
-    shares = np.asarray(counted / np.sum(counted, axis=-1, keepdims=True), np.float64)
+    all_shares = np.asarray(counted / np.sum(counted, axis=-1, keepdims=True), np.float64)
+    unexplained = np.where(known_errors.sum(axis=-2) > 0, 0.0, all_shares)
+    total = 1 - unexplained.sum(axis=-1, keepdims=True)
+    shares = np.divide(
+        all_shares - unexplained, total, out=np.zeros_like(all_shares), where=total != 0
+    )
     mix: Floats = 0.99 * shares + 0.01 / shares.shape[-1]  # from an exact 0 nothing would grow
     for _ in range(_STEPS):
         expected = np.einsum("...t,...td->...d", mix, known_errors)
         ratio = np.divide(shares, expected, out=np.zeros_like(shares), where=expected > 0)
         new = mix * np.einsum("...d,...td->...t", ratio, known_errors)
-        new /= new.sum(axis=-1, keepdims=True)
-        if np.nanmax(np.abs(new - mix), initial=0.0) < 1e-7:
-            break
+        new /= np.maximum(new.sum(axis=-1, keepdims=True), 1e-300)
+        moved = np.nanmax(np.abs(new - mix), initial=0.0)
         mix = np.asarray(new, np.float64)
-    return mix
+        if moved < 1e-7:
+            break
+    return np.asarray(total * mix + unexplained, np.float64)
 
 
 def rates(validation: Counts) -> Floats:
-    """Rows (K, K) of shares from counts of errors, a little smoothed.
+    """Rows (K, K) of shares from counts of errors, as they are: an error that was not seen is not
+    taken out of a count, for a small share of a large type would be all of a small one.
 
-    A type that validation lacks is taken to be always recognised, so its count stays as it is.
+    A type that validation lacks is taken to be always recognised, and no other to be counted as
+    it unless that was seen: so its count stays as it is.
     """
-    smoothed = validation + np.where(validation.sum(axis=1, keepdims=True) > 0, _ERROR_PRIOR, 0)
-    empty = smoothed.sum(axis=1) == 0
-    smoothed[empty] = np.eye(len(validation))[empty]
-    return np.asarray(smoothed / smoothed.sum(axis=1, keepdims=True), np.float64)
+    known = np.where(_is_lacking(validation)[:, None], np.eye(len(validation)), validation)
+    return np.asarray(known / known.sum(axis=1, keepdims=True), np.float64)
 
 
 def adjusted_draws(
@@ -107,15 +117,26 @@ def adjusted_draws(
     """Adjusted shares (num_draws, K) of resampled counts and resampled validation errors.
 
     A Bayesian bootstrap (Rubin 1981) of both: Dirichlet draws around the counts and around each
-    row of errors; unlike plain resampling it does not take 36 right of 36 for a recall of 1.
+    row of errors; unlike plain resampling it does not take 36 right of 36 for a recall of 1. Of a
+    type that validation lacks nothing is made up: see `rates`.
     """
     rng = np.random.default_rng(seed)
     shares = rng.dirichlet(counted + _COUNT_PRIOR, num_draws)
-    known = np.empty((num_draws, *validation.shape))
+    known = np.zeros((num_draws, *validation.shape))
+    lacking = _is_lacking(validation)
     for true, row in enumerate(validation):
-        drawn = rng.dirichlet(row + _ERROR_PRIOR, num_draws)
-        known[:, true] = drawn if row.sum() else np.eye(len(row))[true]
+        likely = row + np.where(lacking, 0.0, _ERROR_PRIOR)
+        possible = np.flatnonzero(likely)
+        if lacking[true]:
+            known[:, true, true] = 1
+        else:
+            known[:, true, possible] = rng.dirichlet(likely[possible], num_draws)
     return adjust(shares, known)
+
+
+def _is_lacking(validation: Counts) -> NDArray[np.bool_]:
+    """(K,) the types of which validation has no cell."""
+    return np.asarray(validation.sum(axis=1) == 0)
 
 
 def differential(
@@ -161,7 +182,8 @@ def bias(table: pd.DataFrame, classes: Sequence[str] = CLASSES, seed: int = 0) -
     Bias is counted less true in percentage points of all cells, with a 95 % interval for paired
     proportions (Bonett & Price 2012, "Adjusted Wald confidence interval for a difference of
     binomial proportions based on paired data"). Where the smear of every cell is known the
-    interval also covers the bootstrap over smears: cells of one smear err together.
+    interval also covers the bootstrap over smears: cells of one smear err together. A smear is a
+    group of one laboratory, the first folder of `path`.
     """
     labels = class_indices(list(table["label"]), classes)
     every = np.arange(len(classes))
@@ -169,10 +191,11 @@ def bias(table: pd.DataFrame, classes: Sequence[str] = CLASSES, seed: int = 0) -
     is_true = (labels[:, None] == every).astype(np.int64)
     surplus = is_counted - is_true  # (N, K): -1 missed, 1 taken in wrongly
     low, high = _paired_interval((surplus > 0).sum(axis=0), (surplus < 0).sum(axis=0), len(table))
-    groups = pd.factorize(table["group"])[0]
-    if (table["group"] != "").all() and groups.max() > 0:
-        draws = _smear_draws(surplus, groups, seed)
-        ends = np.quantile(draws, TAILS, axis=0)
+    smears = several(smears_of(table))
+    if smears is not None:
+        draws = _smear_draws(surplus, smears, seed)
+        outside = tail(number_of(smears))
+        ends = np.quantile(draws, (outside, 1 - outside), axis=0)
         low, high = np.minimum(low, ends[0]), np.maximum(high, ends[1])
     columns = {
         "class": list(classes),
@@ -191,14 +214,12 @@ def _paired_interval(wrongly: Counts, missed: Counts, num_cells: int) -> tuple[F
     return np.maximum(middle - half, -1), np.minimum(middle + half, 1)
 
 
-def _smear_draws(surplus: Counts, groups: NDArray[np.intp], seed: int) -> Floats:
-    """Mean surplus (NUM_DRAWS, K) of resampled smears."""
-    num_groups = int(groups.max()) + 1
-    sums = np.stack([np.bincount(groups, column, num_groups) for column in surplus.T], axis=1)
-    sizes = np.bincount(groups, minlength=num_groups)
-    rng = np.random.default_rng(seed)
-    times = rng.multinomial(num_groups, np.full(num_groups, 1 / num_groups), NUM_DRAWS)
-    return np.asarray((times @ sums) / (times @ sizes)[:, None], np.float64)
+def _smear_draws(surplus: Counts, smears: NDArray[np.integer[Any]], seed: int) -> Floats:
+    """Mean surplus (NUM_DRAWS, K) of smears weighted anew."""
+    number = number_of(smears)
+    sums = np.stack([np.bincount(smears, column, number) for column in surplus.T], axis=1)
+    drawn = weights(np.random.default_rng(seed), NUM_DRAWS, number)
+    return np.asarray((drawn @ sums) / (drawn @ np.bincount(smears))[:, None], np.float64)
 
 
 def counts_table(predictions: pd.DataFrame, classes: Sequence[str] = CLASSES) -> pd.DataFrame:

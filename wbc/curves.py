@@ -62,11 +62,17 @@ def roc_table(
 def pr_table(
     labels: Labels, probabilities: Floats, classes: Sequence[str] = CLASSES
 ) -> pd.DataFrame:
-    """Columns class, threshold, recall (falling) and precision."""
+    """Columns class, threshold, recall (falling, to 0) and precision.
+
+    Each precision holds from its own recall down to the next one: drawn as such steps
+    (matplotlib's steps-post), the area is the average precision. The last point is no decision at
+    all, recall 0, threshold 2.
+    """
     tables = [pd.DataFrame(columns=["class", "threshold", "recall", "precision"])]
     for k in judged_classes(labels, len(classes)):
         precision, recall, thresholds = precision_recall_curve(labels == k, probabilities[:, k])
-        precision, recall = precision[:-1], recall[:-1]  # the last is no decision: (0, 1)
+        thresholds = np.append(thresholds, 2.0)
+        precision[-1] = precision[-2]  # the last is no decision, its precision a convention
         first = np.flatnonzero(recall == 1)[-1]  # lower thresholds only add wrong cells
         precision, recall, thresholds = precision[first:], recall[first:], thresholds[first:]
         kept = thin(recall, precision)

@@ -135,8 +135,9 @@ def risk_coverage(table: pd.DataFrame, metrics: Mapping[str, Scores], model: str
 
 
 def _steps(kind: str) -> str:
-    """Between two thresholds, precision is no straight line."""
-    return "default" if kind == "roc" else "steps-pre"
+    """Between two thresholds precision is no straight line: it holds down to the next recall, and
+    the table has recall falling."""
+    return "default" if kind == "roc" else "steps-post"
 
 
 def _unit_square(axes: Axes) -> None:

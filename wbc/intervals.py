@@ -17,10 +17,10 @@ from scipy import stats
 
 from wbc import calibration
 from wbc.binomial import LEVEL, clopper_pearson, wilson
+from wbc.smears import number_of, several, weights
 
 NUM_REPLICATES: Final = 2000
 SEED: Final = 20170706  # of the replicates; the intervals of equal decisions are equal
-FEW_SMEARS: Final = 8  # with fewer, an interval over smears is a guess
 _CHUNK: Final = 4_000_000  # weights held at a time, 32 MB
 
 Floats = NDArray[np.float64]
@@ -60,10 +60,12 @@ def score_intervals(judged: Judged, smears: Ints | None) -> dict[str, dict[str, 
     ece_uncalibrated.
 
     Args:
-        smears: (N,) the smear of each cell, 0, 1, ..., or None to take cells as independent.
+        smears: (N,) the smear of each cell, 0, 1, ..., or None to take cells as independent, as
+            the cells of a single smear are taken too.
     """
     values = {name: float(score) for name, score in _scores(_sums(judged)).items()}
-    share = tail(None if smears is None else int(smears.max()) + 1)
+    smears = several(smears)
+    share = tail(number_of(smears))
     limits = limits_of_counts(judged.counts)
     spared = _spared_losses(judged.right)
     result = {}
@@ -71,25 +73,27 @@ def score_intervals(judged: Judged, smears: Ints | None) -> dict[str, dict[str, 
         value = values[name]
         low, high = np.quantile(replicates, [share, 1 - share])
         if name in COUNTED:
-            high = 1 - (1 - value) * spared if high >= 1 else high
             low, high = min(low, limits[name][0]), max(high, limits[name][1])
+            low = max(low, -1.0 if name == "mcc" else 0.0)  # rounding may go beyond
+            high = 1 - (1 - value) * spared if high >= 1 else high
         elif name != "brier":
             low, high = _reflected(value, float(low), float(high))
         result[name] = {"value": value, "low": float(low), "high": float(high)}
     return result
 
 
-def tail(num_smears: int | None) -> float:
-    """The share of replicates below an interval: 2.5 %, or less with few smears.
+def tail(num_smears: int) -> float:
+    """The share of replicates below an interval: 2.5 %, or less with few smears (0: cells).
 
-    Replicates over n units vary as if their variance was divided by n and not by n - 1, and by a
-    normal where Student's t belongs; Hesterberg 2015 (arXiv 1411.5279, section 5.3: expanded
-    percentile interval) takes Phi(-sqrt(n / (n - 1)) t) instead.
+    Hesterberg 2015 (arXiv 1411.5279, section 5.3: expanded percentile interval) widens for what
+    replicates vary too little, and for Student's t: Phi(-sqrt(n / (n - 1)) t). Dirichlet weights
+    give the mean of n units the variance s^2 (n - 1) / (n (n + 1)) instead of s^2 / n, so here it
+    is sqrt((n + 1) / (n - 1)).
     """
     outside = (1 - LEVEL) / 2
-    if num_smears is None:
+    if num_smears < 2:
         return outside
-    wide = np.sqrt(num_smears / (num_smears - 1)) * stats.t.ppf(outside, num_smears - 1)
+    wide = np.sqrt((num_smears + 1) / (num_smears - 1)) * stats.t.ppf(outside, num_smears - 1)
     return float(stats.norm.cdf(wide))
 
 
@@ -194,10 +198,10 @@ def _replicates(judged: Judged, smears: Ints | None) -> Floats:
     if smears is None:
         sizes = _chunk_sizes(len(units))
         return np.concatenate([_class_weights(draw, n, judged.labels) @ units for n in sizes])
-    summed = np.zeros((int(smears.max()) + 1, units.shape[1]))
+    summed = np.zeros((number_of(smears), units.shape[1]))
     np.add.at(summed, smears, units)
     sizes = _chunk_sizes(len(summed))
-    return np.concatenate([_smear_weights(draw, n, len(summed)) @ summed for n in sizes])
+    return np.concatenate([weights(draw, n, len(summed)) @ summed for n in sizes])
 
 
 def _class_weights(draw: np.random.Generator, size: int, labels: Ints) -> Floats:
@@ -211,14 +215,6 @@ def _class_weights(draw: np.random.Generator, size: int, labels: Ints) -> Floats
     return weights
 
 
-def _smear_weights(draw: np.random.Generator, size: int, num_smears: int) -> Floats:
-    """(size, G): weights of the smears, 1 on average, none 0 (Rubin 1981: Bayesian bootstrap).
-
-    Drawing whole smears with replacement would leave out those of a rare class together.
-    """
-    return draw.dirichlet(np.ones(num_smears), size) * num_smears
-
-
 def _chunk_sizes(num_units: int) -> Iterator[int]:
     step, left = max(1, _CHUNK // num_units), NUM_REPLICATES
     while left > 0:
@@ -230,7 +226,7 @@ def _spared_losses(right: NDArray[np.bool_]) -> float:
     """The least share of its mistakes that a model may make in truth, by Clopper and Pearson.
 
     Where few mistakes were seen, many replicates have none at all, but a score of 1 is excluded:
-    this then bounds it. With smears some mistake is always in a replicate.
+    this then bounds it. With smears some mistake is always in a replicate, be it next to nothing.
     """
     wrong = int((~right).sum())
     low, _ = clopper_pearson(wrong, len(right))
@@ -243,4 +239,4 @@ def _reflected(value: float, low: float, high: float) -> Limits:
     ECE sums absolute values, so chance alone makes it larger, and a replicate has more of that
     than the set itself: percentiles could lie wholly above the value.
     """
-    return min(max(2 * value - high, 0.0), value), max(2 * value - low, value)
+    return min(max(2 * value - high, 0.0), value), min(max(2 * value - low, value), 1.0)

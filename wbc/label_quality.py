@@ -22,6 +22,7 @@ from sklearn.preprocessing import StandardScaler
 
 from wbc.cells import CLASSES
 from wbc.metrics import class_indices
+from wbc.smears import names_of
 
 CONFLICT, ERROR, DUPLICATE, OUTLIER = (
     "label conflict",
@@ -144,7 +145,7 @@ def issues(cells: pd.DataFrame, copies: pd.DataFrame, descriptors: Floats) -> "I
     `cells` is its index, in the order of `descriptors` (n, d); `copies` is duplicates.csv.
     """
     labels, sources = class_indices(list(cells["label"])), list(cells["source"])
-    judgement = judge(descriptors, labels, _smears(cells), sources)
+    judgement = judge(descriptors, labels, names_of(cells), sources)
     most_probable = judgement.probabilities.argmax(axis=1)
     suggestion = {
         path: CLASSES[most_probable[row]] if judgement.judged[row] else ""
@@ -197,12 +198,6 @@ class Issues:
             "agreement": agreement,
             "issues": self.counts(),
         }
-
-
-def _smears(cells: pd.DataFrame) -> list[str]:
-    """Smears by source and name; "" where unknown."""
-    pairs = zip(cells["source"], cells["group"], strict=True)
-    return [f"{source}/{group}" if group else "" for source, group in pairs]
 
 
 def _cells_table(

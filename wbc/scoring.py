@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from wbc import calibration, curves
 from wbc.binomial import clopper_pearson
 from wbc.cells import CLASSES
-from wbc.intervals import FEW_SMEARS, Judged, score_intervals
+from wbc.intervals import Judged, score_intervals
 from wbc.metrics import Scores, scores
+from wbc.smears import FEW_SMEARS, number_of, several, smears_of
 
 INTERVALS = ("accuracy", "balanced_accuracy", "macro_f1", "mcc", "ece", "brier", "ece_uncalibrated")
 
@@ -34,7 +35,7 @@ def set_scores(judged: Judged, cells: pd.DataFrame, classes: Sequence[str] = CLA
     auroc, average_precision = curves.areas(judged.labels, judged.calibrated, classes)
     result: Scores = {
         "num_cells": plain["num_cells"],
-        "num_groups": 0 if smears is None else int(smears.max()) + 1,
+        "num_groups": number_of(smears),
         **_resampled(judged, smears),
         "log_loss": plain["log_loss"],
     }
@@ -53,19 +54,6 @@ def set_scores(judged: Judged, cells: pd.DataFrame, classes: Sequence[str] = CLA
     return result
 
 
-def smears_of(cells: pd.DataFrame) -> NDArray[np.int64] | None:
-    """(N,) the number of each cell's smear, from 0; None where they are not known.
-
-    They are known where every cell of the set has one (`group` is not empty). A smear is a group
-    of one source: two laboratories may both have a smear 1.
-    """
-    if (cells["group"] == "").any():
-        return None
-    pairs = list(zip(cells["source"], cells["group"], strict=True))
-    numbers = {pair: number for number, pair in enumerate(sorted(set(pairs)))}
-    return np.array([numbers[pair] for pair in pairs], dtype=np.int64)
-
-
 def constant_answer(labels: NDArray[np.integer[Any]], classes: Sequence[str]) -> dict[str, Any]:
     """What the strongest constant answer scores: the set's own most frequent class for all cells.
 
@@ -82,10 +70,8 @@ def constant_answer(labels: NDArray[np.integer[Any]], classes: Sequence[str]) ->
 
 def _resampled(judged: Judged, smears: NDArray[np.int64] | None) -> dict[str, Any]:
     """What was resampled, a warning where that says little, and the scores with intervals."""
-    known, num_smears = smears, 0 if smears is None else int(smears.max()) + 1
-    note = ""
+    num_smears, note = number_of(smears), ""
     if num_smears == 1:
-        known = None
         note = (
             "All cells come from one smear, so the intervals are over cells and know nothing of"
             " how smears differ."
@@ -95,10 +81,10 @@ def _resampled(judged: Judged, smears: NDArray[np.int64] | None) -> dict[str, An
             f"The cells come from {num_smears} smears; with fewer than {FEW_SMEARS} an interval"
             " over smears is unreliable and often too narrow."
         )
-    result: dict[str, Any] = {"interval": "cells" if known is None else "smears"}
+    result: dict[str, Any] = {"interval": "cells" if several(smears) is None else "smears"}
     if note:
         result["interval_note"] = note
-    intervals = score_intervals(judged, known)
+    intervals = score_intervals(judged, smears)
     return result | {name: intervals[name] for name in INTERVALS}
 
 

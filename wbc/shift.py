@@ -22,6 +22,7 @@ Verdict = Literal["in domain", "shifted", "out of domain"]
 
 MAX_REFERENCE: Final = 500  # training cells in the reference; 1,000 change little and cost time
 NEIGHBOUR: Final = 5  # k: 1 % of a full reference, as Sun et al. take it
+MIN_USUAL: Final = 2  # validation cells; with fewer nothing is usual
 USUAL_SHARE: Final = 0.99  # of the validation cells that lie within the limit
 NOT_BY_CHANCE: Final = 0.999  # of the draws from the training laboratory hold fewer far cells
 SHIFTED: Final = 0.05  # share of far cells from which on a set is called shifted: 5 times as usual
@@ -82,7 +83,7 @@ def make_reference(train: Features, val: Features) -> Reference:
     Raises:
         ValueError: too few cells of either.
     """
-    if len(train) <= NEIGHBOUR or len(val) < 2:
+    if len(train) <= NEIGHBOUR or len(val) < MIN_USUAL:
         raise ValueError(f"{len(train)} training and {len(val)} validation cells are too few")
     unit = _unit(train)
     return Reference(unit, np.sort(_to_neighbours(unit, val)))

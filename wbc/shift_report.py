@@ -16,8 +16,18 @@ from wbc.intervals import Judged, score_intervals
 from wbc.metrics import value
 from wbc.picture_statistics import NAMES, STATISTICS, compare_statistics, picture_statistics
 from wbc.pixels import PixelStore
-from wbc.scoring import smears_of
-from wbc.shift import Features, Numbers, Reference, distances, make_reference, measure, sample_rows
+from wbc.shift import (
+    MIN_USUAL,
+    NEIGHBOUR,
+    Features,
+    Numbers,
+    Reference,
+    distances,
+    make_reference,
+    measure,
+    sample_rows,
+)
+from wbc.smears import smears_of
 
 MAX_PICTURES: Final = 400  # squares of a set whose statistics are taken, 5 ms each
 NOTABLE: Final = 1.0  # standard deviations; a picture statistic that is named in the banner
@@ -61,6 +71,12 @@ def reference_cells(store: PixelStore) -> PixelStore:
     return _some(train, sample_rows(len(train)))
 
 
+def can_measure(store: PixelStore) -> bool:
+    """Whether there are cells enough for `study`: validation's are the measure of what is usual,
+    and a distance is that to the NEIGHBOUR-th training cell."""
+    return len(store.part("train")) > NEIGHBOUR and len(store.part("val")) >= MIN_USUAL
+
+
 def study(
     store: PixelStore,
     train_features: Features,
@@ -72,6 +88,9 @@ def study(
     Args:
         train_features: (N, D) of `reference_cells(store)`.
         external: names of the sets that no training laboratory made.
+
+    Raises:
+        ValueError: there are too few cells; ask `can_measure` before.
     """
     sets = list(evaluation.outputs)
     reference = make_reference(train_features, evaluation.outputs["val"].features)
@@ -101,8 +120,9 @@ def reference_set(internal: Sequence[str]) -> str:
     return tests[0] if tests else "val"
 
 
-def fall_of(store: PixelStore, evaluation: Evaluation, reference: str, other: str) -> Fall:
-    """How far balanced accuracy falls from one set to another, over the classes of both.
+def fall_of(store: PixelStore, evaluation: Evaluation, reference: str, other: str) -> Fall | None:
+    """How far balanced accuracy falls from one set to another, over the classes of both; None
+    where they share no class.
 
     The interval of a difference between two independent sets follows from theirs (MOVER: Zou and
     Donner 2008, doi:10.1002/sim.3095), so it holds where a set has no mistakes and where smears
@@ -110,6 +130,8 @@ def fall_of(store: PixelStore, evaluation: Evaluation, reference: str, other: st
     """
     present = [set(np.unique(evaluation.judged[name].labels)) for name in (reference, other)]
     shared = sorted(present[0] & present[1])
+    if not shared:
+        return None
     first, second = (
         _balanced_accuracy(evaluation.judged[name], store.part(name), shared)
         for name in (reference, other)
@@ -127,8 +149,6 @@ def _balanced_accuracy(
     """{value, low, high} over some classes, as metrics.json has it over all that are there."""
     kept = np.isin(judged.labels, classes)
     smears = smears_of(cells.table[kept])
-    if smears is not None and smears.max() == 0:
-        smears = None
     arrays = dataclasses.astuple(judged)
     return score_intervals(Judged(*(array[kept] for array in arrays)), smears)["balanced_accuracy"]
 

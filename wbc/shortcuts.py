@@ -24,8 +24,8 @@ import numpy as np
 import pandas as pd
 from joblib import Parallel, delayed
 from numpy.typing import NDArray
-from scipy.stats import binomtest
 
+from wbc.binomial import clopper_pearson, wilson
 from wbc.blanking import blanked, parts_of
 from wbc.cells import CLASSES
 from wbc.figures import set_title
@@ -135,7 +135,11 @@ def words(result: ShortcutCheck) -> list[str]:
         f" {mean['cell_blanked']:.1%} with the cell blanked out, where a constant answer has"
         f" {1 / len(rows):.1%}."
     )
-    if (rows["background"] == "no").all():
+    if len(rows) == 1:
+        first += (
+            " All cells are of one class, so whether the background alone tells it cannot be told."
+        )
+    elif (rows["background"] == "no").all():
         first += " No class is told by its background alone."
     if result.background_share < MIN_BACKGROUND:
         first += (
@@ -193,11 +197,11 @@ def judge(
 
 
 def _share(name: str, hits: NDArray[np.bool_]) -> dict[str, float]:
-    interval = binomtest(int(hits.sum()), hits.size).proportion_ci(method="exact")
+    low, high = clopper_pearson(int(hits.sum()), hits.size)
     return {
         name: round(float(hits.mean()), NUM_DECIMALS),
-        f"{name}_low": round(float(interval.low), NUM_DECIMALS),
-        f"{name}_high": round(float(interval.high), NUM_DECIMALS),
+        f"{name}_low": round(float(low), NUM_DECIMALS),
+        f"{name}_high": round(float(high), NUM_DECIMALS),
     }
 
 
@@ -206,15 +210,16 @@ def _informedness(own: NDArray[np.bool_], called: NDArray[np.bool_]) -> dict[str
     if own.all():
         names = ("false_alarms", "informedness", "informedness_low", "informedness_high")
         return dict.fromkeys(names, 0.0) | {"background": "no", "warning": False}
-    shares, wilson = [], []
-    for hits in (called[own], called[~own]):
-        shares.append(float(hits.mean()))
-        wilson.append(binomtest(int(hits.sum()), hits.size).proportion_ci(method="wilson"))
-    difference = shares[0] - shares[1]
-    low = difference - float(np.hypot(shares[0] - wilson[0].low, wilson[1].high - shares[1]))
-    high = difference + float(np.hypot(wilson[0].high - shares[0], shares[1] - wilson[1].low))
+    right, size = (
+        np.array([own_or_other.sum() for own_or_other in pair], dtype=np.float64)
+        for pair in ((called[own], called[~own]), (own, ~own))
+    )
+    (share, false_alarms), (lows, highs) = right / size, wilson(right, size)
+    difference = float(share - false_alarms)
+    low = difference - float(np.hypot(share - lows[0], highs[1] - false_alarms))
+    high = difference + float(np.hypot(highs[0] - share, false_alarms - lows[1]))
     return {
-        "false_alarms": round(shares[1], NUM_DECIMALS),
+        "false_alarms": round(float(false_alarms), NUM_DECIMALS),
         "informedness": round(difference, NUM_DECIMALS),
         "informedness_low": round(low, NUM_DECIMALS),
         "informedness_high": round(high, NUM_DECIMALS),

@@ -184,6 +184,13 @@ def test_the_best_is_tested_against_the_others_of_its_start_only() -> None:
     assert words[1].count("no difference is shown") == 2
 
 
+def test_few_smears_are_named() -> None:
+    tests = paired_of(MODELS)
+    assert tests["num_smears"].tolist() == [0, 0]
+    words = list(sentences(tests.assign(num_smears=[4, 8])))
+    assert "only 4 smears" in words[0] and "smears" not in words[1]
+
+
 def test_the_report_says_what_was_ranked_by_what() -> None:
     table, tests = compare(MODELS), paired_of(MODELS)
     text = report(table, tests)

@@ -73,6 +73,55 @@ def test_a_type_that_validation_lacks_keeps_its_count() -> None:
     assert draws.mean(axis=0)[2] == pytest.approx(0.2, abs=0.01)
 
 
+@pytest.mark.parametrize("num_each", [5, 36])
+def test_without_errors_in_validation_counts_stay_as_they_are(num_each: int) -> None:
+    counted = np.array([480, 300, 60, 20, 10])
+    for present in ([1, 1, 1, 1, 1], [1, 1, 1, 1, 0]):
+        validation = num_each * np.diag(present)
+        found = 870 * counts.adjust(counted, counts.rates(validation))
+        assert found == pytest.approx(counted, abs=1e-3)
+
+
+def test_a_type_that_validation_lacks_has_rumkes_interval() -> None:
+    """10 of 870 cells, beside 480 that might have leaked into them."""
+    counted, validation = np.array([480, 300, 60, 20, 10]), np.diag([30, 30, 30, 30, 0])
+    ends = np.quantile(counts.adjusted_draws(counted, validation), counts.TAILS, axis=0)[:, 4]
+    assert 100 * ends == pytest.approx([end[4] for end in counts.rumke(counted, 870)], abs=0.15)
+
+
+def test_the_interval_of_a_rare_type_holds_its_count() -> None:
+    validation, counted = 36 * np.eye(5, dtype=np.int64), np.array([600, 250, 100, 48, 2])
+    found = counts.adjusted_draws(counted, validation)[:, 4]
+    assert np.quantile(found, 0.5) > 0.0005  # of a count of 0.002
+    assert np.quantile(found, 0.975) > 2 * 0.002
+
+
+def test_an_error_that_was_seen_in_a_lacking_type_is_taken_out() -> None:
+    validation = np.diag([90, 100, 100, 100, 0])
+    validation[0, 4] = 10
+    found = counts.adjust(np.array([90, 50, 30, 20, 10]), counts.rates(validation))
+    assert found == pytest.approx([0.5, 0.25, 0.15, 0.1, 0], abs=1e-3)
+
+
+def test_what_no_type_is_ever_counted_as_stays_as_counted() -> None:
+    validation = np.diag([36, 36, 36, 36, 0])
+    validation[4, 1] = 5  # all basophils were taken for lymphocytes
+    found = counts.adjust(np.array([100, 60, 20, 10, 10]), counts.rates(validation))
+    assert found.sum() == pytest.approx(1)
+    assert found[4] == pytest.approx(0.05, abs=0.005)
+
+
+def test_smears_of_equal_names_in_two_laboratories_are_two() -> None:
+    labels, decisions = [0] * 200, [0] * 150 + [1] * 50
+    rows = predictions(labels, decisions, [0.9] * 200).assign(
+        group=[f"smear {i // 50 % 2}" for i in range(200)]
+    )
+    laboratory = np.repeat(["a/", "b/"], 100)
+    apart = counts.bias(rows.assign(path=laboratory + rows["path"]))
+    named = counts.bias(rows.assign(group=[f"smear {i // 50}" for i in range(200)]))
+    pd.testing.assert_frame_equal(apart, named)
+
+
 def test_the_adjusted_interval_covers_both_uncertainties() -> None:
     counted = np.array([60, 60, 60, 10, 10])
     width = []

@@ -56,6 +56,18 @@ def test_figures_carry_the_numbers_of_metrics_json() -> None:
     assert f"Validation set, area {scores['aurc']:.4f}" in found["risk"]
 
 
+def test_precision_is_drawn_so_that_the_area_is_the_average_precision() -> None:
+    made = evaluation([0] * 20 + [1] * 10 + [2] * 5)
+    lines = drawn(made)["roc"].axes[1].get_lines()
+    areas = made.metrics["val"]["average_precision"]
+    assert len(lines) == len(areas) == 3
+    for line, area in zip(lines, areas.values(), strict=True):
+        assert line.get_drawstyle() == "steps-post"
+        recall, precision = line.get_data()
+        assert recall[-1] == 0
+        assert -np.sum(np.diff(recall) * precision[:-1]) == pytest.approx(area)
+
+
 @pytest.mark.parametrize("labels", [[2, 2, 2], [3], [0, 1]])
 def test_small_and_one_sided_sets_are_drawn_too(labels: list[int], tmp_path: Path) -> None:
     for name, figure in drawn(evaluation(labels)).items():

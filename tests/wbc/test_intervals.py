@@ -4,7 +4,7 @@ import time
 
 import numpy as np
 import pytest
-from scipy.stats import bootstrap
+from scipy.stats import bootstrap, norm, t
 from sklearn.metrics import (
     accuracy_score,
     balanced_accuracy_score,
@@ -15,6 +15,7 @@ from sklearn.metrics import (
 from wbc import calibration, intervals
 from wbc.binomial import clopper_pearson
 from wbc.intervals import Judged, limits_of_counts, score_intervals
+from wbc.smears import weights
 
 SHARES = np.array([0.61, 0.24, 0.07, 0.055, 0.025])
 SCORES = {"accuracy", "balanced_accuracy", "macro_f1", "mcc", "ece", "brier", "ece_uncalibrated"}
@@ -66,6 +67,24 @@ def test_every_interval_holds_its_value(smears: np.ndarray | None) -> None:
             assert 0 <= score["low"] < score["high"] <= (2 if name == "brier" else 1), name
 
 
+@pytest.mark.parametrize("size", range(2, 7))
+def test_every_interval_of_a_tiny_set_holds_its_value(size: int) -> None:
+    for seed in range(40):
+        draw = np.random.default_rng(seed)
+        labels, decisions = draw.integers(0, 5, size), draw.integers(0, 5, size)
+        for smears in (None, np.arange(size) % 2, np.zeros(size, np.int64)):
+            for name, score in score_intervals(decided(labels, decisions), smears).items():
+                assert score["low"] <= score["value"] <= score["high"], name
+                least, most = {"mcc": (-1, 1), "brier": (0, 2)}.get(name, (0, 1))
+                assert least <= score["low"] and score["high"] <= most, name
+
+
+def test_one_smear_means_cells() -> None:
+    cells = judged(60, 0.8)
+    one = score_intervals(cells, np.zeros(60, np.int64))
+    assert one == score_intervals(cells, None)
+
+
 def test_where_cells_are_many_it_is_scipys_bootstrap() -> None:
     cells = judged(4000, 0.9)
     theirs = bootstrap(
@@ -92,6 +111,9 @@ def test_mistakes_that_were_seen_exclude_perfection() -> None:
     scores = score_intervals(decided(labels, decisions), None)
     assert all(scores[name]["high"] < 1 for name in intervals.COUNTED)
     assert scores["accuracy"]["high"] == pytest.approx(clopper_pearson(298, 300)[1], abs=1e-6)
+    # Both mistakes in one smear of two, whose weight is next to nothing in some replicates.
+    together = score_intervals(decided(labels, decisions), (decisions != labels).astype(np.int64))
+    assert all(together[name]["high"] < 1 for name in intervals.COUNTED)
 
 
 def test_mover_is_zou_and_donners_for_balanced_accuracy() -> None:
@@ -114,9 +136,18 @@ def test_smears_that_differ_widen_the_interval() -> None:
 
 
 def test_few_smears_reach_further_into_the_tails() -> None:
-    assert intervals.tail(None) == pytest.approx(0.025)
+    assert intervals.tail(0) == intervals.tail(1) == pytest.approx(0.025)
     assert intervals.tail(5) < intervals.tail(10) < intervals.tail(1000) < 0.025
     assert intervals.tail(1000) == pytest.approx(0.025, rel=0.02)
+
+
+@pytest.mark.parametrize("number", [4, 8, 20])
+def test_the_tails_make_the_draws_as_wide_as_students_t(number: int) -> None:
+    values = np.random.default_rng(1).normal(size=number)
+    means = weights(np.random.default_rng(2), 40_000, number) @ values / number
+    half = -norm.ppf(intervals.tail(number)) * means.std()
+    expected = t.ppf(0.975, number - 1) * values.std(ddof=1) / np.sqrt(number)
+    assert half == pytest.approx(expected, rel=0.02)
 
 
 def test_the_same_decisions_have_the_same_intervals_in_seconds() -> None:

@@ -83,6 +83,51 @@ def test_smears_widen_what_cells_alone_make_sure() -> None:
     assert by_smear.high - by_smear.low > 1.3 * (by_cell.high - by_cell.low)
 
 
+def drawn_equal(rng: np.random.Generator, num_smears: int) -> paired.Pair:
+    """Two models of the same recalls, each of which each smear treats in its own way."""
+    smears = np.repeat(np.arange(num_smears), 30)
+    labels = rng.choice(5, len(smears), p=[0.5, 0.2, 0.1, 0.1, 0.1])
+    decided = []
+    for _ in range(2):
+        wrong = rng.random(len(smears)) < rng.beta(0.9, 8.1, num_smears)[smears]
+        other = (labels + rng.integers(1, 5, len(smears))) % 5
+        decided.append(np.where(wrong, other, labels))
+    return paired.Pair(labels, decided[0], decided[1], smears)
+
+
+@pytest.mark.parametrize("num_smears", [2, 3, 4, 6, 12])
+def test_equal_models_seldom_differ_however_few_the_smears(
+    num_smears: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(paired, "NUM_DRAWS", 500)
+    rng = np.random.default_rng(11)
+    found = [paired.bootstrap(drawn_equal(rng, num_smears)) for _ in range(80)]
+    for name in paired.SCORES:
+        assert np.mean([paired.is_shown(one[name], one[name].p) for one in found]) <= 0.1
+
+
+def test_p_and_interval_say_the_same() -> None:
+    rng = np.random.default_rng(2)
+    for number in (2, 4, 10):
+        for _ in range(10):
+            one = paired.bootstrap(drawn_equal(rng, number))["macro_f1"]
+            if abs(one.p - 0.05) > 0.01:
+                assert (one.p < 0.05) == (not one.low <= 0 <= one.high)
+
+
+def test_over_many_smears_a_true_difference_is_shown() -> None:
+    found = paired.compare(pair(3, 12, smears=True))
+    assert found.num_smears == 60
+    assert all(paired.is_shown(one, one.p) for one in found.differences.values())
+
+
+def test_one_smear_means_cells() -> None:
+    cells = pair(3, 9)
+    one = paired.Pair(cells.labels, cells.first, cells.second, np.zeros(300, np.int64))
+    assert paired.compare(one) == paired.compare(cells)
+    assert paired.compare(one).num_smears == 0
+
+
 def predictions(predicted: list[int], group: str = "s1", lab: str = "a") -> pd.DataFrame:
     return pd.DataFrame(
         {

@@ -8,7 +8,8 @@ import pytest
 
 from wbc.intervals import Judged
 from wbc.metrics import metrics_json
-from wbc.scoring import set_scores, smears_of
+from wbc.scoring import set_scores
+from wbc.smears import smears_of
 
 
 def cells(groups: list[str], sources: list[str] | None = None) -> pd.DataFrame:

@@ -96,10 +96,29 @@ def test_sets_are_held_against_each_other_over_the_classes_that_both_have(
     missing = (store.table["split"] == "abroad") & (store.table["label"] == CLASSES[4])
     smaller = dataclasses.replace(store, table=store.table[~missing])
     fall = shift_report.fall_of(smaller, poorer, "test", "abroad")
+    assert fall is not None
     assert fall.classes == CLASSES[:4]
     test = evaluation.judged["test"]
     recalls = [test.right[test.labels == k].mean() for k in range(4)]
     assert fall.before == pytest.approx(np.mean(recalls))
+
+
+def test_sets_that_share_no_class_have_no_fall(store: PixelStore, evaluation: Evaluation) -> None:
+    judged = {}
+    for name, kept in (("test", [0, 1]), ("abroad", [2, 3, 4])):
+        one = evaluation.judged[name]
+        rows = np.isin(one.labels, kept)
+        judged[name] = Judged(one.labels[rows], one.decisions[rows], *[one.calibrated[rows]] * 2)
+    apart = dataclasses.replace(evaluation, judged=evaluation.judged | judged)
+    assert shift_report.fall_of(store, apart, "test", "abroad") is None
+
+
+def test_too_few_cells_can_be_asked_for(store: PixelStore) -> None:
+    assert shift_report.can_measure(store)
+    for split, number in (("val", 1), ("train", 5)):
+        part = store.table[store.table["split"] == split].index
+        fewer = dataclasses.replace(store, table=store.table.drop(part[number:]))
+        assert not shift_report.can_measure(fewer)
 
 
 def test_the_banner_says_what_must_not_be_overlooked(found: Study) -> None:

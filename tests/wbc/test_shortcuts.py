@@ -16,7 +16,16 @@ from wbc.cells import CLASSES, read_table, write_table
 from wbc.figures import save
 from wbc.metrics import predictions_table
 from wbc.pixels import PixelStore, allocate, finish, open_store, write_cells
-from wbc.shortcuts import VIEWS, check, draw, judge, report_table, set_to_check, words
+from wbc.shortcuts import (
+    VIEWS,
+    ShortcutCheck,
+    check,
+    draw,
+    judge,
+    report_table,
+    set_to_check,
+    words,
+)
 
 SIZE = 96
 TINTED = (214, 222, 240)  # the glass of another microscope
@@ -200,3 +209,10 @@ def test_the_figure_says_what_was_found(store: PixelStore, tmp_path: Path) -> No
     save(figure, tmp_path / "a.png")
     save(figures_why.shortcuts(checked(store, cheats=True), "googlenet"), tmp_path / "b.png")
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
+
+
+def test_of_one_class_alone_nothing_can_be_told() -> None:
+    labels = np.zeros(8, np.int64)
+    table = judge(labels, dict.fromkeys(VIEWS, labels))
+    (said,) = words(ShortcutCheck("test", table, 0.4, 0, np.zeros((1, 3, 4, 4, 3), np.uint8)))
+    assert "cannot be told" in said and "No class" not in said
