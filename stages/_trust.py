@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pandas as pd
+
 from wbc import counts, explain, figures_counts, figures_shift, figures_why, shift_report, shortcuts
 from wbc.cells import write_table
 from wbc.evaluation import Evaluation, predict
@@ -58,7 +60,12 @@ def measure_shift(
     report_dir: Path,
     batch_size: int,
 ) -> None:
-    """How far every set lies from the training cells, and what is lost there."""
+    """How far every set lies from the training cells, and what is lost there; empty tables where
+    there are too few cells to say."""
+    if not shift_report.can_measure(store):
+        for name in ("shift.csv", "shift_statistics.csv"):
+            write_table(pd.DataFrame(columns=["set", "in_words"]), report_dir / name)
+        return
     train = predict(classifier, shift_report.reference_cells(store), batch_size).features
     external = [s["name"] for s in classifier.card["sources"] if s["role"] == "external"]
     study = shift_report.study(store, train, evaluation, external)

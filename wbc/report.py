@@ -54,11 +54,9 @@ class Material:
 
 def read(model_dir: Path, report_dir: Path, division: Path) -> Material:
     """Read everything from the folders that train, evaluate and split wrote."""
-    tables = {
-        name: pd.read_csv(report_dir / f"{name}.csv")
-        for name in TABLES
-        if (report_dir / f"{name}.csv").is_file()
-    }
+    there = [name for name in TABLES if (report_dir / f"{name}.csv").is_file()]
+    tables = {name: pd.read_csv(report_dir / f"{name}.csv") for name in there}
+    tables = {name: table for name, table in tables.items() if len(table)}
     return Material(
         _json(model_dir / "model.json"),
         _json(report_dir / "metrics.json"),
