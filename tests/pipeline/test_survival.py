@@ -20,6 +20,8 @@ pytestmark = pytest.mark.pipeline
 NAME = "squeezenet1_1"
 REPRO = (sys.executable, "-m", "dvc", "repro", "--no-run-cache", f"train@{NAME}")
 
+EPOCHS = 9  # so many that a trainer which asks for its parent every second cannot reach the last
+
 
 @pytest.fixture(scope="module")
 def undisturbed(finished: Repository, tmp_path_factory: pytest.TempPathFactory) -> str:
@@ -35,7 +37,7 @@ def undisturbed(finished: Repository, tmp_path_factory: pytest.TempPathFactory) 
 
 
 def longer(repository: Repository) -> None:
-    repository.set(train__epochs=5, train__label_smoothing=0.123)
+    repository.set(train__epochs=EPOCHS, train__patience=EPOCHS, train__label_smoothing=0.123)
 
 
 def start(repository: Repository, until: str) -> tuple["subprocess.Popen[str]", psutil.Process]:
@@ -104,7 +106,7 @@ def test_a_killed_training_continues_to_the_same_bytes(
     said: str,
 ) -> None:
     longer(repository)
-    process, trainer = start(repository, until="epoch 2/5")
+    process, trainer = start(repository, until=f"epoch 2/{EPOCHS}")
     end(process, trainer)
     rest = process.communicate(timeout=60)[0]
     assert said in rest
@@ -118,13 +120,13 @@ def test_a_killed_training_continues_to_the_same_bytes(
 
     output = repository.run(*REPRO)
 
-    epochs = [n for n in (1, 2, 3, 4) if f"interrupted training after epoch {n}" in output]
+    epochs = [n for n in range(1, EPOCHS) if f"interrupted training after epoch {n}" in output]
     assert epochs, output
     assert model_sha256(repository.path / "models" / NAME) == undisturbed
     [run] = repository.runs()
     assert run.info.status == "FINISHED"
     history = repository.mlflow().get_metric_history(run.info.run_id, "epoch/val/loss")
-    assert sorted({point.step for point in history}) == [1, 2, 3, 4, 5]
+    assert sorted({point.step for point in history}) == list(range(1, EPOCHS + 1))
     assert left_over(repository.path) == []
 
 
@@ -139,7 +141,7 @@ def test_a_full_disk_is_one_sentence_and_training_continues_once_there_is_room(
         assert not list(scratch.glob("*/*.ckpt*"))
 
         resize(scratch, 500)
-        process, trainer = start(repository, until="epoch 2/5")
+        process, trainer = start(repository, until=f"epoch 2/{EPOCHS}")
         [checkpoint] = scratch.glob("*/last.ckpt")
         filler = scratch / "filler"
         with filler.open("wb") as file:
@@ -158,7 +160,7 @@ def test_a_full_disk_is_one_sentence_and_training_continues_once_there_is_room(
 
 def test_another_parameter_never_continues_it(repository: Repository) -> None:
     longer(repository)
-    kill_all(*start(repository, until="epoch 2/5"))
+    kill_all(*start(repository, until=f"epoch 2/{EPOCHS}"))
     repository.set(train__label_smoothing=0.2)
     assert "interrupted training" not in repository.run(*REPRO)
     [first, second] = sorted(repository.runs(), key=lambda run: run.info.start_time)

@@ -213,4 +213,4 @@ def test_stalled_server_does_not_hold_the_pipeline(
         begin = time.monotonic()
         with pytest.raises(UserError, match="4 attempts"):
             raabin.fetch(source(), tmp_path / "raw", tmp_path)
-        assert time.monotonic() - begin < 4
+        assert time.monotonic() - begin < 20  # and not 4 times 30 s
