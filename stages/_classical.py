@@ -16,6 +16,7 @@ from wbc.classical_training import NUM_FOLDS, Cells, Fitted, fit
 from wbc.handmade import extraction
 from wbc.pixels import PixelStore, open_store
 from wbc.plan import Plan, make_plan
+from wbc.smears import names_of
 from wbc.start import read_start
 from wbc.temperature import fit_temperature
 from wbc.training import Outcome
@@ -57,11 +58,8 @@ def train(settings: params.Params) -> None:
 def measured(store: PixelStore, name: str, num_processes: int) -> Cells:
     """Features, labels and smears of a part; a smear is named with its laboratory."""
     part = store.part(name)
-    smears = [
-        f"{source}/{group}" if group else ""
-        for source, group in zip(part.table["source"], part.table["group"], strict=True)
-    ]
-    return Cells(extraction.table(part, num_processes), part.labels, np.array(smears, dtype=str))
+    smears = np.array(names_of(part.table), dtype=str)
+    return Cells(extraction.table(part, num_processes), part.labels, smears)
 
 
 def card(
