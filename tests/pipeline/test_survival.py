@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -144,8 +145,9 @@ def test_a_full_disk_is_one_sentence_and_training_continues_once_there_is_room(
         process, trainer = start(repository, until=f"epoch 2/{EPOCHS}")
         [checkpoint] = scratch.glob("*/last.ckpt")
         filler = scratch / "filler"
-        with filler.open("wb") as file:
-            os.posix_fallocate(file.fileno(), 0, shutil.disk_usage(scratch).free - 1_000_000)
+        while trainer.is_running() and trainer.status() != psutil.STATUS_ZOMBIE:
+            fill(filler, spare=1_000_000)
+            time.sleep(0.05)
         rest = process.communicate(timeout=60)[0]
         assert "error: No space is left on the disk" in rest and "Traceback" not in rest, rest
         assert not trainer.is_running()
@@ -156,6 +158,14 @@ def test_a_full_disk_is_one_sentence_and_training_continues_once_there_is_room(
         assert "interrupted training after epoch" in output
         assert model_sha256(repository.path / "models" / NAME) == undisturbed
         assert [path.name for path in scratch.iterdir()] == []
+
+
+def fill(filler: Path, spare: int) -> None:
+    """A file takes all but `spare` bytes of its disk, to which another process writes too."""
+    with filler.open("ab") as file, suppress(OSError):  # that process was first: the next call
+        room = shutil.disk_usage(filler.parent).free - spare
+        if room > 0:
+            os.posix_fallocate(file.fileno(), file.tell(), room)
 
 
 def test_another_parameter_never_continues_it(repository: Repository) -> None:
