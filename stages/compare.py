@@ -20,13 +20,13 @@ from wbc import (
     metrics,
     model,
     params,
-    registry,
     tracking,
 )
 from wbc.cells import read_table, write_table
 from wbc.comparison import Model, compare, sets_of, winners
 from wbc.comparison_tests import paired_table
 from wbc.pixels import evaluation_set_sha256, open_store
+from wbc.registry.challenger import propose_challenger
 
 log = logging.getLogger(__name__)
 
@@ -75,7 +75,7 @@ def propose(table: pd.DataFrame) -> None:
         row = table[table["architecture"] == architecture].iloc[0]
         identity = model.model_sha256(Path("models") / architecture)
         score = float(row["val/macro_f1"])
-        log.info("%s", registry.propose_challenger(identity, "val/macro_f1", score, digest))
+        log.info("%s", propose_challenger(identity, "val/macro_f1", score, digest))
 
 
 def measure(names: list[str], threads: int) -> dict[str, dict[str, float]]:

@@ -36,7 +36,7 @@ def imports_of(path: Path) -> set[Path]:
 
 
 def is_edge(path: Path) -> bool:
-    return path.parts[0] == "wbc" and path.stem.split("_")[0] in EDGE
+    return path.parts[0] == "wbc" and Path(path.parts[1]).stem.split("_")[0] in EDGE
 
 
 def says_nothing(path: Path) -> bool:

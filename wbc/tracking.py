@@ -15,9 +15,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from wbc import lineage, processes, registry, tracking_log, tracking_record, tracking_store
+from wbc import lineage, processes, tracking_log, tracking_record, tracking_store
 from wbc.errors import UserError, one_line
 from wbc.params import flatten_values
+from wbc.registry import versions
 from wbc.tracking_record import identity
 from wbc.tracking_server import ui
 from wbc.tracking_store import Store
@@ -216,7 +217,7 @@ def _register(
             " and ".join(changed[:3]),
         )
         return
-    registry.register(store, run_id, model_dir, scores)
+    versions.register(store, run_id, model_dir, scores)
 
 
 def _name_after_model(store: Store, run_id: str, model_dir: Path) -> str:

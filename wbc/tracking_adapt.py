@@ -7,8 +7,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final
 
-from wbc import lineage, registry, tracking_log, tracking_record, tracking_store
+from wbc import lineage, tracking_log, tracking_record, tracking_store
 from wbc.errors import UserError, one_line
+from wbc.registry import versions
+from wbc.registry.challenger import CHALLENGER
 from wbc.tracking_store import MODEL, Store
 
 PREFIX: Final = "models:/"
@@ -29,7 +31,7 @@ def model_folder(reference: str, repository: Path) -> Iterator[Path]:
         if not (folder / "model.json").is_file():
             raise UserError(
                 f"--model should be a folder with a model, such as models/googlenet, or a version"
-                f" in the registry, such as {PREFIX}{MODEL}@{registry.CHALLENGER}, but {reference}"
+                f" in the registry, such as {PREFIX}{MODEL}@{CHALLENGER}, but {reference}"
                 " holds no model.json; `dvc repro` makes models/."
             )
         yield folder
@@ -97,7 +99,7 @@ def _register(
     changed = lineage.changed_modules(store.workspace, "")  # "": those of preprocess only
     if changed:
         return f"not registered, because {changed[0]} changed after the cells were prepared"
-    version = registry.register(store, run_id, folder, scores)
+    version = versions.register(store, run_id, folder, scores)
     for key, value in adapted_tags(card).items():
         store.client.set_model_version_tag(MODEL, version, key, value)
     return f"version {version} of {MODEL}, no alias moved"

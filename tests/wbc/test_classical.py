@@ -12,11 +12,12 @@ from PIL import Image
 from sklearn.preprocessing import StandardScaler
 
 from tests.wbc.pictures import encoded
-from wbc import classical, model, registry
+from wbc import classical, model
 from wbc.cells import CLASSES
 from wbc.classical_training import Cells, choose, fit, fit_one, folds, logistic_regression
 from wbc.errors import UserError
 from wbc.handmade import extraction
+from wbc.registry import packaging
 
 EVEN = np.zeros(5)
 
@@ -139,11 +140,11 @@ def test_a_model_of_other_features_is_refused(tmp_path: Path) -> None:
 
 def test_a_registered_version_answers_like_the_classifier(tmp_path: Path) -> None:
     folder = written(tmp_path / "model", input={"size": 64, "crop": "none", "context": 1.5})
-    registry.package(folder, tmp_path / "version")
+    packaging.package(folder, tmp_path / "version")
     images = [encoded(Image.fromarray(square)) for square in squares()]
     version = mlflow.pyfunc.load_model(str(tmp_path / "version"))
     answers = version.predict(pd.DataFrame({"image": images}))
     expected = model.load(folder).probabilities(squares())
     given = answers[[f"p_{name}" for name in CLASSES]].to_numpy()
     assert given == pytest.approx(expected, abs=1e-5)
-    assert "scikit-image" in json.dumps(registry.requirements())
+    assert "scikit-image" in json.dumps(packaging.requirements())

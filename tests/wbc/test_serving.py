@@ -17,9 +17,11 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+import wbc
 from tests.mlflow_home import write_model
-from wbc import imaging, model, registry
+from wbc import imaging, model
 from wbc.cells import CLASSES
+from wbc.registry import packaging
 
 PROBABILITIES = [f"p_{name}" for name in CLASSES]
 DISTRIBUTIONS = {"PIL": "pillow", "ruamel": "ruamel.yaml"}
@@ -55,7 +57,7 @@ def model_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def version(model_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     target = tmp_path_factory.mktemp("version") / "version"
-    registry.package(model_dir, target)
+    packaging.package(model_dir, target)
     return target
 
 
@@ -83,7 +85,7 @@ def test_a_version_answers_as_the_model_does(served: Any, model_dir: Path) -> No
 
 def test_probabilities_are_calibrated_unless_told_otherwise(tmp_path: Path) -> None:
     model_dir = write_model(tmp_path, temperature=0.5)[0]
-    registry.package(model_dir, tmp_path / "version")
+    packaging.package(model_dir, tmp_path / "version")
     served = mlflow.pyfunc.load_model(str(tmp_path / "version"))
     classifier = model.load(model_dir)
     pixels = np.stack([imaging.prepare(image, 64, "cell", 1.5).pixels for image in IMAGES])
@@ -161,7 +163,7 @@ def test_later_edits_of_the_workspace_change_no_answer(
     version: Path, served: Any, tmp_path: Path
 ) -> None:
     """A clean process started in the edited workspace, where `import wbc` finds the edit."""
-    package = Path(registry.__file__).parent
+    package = Path(wbc.__file__).parent
     shutil.copytree(package, tmp_path / "wbc", ignore=shutil.ignore_patterns("__pycache__"))
     edited = tmp_path / "wbc" / "imaging.py"
     edited.write_text(edited.read_text() + "\n\ndef prepare(*_):\n    raise SystemExit('edited')\n")
@@ -182,8 +184,8 @@ def test_later_edits_of_the_workspace_change_no_answer(
 
 
 def test_the_requirements_cover_what_a_version_imports() -> None:
-    package = Path(registry.__file__).parent
-    pinned = {line.split("==")[0] for line in registry.requirements()}
+    package = Path(wbc.__file__).parent
+    pinned = {line.split("==")[0] for line in packaging.requirements()}
     todo, own, foreign = {"serving", "imaging", "model"}, set(), set()
     while todo:
         own.add(module := todo.pop())

@@ -17,7 +17,8 @@ import pytest
 import requests
 
 from tests.mlflow_home import ARCHITECTURE, REPORT, card, new_home, write_model
-from wbc import registry, tracking, tracking_store
+from wbc import tracking, tracking_store
+from wbc.registry import versions
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 FLAGS = ("--headless", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=15000")
@@ -28,7 +29,7 @@ WINDOW = "--window-size=1400,3000"
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A repository with two published models of different parameters and scores."""
     home = new_home(tmp_path / "home", monkeypatch)
-    monkeypatch.setattr(registry, "package", lambda *_: None)
+    monkeypatch.setattr(versions, "package", lambda *_: None)
     monkeypatch.setattr("mlflow.MlflowClient.log_model_artifacts", lambda *_: None)
     for seed, score in ((1, 0.6125), (2, 0.8375)):
         report = {**REPORT, "test_a": {"macro_f1": score}}

@@ -1,13 +1,13 @@
-"""wbc.registry: one version a model, and the alias that only moves to something better."""
+"""wbc.registry.challenger: the alias that only moves to something better."""
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from tests.mlflow_home import ARCHITECTURE, new_home, write_model
-from wbc import registry, tracking, tracking_store
+from wbc import tracking, tracking_store
 from wbc.model import model_sha256
+from wbc.registry import challenger, versions
 
 
 @pytest.fixture
@@ -15,14 +15,9 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return new_home(tmp_path / "home", monkeypatch)
 
 
-def _versions() -> dict[str, Any]:
-    found = tracking_store.connect().client.search_model_versions("name = 'wbc-classifier'")
-    return {version.tags["model_sha256"]: version for version in found}
-
-
 def _without_artifacts(monkeypatch: pytest.MonkeyPatch) -> None:
     """Rules are tested on versions without a model inside, which take no time."""
-    monkeypatch.setattr(registry, "package", lambda *_: None)
+    monkeypatch.setattr(versions, "package", lambda *_: None)
     monkeypatch.setattr("mlflow.MlflowClient.log_model_artifacts", lambda *_: None)
 
 
@@ -38,37 +33,9 @@ def _challenger() -> str:
 
 
 def _propose(sha256: str, value: float, cells: str = "cells") -> str:
-    return registry.propose_challenger(
+    return challenger.propose_challenger(
         sha256, metric="val/macro_f1", value=value, evaluation_set_sha256=cells
     )
-
-
-def test_a_version_says_what_it_is(home: Path) -> None:
-    sha256 = _register(home, seed=1)
-
-    (version,) = _versions().values()
-    run = tracking_store.connect().client.get_run(version.run_id)
-    assert version.tags == {
-        "model_sha256": sha256,
-        "architecture": ARCHITECTURE,
-        "start": "random",
-        "drawn": "false",
-        "val/macro_f1": "0.7",
-        "data_sha256": "ab" * 32,
-        "run_name": run.info.run_name,
-    }
-    assert version.description == (
-        "squeezenet1_1 trained from random weights, validation macro-F1 0.700."
-        " Not a medical device."
-    )
-    assert version.status == "READY"
-
-
-def test_every_distinct_model_is_one_version(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    _without_artifacts(monkeypatch)
-    first, second = _register(home, seed=1), _register(home, seed=2)
-    _register(home, seed=1)
-    assert {sha256: v.version for sha256, v in _versions().items()} == {first: 1, second: 2}
 
 
 def test_the_challenger_only_moves_to_something_better(
@@ -111,10 +78,3 @@ def test_an_unknown_model_and_a_dead_server_move_nothing(
     assert _challenger() == ""
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
     assert "MLflow failed" in _propose("0123abcd" * 8, 0.9)
-
-
-def test_requirements_name_no_build() -> None:
-    for line in registry.requirements():
-        name, version = line.split("==")
-        assert "+" not in version, line
-        assert name in registry.PACKAGES

@@ -1,0 +1,70 @@
+"""The alias challenger: the best version on validation, which a person may promote."""
+
+from typing import Any, Final
+
+from wbc import tracking_store
+from wbc.errors import one_line
+from wbc.registry.versions import find_version
+from wbc.tracking_store import MODEL, Store
+
+CHALLENGER: Final = "challenger"
+
+
+def propose_challenger(sha256: str, metric: str, value: float, evaluation_set_sha256: str) -> str:
+    """Move the alias challenger to the model if its validation score is better; best effort.
+
+    Only scores on the same evaluation set and models with the same kind of start (ImageNet, a
+    file, random) are compared. Returns a sentence that says what was done and why.
+    """
+    try:
+        store = tracking_store.connect()
+        with store.lock():
+            return _propose(store, sha256, metric, value, evaluation_set_sha256)
+    except Exception as error:
+        reason = one_line(error)
+        return f"The alias {CHALLENGER} was not looked at, because MLflow failed ({reason})."
+
+
+def _propose(store: Store, sha256: str, metric: str, value: float, cells: str) -> str:
+    candidate = find_version(store, sha256)
+    if candidate is None:
+        return (
+            f"The alias {CHALLENGER} stays: the model {sha256[:8]} is not registered;"
+            " `python -m wbc sync` does that."
+        )
+    number = candidate.version
+    for name, text in ((metric, repr(value)), ("evaluation_set_sha256", cells)):
+        store.client.set_model_version_tag(MODEL, number, name, text)
+    aliases = store.client.get_registered_model(MODEL).aliases
+    if CHALLENGER not in aliases:
+        store.client.set_registered_model_alias(MODEL, CHALLENGER, number)
+        return f"Version {number} is the first {CHALLENGER}, {metric} {value:.4f}."
+    holder = store.client.get_model_version(MODEL, aliases[CHALLENGER])
+    if str(holder.version) == str(number):
+        return f"Version {number} is {CHALLENGER} already, {metric} {value:.4f}."
+    refusal = _refusal(candidate, holder, metric, value, cells)
+    if refusal:
+        return f"Version {number} does not become {CHALLENGER}: {refusal}"
+    store.client.set_registered_model_alias(MODEL, CHALLENGER, number)
+    return (
+        f"Version {number} is the new {CHALLENGER}: {metric} {value:.4f} instead of"
+        f" {float(holder.tags[metric]):.4f} of version {holder.version}."
+    )
+
+
+def _refusal(candidate: Any, holder: Any, metric: str, value: float, cells: str) -> str:
+    """Why the candidate must not take the alias from its holder; "" if it may."""
+    remedy = "remove the alias in the MLflow UI to begin anew."
+    if holder.tags.get("start") != candidate.tags.get("start"):
+        return (
+            f"it started from {candidate.tags.get('start')}, version {holder.version} from"
+            f" {holder.tags.get('start')}, and these are not ranked together; {remedy}"
+        )
+    if holder.tags.get("evaluation_set_sha256") != cells or metric not in holder.tags:
+        return f"version {holder.version} was not scored on the same validation cells; {remedy}"
+    if value <= float(holder.tags[metric]):
+        return (
+            f"its {metric} {value:.4f} is not above {float(holder.tags[metric]):.4f}"
+            f" of version {holder.version}."
+        )
+    return ""

@@ -1,0 +1,70 @@
+"""The registered model wbc-classifier: one version for each distinct model.
+
+A version is a pyfunc from code (wbc/serving.py) with its own copy of this package, so that later
+edits of the workspace cannot change its answers; it holds no pickle.
+"""
+
+import json
+import tempfile
+from pathlib import Path
+from typing import Any, Final
+
+from wbc import tracking_log, tracking_record
+from wbc.registry.packaging import package
+from wbc.tracking_store import MODEL, Store
+
+_VERSION_TAGS: Final = ("model_sha256", "data_sha256", "architecture", "start", "drawn")
+
+
+def register(store: Store, run_id: str, model_dir: Path, scores: dict[str, float]) -> str:
+    """Register the model of a run unless a version of it exists; returns the version's number.
+
+    Another run that made the same model is tagged `reproduces` with that number.
+    """
+    with store.lock():
+        version = find_version(store, tracking_record.identity(model_dir))
+        if version is None:
+            version = _create_version(store, run_id, model_dir, scores)
+    name = "model_version" if version.run_id == run_id else "reproduces"
+    tracking_log.log_tags(store, run_id, {name: str(version.version)})
+    return str(version.version)
+
+
+def find_version(store: Store, sha256: str) -> Any | None:
+    """The version of the model with this SHA-256, or None."""
+    found = store.client.search_model_versions(
+        f"name = '{MODEL}' and tags.model_sha256 = '{sha256}'"
+    )
+    return found[0] if found else None
+
+
+def _create_version(store: Store, run_id: str, model_dir: Path, scores: dict[str, float]) -> Any:
+    from mlflow.entities import LoggedModelOutput
+
+    card = json.loads((model_dir / "model.json").read_text(encoding="utf-8"))
+    run = store.client.get_run(run_id)
+    logged = store.client.create_logged_model(
+        store.experiment_id, name=run.info.run_name, source_run_id=run_id, model_type="pyfunc"
+    )
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch) / "model"
+        package(model_dir, folder, logged.model_id, run_id)
+        store.client.log_model_artifacts(logged.model_id, str(folder))
+    store.client.finalize_logged_model(logged.model_id, "READY")
+    store.client.log_outputs(run_id, [LoggedModelOutput(logged.model_id, step=0)])
+    tags = {name: run.data.tags[name] for name in _VERSION_TAGS} | {"run_name": run.info.run_name}
+    if "git.commit" in run.data.tags:
+        tags["git.commit"] = run.data.tags["git.commit"]
+    if "val/macro_f1" in scores:
+        tags["val/macro_f1"] = repr(scores["val/macro_f1"])
+    version = store.client.create_model_version(
+        MODEL,
+        source=f"models:/{logged.model_id}",
+        run_id=run_id,
+        tags=tags,
+        description=tracking_record.sentence(card, scores),
+        model_id=logged.model_id,
+    )
+    known_as = json.dumps([{"name": MODEL, "version": version.version}])  # as MLflow's own writes
+    store.client.set_logged_model_tags(logged.model_id, {"mlflow.modelVersions": known_as})
+    return version
