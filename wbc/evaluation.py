@@ -18,7 +18,8 @@ class Evaluation:
     """All by evaluation set, in the store's order.
 
     `metrics` is what metrics.json holds, `predictions` one row a cell of all sets, `outputs` the
-    logits and features of every cell, `judged` what was said of it.
+    logits and features of every cell, `judged` what was said of it. The predictions' column sha256
+    names each cell, and so each set (`pixels.evaluation_set_sha256`), also in the registry.
     """
 
     metrics: dict[str, dict[str, Any]]
@@ -39,9 +40,8 @@ def evaluate(classifier: Classifier, store: PixelStore, batch_size: int) -> Eval
         outputs[name] = predict(classifier, part, batch_size)
         judged[name] = judge(classifier, outputs[name], part)
         metrics[name] = set_scores(judged[name], part.table)
-        tables.append(
-            predictions_table(part.table, judged[name].decisions, judged[name].calibrated)
-        )
+        rows = predictions_table(part.table, judged[name].decisions, judged[name].calibrated)
+        tables.append(rows.assign(sha256=part.table["sha256"].to_numpy()))
     return Evaluation(metrics, pd.concat(tables, ignore_index=True), outputs, judged)
 
 
