@@ -16,6 +16,7 @@ from wbc.classical_training import NUM_FOLDS, Cells, Fitted, fit
 from wbc.handmade import extraction
 from wbc.pixels import PixelStore, open_store
 from wbc.plan import Plan, make_plan
+from wbc.seeds import write_others
 from wbc.smears import names_of
 from wbc.start import read_start
 from wbc.temperature import fit_temperature
@@ -51,7 +52,7 @@ def train(settings: params.Params) -> None:
             live.log_epoch(row["epoch"], row)
         write_table(pd.DataFrame(fitted.history), model_dir / "history.csv")
         classical.save(model_dir, fitted.parameters, card(settings, store, plan, fitted, val))
-        (model_dir / "seeds").mkdir(exist_ok=True)  # an output of every network
+        write_others(model_dir, [])
         live.finish(model_dir)
 
 

@@ -36,7 +36,7 @@ def main() -> None:
     report.write(material, report_dir)
     tracking.publish(architecture, model_dir, report_dir)
     for seed in others:
-        own = Path("seeds") / str(seed)
+        own = Path(seeds.OTHERS) / str(seed)
         tracking.publish(architecture, model_dir / own, report_dir / own, registered=False)
 
 
@@ -53,11 +53,11 @@ def evaluate_seeds(
 ) -> dict[int, AllScores]:
     """{seed: scores} of the models of other seeds, in rising order; written to a folder each."""
     found = {}
-    (report_dir / "seeds").mkdir(parents=True, exist_ok=True)
-    for seed in sorted(int(folder.name) for folder in (model_dir / "seeds").iterdir()):
-        classifier = model.load(model_dir / "seeds" / str(seed), device_type)
-        found[seed] = evaluate(classifier, store, batch_size).metrics
-        write_json(found[seed], report_dir / "seeds" / str(seed) / "metrics.json")
+    folders = seeds.read_others(model_dir)
+    reports = seeds.write_others(report_dir, list(folders))
+    for seed, folder in folders.items():
+        found[seed] = evaluate(model.load(folder, device_type), store, batch_size).metrics
+        write_json(found[seed], reports / str(seed) / "metrics.json")
     return found
 
 

@@ -25,6 +25,7 @@ from wbc.card import make_card, recorded, with_temperature
 from wbc.cells import CLASSICAL, write_table
 from wbc.pixels import PixelStore, open_store
 from wbc.plan import Plan, make_plan
+from wbc.seeds import OTHERS, write_others
 from wbc.start import Start, load_into, read_start
 from wbc.team import Team, ending_with_the_others, read_team
 
@@ -81,7 +82,8 @@ def train(architecture: str, settings: params.Params, team: Team) -> None:
     seeds = params.each_seed(settings)
     with team.joined(chosen.type), ending_with_the_others(), ExitStack() as until_all_are_trained:
         if team.leads:
-            make_empty(model_dir / "seeds")
+            make_empty(model_dir / OTHERS)
+            write_others(model_dir, [own.seed for own in seeds[1:]])
         for number, own in enumerate(seeds):
             if len(seeds) > 1:
                 log.info("seed %d, %d of %d", own.seed, number + 1, len(seeds))
@@ -92,7 +94,7 @@ def train(architecture: str, settings: params.Params, team: Team) -> None:
             )
             trained = train_once(architecture, own, job, Place(chosen, where, team, scratch))
             if team.leads:
-                target = model_dir / "seeds" / str(own.seed) if number else model_dir
+                target = model_dir / OTHERS / str(own.seed) if number else model_dir
                 shutil.copytree(trained, target, dirs_exist_ok=True)
 
 

@@ -1,13 +1,35 @@
 """Several trainings of one network that differ in nothing but the seed: what of a score is luck."""
 
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, Final
 
 import pandas as pd
 
 from wbc.metrics import NUM_DECIMALS, Scores, value
 
+OTHERS: Final = "seeds"  # beside a model or its report: a folder for each seed but the first
+LIST_FILE: Final = "seeds.json"
 SCORES: Final = ("balanced_accuracy", "macro_f1", "accuracy", "mcc", "ece")
+
+
+def write_others(folder: Path, seeds: Sequence[int]) -> Path:
+    """The folder OTHERS in `folder`, with the list of the seeds that it will hold.
+
+    The list is there for no seeds too, because DVC warns of an output that is an empty folder.
+    """
+    others = folder / OTHERS
+    others.mkdir(parents=True, exist_ok=True)
+    (others / LIST_FILE).write_text(json.dumps(sorted(seeds)) + "\n", encoding="utf-8")
+    return others
+
+
+def read_others(folder: Path) -> dict[int, Path]:
+    """{seed: its folder}, in rising order."""
+    others = folder / OTHERS
+    listed: list[int] = json.loads((others / LIST_FILE).read_text(encoding="utf-8"))
+    return {seed: others / str(seed) for seed in listed}
 
 
 def seed_table(metrics: Mapping[int, Mapping[str, Scores]]) -> pd.DataFrame:

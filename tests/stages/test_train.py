@@ -15,6 +15,7 @@ from stages import evaluate, train
 from tests.pipeline.conftest import ROOT, set_params
 from tests.wbc.stores import make_store
 from wbc.model import model_sha256
+from wbc.seeds import read_others
 
 NAME = "squeezenet1_1"
 QUICK = {
@@ -65,7 +66,7 @@ def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 
 def identities() -> dict[str, str]:
-    folders = [Path("models") / NAME, *sorted(Path("models", NAME, "seeds").iterdir())]
+    folders = [Path("models") / NAME, *read_others(Path("models") / NAME).values()]
     return {folder.name: model_sha256(folder) for folder in folders}
 
 

@@ -1,8 +1,10 @@
 """Scores of several seeds: mean and spread."""
 
+from pathlib import Path
+
 import pytest
 
-from wbc.seeds import seed_summary, seed_table
+from wbc.seeds import read_others, seed_summary, seed_table, write_others
 
 
 def scores(macro_f1: float) -> dict[str, dict[str, object]]:
@@ -22,3 +24,12 @@ def test_mean_and_sample_deviation() -> None:
 def test_one_seed_has_no_spread() -> None:
     found = seed_summary(seed_table({1: scores(0.7)}))["val"]["macro_f1"]
     assert found["mean"] == 0.7 and found["sd"] is None
+
+
+def test_the_folder_of_other_seeds_is_never_empty(tmp_path: Path) -> None:
+    """DVC warns of an output that is an empty folder."""
+    others = write_others(tmp_path, [])
+    assert [path.name for path in others.iterdir()] == ["seeds.json"]
+    assert read_others(tmp_path) == {}
+    write_others(tmp_path, [7, 3])
+    assert read_others(tmp_path) == {3: others / "3", 7: others / "7"}
