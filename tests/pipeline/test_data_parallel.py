@@ -1,14 +1,11 @@
 """`dvc repro` trains with two processes: one run, one model, and it survives like one process."""
 
-import signal
-import subprocess
-import sys
 from pathlib import Path
 
-import psutil
 import pytest
 
 from tests.pipeline.conftest import Repository
+from tests.pipeline.teams import kill_training
 from wbc.model import model_sha256
 
 pytestmark = pytest.mark.pipeline
@@ -17,28 +14,9 @@ REPRO = ("dvc", "repro", "--no-run-cache", f"train@{NAME}")
 TWO = {"train__launcher": "torchrun", "train__processes": 2, "train__epochs": 4}
 
 
-def kill_in_epoch(repository: Repository, epoch: int) -> None:
-    """Train without DVC and end the process that started the others by SIGKILL."""
-    launcher = subprocess.Popen(
-        [sys.executable, "-m", "stages.train", NAME],
-        cwd=repository.path,
-        env=repository.environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    assert launcher.stdout
-    assert any(f"epoch {epoch}/" in line for line in launcher.stdout)
-    processes = psutil.Process(launcher.pid).children(recursive=True)
-    launcher.send_signal(signal.SIGKILL)
-    launcher.communicate(timeout=60)
-    _, alive = psutil.wait_procs(processes, timeout=60)
-    assert len(processes) == 2 and not alive
-
-
 def test_two_processes_make_one_model_and_go_on_when_killed(repository: Repository) -> None:
     repository.set(**TWO)
-    kill_in_epoch(repository, 2)
+    kill_training(repository, NAME, "epoch 2/")
     assert [run.info.status for run in repository.runs()] == ["KILLED"]
 
     output = repository.run(*REPRO)

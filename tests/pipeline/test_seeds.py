@@ -1,40 +1,17 @@
 """`train.seeds` with two processes: a kill in the second seed costs nothing of the first."""
 
 import json
-import signal
-import subprocess
-import sys
 
 import pandas as pd
-import psutil
 import pytest
 
 from tests.pipeline.conftest import Repository
+from tests.pipeline.teams import kill_training
 from wbc.model import model_sha256
 
 pytestmark = pytest.mark.pipeline
 NAME = "squeezenet1_1"
 REPRO = ("dvc", "repro", "--no-run-cache", f"evaluate@{NAME}")
-
-
-def kill_in_seed(repository: Repository, seed: int) -> None:
-    """Train without DVC and end the process that started the others in that seed's first epoch."""
-    launcher = subprocess.Popen(
-        [sys.executable, "-m", "stages.train", NAME],
-        cwd=repository.path,
-        env=repository.environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    assert launcher.stdout
-    lines = iter(launcher.stdout)
-    assert any(f"seed {seed}, 2 of 2" in line for line in lines)
-    assert any("epoch 1/" in line for line in lines)
-    processes = psutil.Process(launcher.pid).children(recursive=True)
-    launcher.send_signal(signal.SIGKILL)
-    launcher.communicate(timeout=60)
-    psutil.wait_procs(processes, timeout=60)
 
 
 def test_two_seeds_with_two_processes_through_a_kill(repository: Repository) -> None:
@@ -44,7 +21,7 @@ def test_two_seeds_with_two_processes_through_a_kill(repository: Repository) -> 
     alone = model_sha256(first)
 
     repository.set(train__seeds=[1, 7])
-    kill_in_seed(repository, 7)
+    kill_training(repository, NAME, "seed 7, 2 of 2", "epoch 1/")
     output = repository.run(*REPRO)
     assert "seed 1 was trained before the interruption" in output
     assert output.count("continuing an interrupted training after epoch") == 1
