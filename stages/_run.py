@@ -22,6 +22,8 @@ log = logging.getLogger(__name__)
 def run(main: Callable[[], None]) -> None:
     """Run a stage's `main`; what a user can mend is printed in one sentence, with status 1."""
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:  # by stages/__init__.py
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         main()
     except UserError as error:

@@ -3,8 +3,10 @@
 import errno
 import os
 import re
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -51,6 +53,23 @@ def test_a_terminated_stage_says_how_to_go_on(caplog: pytest.LogCaptureFixture) 
         run(main)
     assert ended.value.code == 143
     assert "stopped by SIGTERM; run the same command again" in caplog.text
+
+
+def test_ctrl_c_while_torch_is_imported_shows_no_traceback() -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "stages.train", "googlenet"],
+        cwd=Path(__file__).parents[2],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+    maps = Path(f"/proc/{process.pid}/maps")
+    while "libtorch" not in maps.read_text():
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    output = process.communicate(timeout=60)[0]
+    assert (process.returncode, output) == (-signal.SIGINT, "")
 
 
 @pytest.fixture
