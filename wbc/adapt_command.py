@@ -42,7 +42,7 @@ def run(options: argparse.Namespace) -> None:
     for name, result in results.items():
         gain = result["difference"]["balanced_accuracy"]
         log.info("%s: balanced accuracy %+.3f (%+.3f to %+.3f)", name, *gain.values())
-    log.info("%s says more", folder / "report.md")
+    log.info("%s says more", folder / "report.html")
 
 
 def adapt_and_judge(
@@ -106,8 +106,9 @@ def write(
     text = metrics.metrics_json({"adapted": card["adapted"], "sets": results})
     (folder / "before_after.json").write_text(text, encoding="utf-8")
     write_table(adapt_report.table(results).round(6), folder / "before_after.csv")
-    report = adapt_report.markdown(card, results, drawn.shortages, remarks)
-    (folder / "report.md").write_text(report, encoding="utf-8")
+    said = (card, results, drawn.shortages, remarks)
+    (folder / "report.md").write_text(adapt_report.markdown(*said), encoding="utf-8")
+    (folder / "report.html").write_text(adapt_report.html(*said), encoding="utf-8")
 
 
 def notes(card: model.Card, store: PixelStore, job: adapt.Adaptation, drawn: Draw) -> list[str]:

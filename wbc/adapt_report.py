@@ -7,8 +7,11 @@ import pandas as pd
 
 from wbc import paired
 from wbc.cells import CLASSES
+from wbc.figures import set_title
 from wbc.model import Card
+from wbc.page import Banner, Block, Cell, Items, Page, Section, Table, Text, render
 
+CONFUSION: Final = "After adapting, rows are the true types"
 SCORES: Final = (
     "balanced_accuracy", "accuracy", "macro_f1", "mcc", "brier", "ece", "ece_uncalibrated",
 )  # fmt: skip
@@ -73,41 +76,78 @@ def markdown(
     card: Card, results: Mapping[str, Any], shortages: Sequence[str], notes: Sequence[str]
 ) -> str:
     """report.md: what was done, before and after, what to think of it."""
-    adapted = card["adapted"]
     lines = [
-        f"# {card['architecture']} adapted to {adapted['set']}",
+        f"# {title(card)}",
         "",
-        f"Model {adapted['from'][:8]} learned from {len(adapted['cells'])} labelled cells of"
-        f" {adapted['set']} (up to {adapted['per_class']} a class, draw {adapted['seed']}) and from"
-        f" {adapted['num_rehearsed']} training cells of its own laboratory. All cells judged below"
-        " are others, and of other smears where smears are known.",
+        introduction(card),
         "",
         *[f"- {sentence}." for sentence in shortages],
         *[f"\n**{sentence}**" for sentence in notes],
     ]
     for name, result in results.items():
-        lines += ["", f"## {name}: {result['before']['num_cells']:,} cells", "", _sentence(result)]
-        lines += ["", *_score_rows(result), "", "After, rows are the true types:", ""]
-        lines += _confusion_rows(result["confusion_after"])
+        lines += ["", f"## {name}: {result['before']['num_cells']:,} cells", ""]
+        lines += [change(result), "", *_markdown_table(score_rows(result))]
+        lines += ["", f"{CONFUSION}:", "", *_markdown_table(confusion_rows(result))]
     return "\n".join([*lines, "", "Research software, not a medical device.", ""])
 
 
-def _sentence(result: Mapping[str, Any]) -> str:
-    change = result["difference"]
-    gain = change["balanced_accuracy"]
+def html(
+    card: Card, results: Mapping[str, Any], shortages: Sequence[str], notes: Sequence[str]
+) -> str:
+    """report.html: the same as `markdown` on one page."""
+    sections = [Section("cells", "Labelled cells", [Items([f"{each}." for each in shortages])])]
+    for name, result in results.items():
+        heading = f"{set_title(name)}: {result['before']['num_cells']:,} cells"
+        blocks: list[Block] = [
+            Text(change(result)),
+            _page_table(score_rows(result), "95 % intervals in brackets."),
+            _page_table(confusion_rows(result), f"{CONFUSION}, columns the decisions."),
+        ]
+        sections.append(Section(f"set-{name}", heading, blocks))
+    banners = [Banner(sentence) for sentence in notes]
+    shown = sections if shortages else sections[1:]
+    return render(Page(title(card), introduction(card), shown, banners))
+
+
+def title(card: Card) -> str:
+    return f"{card['architecture']} adapted to {card['adapted']['set']}"
+
+
+def introduction(card: Card) -> str:
+    adapted = card["adapted"]
     return (
-        f"Balanced accuracy changes by {gain['value']:+.3f} ({gain['low']:+.3f} to"
-        f" {gain['high']:+.3f}); {change['mended']} cells became right and {change['broken']}"
-        f" wrong (McNemar p {change['p_value']:.2g})."
+        f"Model {adapted['from'][:8]} learned from {len(adapted['cells'])} labelled cells of"
+        f" {adapted['set']} (up to {adapted['per_class']} a class, draw {adapted['seed']}) and from"
+        f" {adapted['num_rehearsed']} training cells of its own laboratory. All cells judged below"
+        " are others, and of other smears where smears are known."
     )
 
 
-def _score_rows(result: Mapping[str, Any]) -> list[str]:
-    lines = ["| score | before | after |", "|---|---:|---:|"]
+def change(result: Mapping[str, Any]) -> str:
+    """What adapting changed on a set, in a sentence."""
+    found = result["difference"]
+    gain = found["balanced_accuracy"]
+    return (
+        f"Balanced accuracy changes by {gain['value']:+.3f} ({gain['low']:+.3f} to"
+        f" {gain['high']:+.3f}); {found['mended']} cells became right and {found['broken']}"
+        f" wrong (McNemar p {found['p_value']:.2g})."
+    )
+
+
+def score_rows(result: Mapping[str, Any]) -> list[list[str]]:
+    """A head and a row a score: before and after with their intervals."""
+    rows = [["score", "before", "after"]]
     for score in _score_names(result["before"]):
-        pair = (_words(_interval(result[when], score)) for when in ("before", "after"))
-        lines.append(f"| {score} | {' | '.join(pair)} |")
-    return lines
+        pair = [_words(_interval(result[when], score)) for when in ("before", "after")]
+        rows.append([score, *pair])
+    return rows
+
+
+def confusion_rows(result: Mapping[str, Any]) -> list[list[str]]:
+    """A head and a row a true type: numbers of decisions of the adapted model."""
+    counts = result["confusion_after"]
+    rows = [[name, *[str(row[other]) for other in CLASSES]] for name, row in counts.items()]
+    return [["", *CLASSES], *rows]
 
 
 def _words(interval: tuple[float | None, ...]) -> str:
@@ -115,9 +155,10 @@ def _words(interval: tuple[float | None, ...]) -> str:
     return f"{value:.3f}" if low is None else f"{value:.3f} ({low:.3f} to {high:.3f})"
 
 
-def _confusion_rows(counts: Mapping[str, Mapping[str, int]]) -> list[str]:
-    lines = [f"| | {' | '.join(CLASSES)} |", "|---|" + "---:|" * len(CLASSES)]
-    return lines + [
-        f"| {name} | {' | '.join(str(row[other]) for other in CLASSES)} |"
-        for name, row in counts.items()
-    ]
+def _markdown_table(rows: Sequence[Sequence[str]]) -> list[str]:
+    lines = [f"| {' | '.join(row)} |" for row in rows]
+    return [lines[0], "|---|" + "---:|" * (len(rows[0]) - 1), *lines[1:]]
+
+
+def _page_table(rows: Sequence[Sequence[str]], caption: str) -> Table:
+    return Table(rows[0], [[Cell(text) for text in row] for row in rows[1:]], caption)

@@ -67,7 +67,8 @@ def test_a_model_learns_from_some_cells_and_is_judged_by_the_others(home: Path) 
     assert not np.allclose(new.probabilities(pixels), parent.probabilities(pixels))
     table = read_table(out / "before_after.csv")
     assert set(table["set"]) == {"abroad", "test"}
-    assert "15 labelled cells of abroad" in (out / "report.md").read_text()
+    for name in ("report.md", "report.html"):
+        assert "15 labelled cells of abroad" in (out / name).read_text()
 
 
 def test_the_same_command_gives_the_same_bytes(home: Path) -> None:

@@ -69,3 +69,6 @@ def test_scores_with_and_without_intervals_are_written() -> None:
     assert "| balanced_accuracy | 0.500 (0.250 to 0.750) | 0.500 (0.250 to 0.750) |" in text
     assert "| monocyte | 3 | 3 | 3 | 3 | 3 |" in text
     assert "4 cells became right and 0 wrong" in text and "\n- x: 1." in text and "**Few.**" in text
+    page = adapt_report.html(card(adapted=adapted), {"abroad": result}, ["x: 1"], ["Few."])
+    for words in ("0.500 (0.250 to 0.750)", "Few.", "x: 1.", "adapted to abroad"):
+        assert words in page
