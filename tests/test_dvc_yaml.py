@@ -37,9 +37,8 @@ def imports_of(path: Path) -> set[Path]:
 
 
 def is_edge(path: Path) -> bool:
-    return (
-        path == SIGNALS or path.parts[0] == "wbc" and Path(path.parts[1]).stem.split("_")[0] in EDGE
-    )
+    ours = path.parts[0] == "wbc" and Path(path.parts[1]).stem.split("_")[0] in EDGE
+    return ours or path == SIGNALS
 
 
 def says_nothing(path: Path) -> bool:
