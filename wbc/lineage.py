@@ -61,8 +61,8 @@ def read(directory: Path) -> Lineage:
 
 def data_hashes(directory: Path) -> dict[str, str]:
     """Path -> DVC's md5 of every stage output that dvc.lock in `directory` names."""
-    outs = [out for stage in _locked_stages(directory).values() for out in stage.get("outs", [])]
-    return {out["path"]: out["md5"] for out in outs if "md5" in out}
+    lock = directory / "dvc.lock"
+    return outs_of(lock.read_bytes()) if lock.is_file() else {}
 
 
 def stage_params(directory: Path, architecture: str) -> dict[str, Any]:
@@ -100,11 +100,20 @@ def _md5(path: Path) -> str:
 
 def _locked_stages(directory: Path) -> dict[str, Any]:
     lock = directory / "dvc.lock"
-    if not lock.is_file():
-        return {}
-    document: Any = YAML(typ="safe", pure=True).load(lock.read_text(encoding="utf-8"))
+    return stages_of(lock.read_bytes()) if lock.is_file() else {}
+
+
+def stages_of(lock: bytes) -> dict[str, Any]:
+    """What a dvc.lock says of each stage: deps, params and outs."""
+    document: Any = YAML(typ="safe", pure=True).load(lock.decode("utf-8"))
     stages: dict[str, Any] = (document or {}).get("stages") or {}
     return stages
+
+
+def outs_of(lock: bytes) -> dict[str, str]:
+    """Path -> DVC's md5 of every stage output that a dvc.lock names."""
+    outs = [out for stage in stages_of(lock).values() for out in stage.get("outs", [])]
+    return {out["path"]: out["md5"] for out in outs if "md5" in out}
 
 
 def _patch(directory: Path, fresh: dict[str, str]) -> tuple[bytes, str]:

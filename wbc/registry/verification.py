@@ -1,0 +1,167 @@
+"""`verify`: is a version what its record says? Rebuilds it and compares every byte."""
+
+import json
+import logging
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+from wbc import lineage_git, tracking_record
+from wbc.errors import UserError, one_line
+from wbc.registry import differences, origin, rebuild
+from wbc.registry.origin import Origin
+from wbc.tracking_store import MODEL, Store
+
+log = logging.getLogger(__name__)
+
+IDENTICAL, DIFFERS, NOT_COMPARABLE = "identical", "differs", "not comparable"
+EXIT_STATUS: Final = {IDENTICAL: 0, DIFFERS: 1, NOT_COMPARABLE: 3}
+TAG: Final = "verified"  # of the version: JSON of when, commit and verdict
+_ENVIRONMENT: Final = {  # a run's tag -> what a person calls it
+    "processor": "processor",
+    "version.torch": "torch",
+    "version.torchvision": "torchvision",
+    "version.cuda": "CUDA",
+    "version.rocm": "ROCm",
+}
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """One of identical, differs, not comparable; why, the first reason first."""
+
+    word: str
+    reasons: tuple[str, ...]
+
+    def __str__(self) -> str:
+        first, *others = self.reasons
+        return "\n".join([f"{self.word}: {first}", *(f"  {reason}" for reason in others)])
+
+
+def verify(repository: Path, reference: str, anyway: bool = False) -> Verdict:
+    """Make the version again and compare; records the verdict as a tag of the version.
+
+    anyway: also where another processor or an incomplete patch make equal bytes unlikely. Equal
+    ones are a proof there too, others prove nothing.
+
+    Raises:
+        UserError: there is no such version, or it cannot be made again.
+    """
+    store = origin.connect(repository)
+    found = origin.read(store, reference)
+    _refuse(repository, found, anyway)
+    log.info("%s", found.words)
+    with rebuild.work_folder(repository) as folder:
+        verdict = _verify(store, repository, found, folder, anyway)
+    _record(store, found, verdict)
+    return verdict
+
+
+def _refuse(repository: Path, found: Origin, anyway: bool) -> None:
+    if not lineage_git.has_commit(repository, found.commit):
+        raise UserError(
+            f"Commit {found.commit} of version {found.version} is not in this repository; `git"
+            " fetch` may bring it, else run the command where it was trained."
+        )
+    if found.patch_note and not (anyway and found.patch_note.startswith("too large")):
+        raise UserError(
+            f"Version {found.version} was trained with changes that were recorded in part only"
+            f" ({found.patch_note}), so it cannot be made again for certain; --anyway tries"
+            " without files that were too large. Commit before you train."
+        )
+
+
+def _verify(store: Store, repository: Path, found: Origin, folder: Path, anyway: bool) -> Verdict:
+    recorded, scores = origin.download(store, found, folder / "recorded")
+    stored = tracking_record.identity(recorded)
+    if stored != found.model_sha256:
+        words = f"the registry holds other weights (SHA-256 {stored[:12]}) than were registered"
+        return Verdict(DIFFERS, (f"{words} ({found.model_sha256[:12]}); nothing was rebuilt.",))
+    card = json.loads((recorded / "model.json").read_text(encoding="utf-8"))
+    reasons = incomparable(found.tags, card)
+    if reasons and not anyway:
+        offer = "--anyway rebuilds all the same: equal bytes would be a proof, others none."
+        return Verdict(NOT_COMPARABLE, (*reasons, offer))
+    if found.patch_note:
+        reasons.append(f"the changes are incomplete: {found.patch_note}.")
+    begun = time.monotonic()
+    copy, early = rebuild.rebuild(repository, found, card, folder)
+    unequal = early + _compare(copy, found.architecture, recorded, scores)
+    if unequal:
+        return (
+            Verdict(NOT_COMPARABLE, (*reasons, *unequal))
+            if reasons
+            else Verdict(DIFFERS, tuple(unequal))
+        )
+    numbers = differences.num_leaves(scores)
+    return Verdict(
+        IDENTICAL,
+        (
+            f"every byte of model.safetensors and model.json ({stored[:12]}) and all {numbers}"
+            f" values of metrics.json, rebuilt in {time.monotonic() - begun:.0f} s.",
+        ),
+    )
+
+
+def incomparable(tags: Mapping[str, str], card: Mapping[str, Any]) -> list[str]:
+    """Why this machine cannot be expected to compute the same bytes as the one of the run."""
+    here = tracking_record.environment_tags()
+    reasons = [
+        f"{words}: {tags.get(name, 'none')} recorded, {here.get(name, 'none')} here."
+        for name, words in _ENVIRONMENT.items()
+        if ("processor" in tags and name != "version.torchvision") or name in tags
+        if tags.get(name) != here.get(name)
+    ]
+    if "processor" not in tags:
+        reasons.append("the run does not say which processor trained it.")
+    return reasons + _other_device(tags.get("device", ""), card["parameters"])
+
+
+def _other_device(recorded: str, parameters: Mapping[str, Any]) -> list[str]:
+    """Whether train would take another kind of device here, or another number of threads."""
+    from wbc import device
+
+    if "train.device" not in parameters or not recorded:  # the classical baseline: any CPU
+        return []
+    size = int(parameters["train.processes"])
+    try:
+        chosen = device.pick(
+            parameters["train.device"],
+            parameters["train.precision"],
+            parameters["train.threads"],
+            local_size=size,
+        )
+    except UserError as error:
+        return [f"device: {recorded} recorded; {error}"]
+    here = chosen.name if size == 1 else f"{size} x {chosen.name}"
+    return [] if here == recorded else [f"device: {recorded} recorded, {here} here."]
+
+
+def _compare(copy: Path, architecture: str, recorded: Path, scores: dict[str, Any]) -> list[str]:
+    """What of the model and its scores differs; [] also where nothing was trained."""
+    model_dir = copy / "models" / architecture
+    if not (model_dir / "model.json").is_file():
+        return []
+    cards = [json.loads((of / "model.json").read_text("utf-8")) for of in (recorded, model_dir)]
+    weights = differences.of_weights(*(of / "model.safetensors" for of in (recorded, model_dir)))
+    unequal = [weights] if weights else []
+    unequal += [f"model.json: {words}" for words in differences.of_cards(*cards)[:1]]
+    if not unequal and tracking_record.identity(recorded) != tracking_record.identity(model_dir):
+        unequal = ["the files of equal tensors and an equal card have other bytes."]
+    report = copy / "reports" / architecture / "metrics.json"
+    metrics = differences.of_values(scores, json.loads(report.read_text(encoding="utf-8")))
+    more = f" ({len(metrics)} of {differences.num_leaves(scores)} differ)"
+    return unequal + [f"metrics.json: {words}{more}" for words in metrics[:1]]
+
+
+def _record(store: Store, found: Origin, verdict: Verdict) -> None:
+    """Set the tag; where that fails the verdict stands all the same."""
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    note = {"when": now, "commit": found.commit, "verdict": verdict.word}
+    try:
+        store.client.set_model_version_tag(MODEL, found.version, TAG, json.dumps(note))
+    except Exception as error:
+        log.warning("The verdict could not be written to the registry (%s).", one_line(error))
