@@ -147,27 +147,29 @@ def without_contradictions(lock: bytes) -> bytes:
     yaml = YAML()
     document: Any = yaml.load(lock.decode("utf-8"))
     stages: dict[str, Any] = document["stages"]
-    while stale := _contradicting(stages):
+    made = {
+        out["path"]: out.get("md5") for stage in stages.values() for out in stage.get("outs", [])
+    }
+    kept = dict(stages)
+    while stale := [name for name, stage in kept.items() if _contradicts(stage, made)]:
         for name in stale:
-            del stages[name]
-    if len(stages) == len(YAML(typ="safe", pure=True).load(lock)["stages"]):
+            made.update({out["path"]: None for out in kept.pop(name).get("outs", [])})
+    if len(kept) == len(stages):
         return lock
+    for name in set(stages) - set(kept):
+        del stages[name]
     text = io.StringIO()
     yaml.dump(document, text)
     return text.getvalue().encode("utf-8")
 
 
-def _contradicting(stages: Mapping[str, Any]) -> list[str]:
-    made = {
-        out["path"]: out.get("md5") for stage in stages.values() for out in stage.get("outs", [])
-    }
-
-    def contradicts(dep: Mapping[str, Any]) -> bool:
-        path, md5 = dep["path"], dep.get("md5")
-        # Of a folder with the outputs of several stages nothing can be said.
-        return made.get(path, md5) != md5 or any(out.startswith(f"{path}/") for out in made)
-
-    return [name for name, stage in stages.items() if any(map(contradicts, stage.get("deps", [])))]
+def _contradicts(stage: Mapping[str, Any], made: Mapping[str, str | None]) -> bool:
+    """Whether a dep is not what was made there, or a folder of outputs, which nobody can tell."""
+    deps = {dep["path"]: dep.get("md5") for dep in stage.get("deps", [])}
+    return any(
+        made.get(path, md5) != md5 or any(out.startswith(f"{path}/") for out in made)
+        for path, md5 in deps.items()
+    )
 
 
 def _bring_file(cache: Path, md5: str, target: Path) -> None:

@@ -93,9 +93,7 @@ def test_a_copy_of_a_project_below_gits_root(repository: Path, tmp_path: Path) -
     (repository / "project" / "params.yaml").write_text("a: 2\n")
     found = lineage.read(repository / "project")
 
-    copy = lineage_git.copy_at(
-        repository / "project", found.commit, found.patch, tmp_path / "copy"
-    )
+    copy = lineage_git.copy_at(repository / "project", found.commit, found.patch, tmp_path / "copy")
 
     assert copy == tmp_path / "copy" / "project"
     assert (copy / "params.yaml").read_text() == "a: 2\n"

@@ -43,13 +43,13 @@ def work_folder(repository: Path) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def rebuild(
+def make_model(
     repository: Path, origin: Origin, card: dict[str, Any], folder: Path
 ) -> tuple[Path, list[str]]:
-    """Make the model again in `folder`, from data/raw and the starting weights on.
+    """Train the model again in `folder`, from data/raw and the starting weights on.
 
-    Returns the copy of the repository with models/ and reports/, and what of parameters and data
-    is not as recorded; if anything is that decides the weights, nothing is trained.
+    Returns the copy of the repository with models/, and what of parameters and data is not as
+    recorded; where that decides the weights, nothing is trained.
 
     Raises:
         UserError: commit, patch or data cannot be had, or a stage failed.
@@ -64,12 +64,16 @@ def rebuild(
         _bring_inputs(cache, origin, copy)
     except lineage_dvc.DamagedError as error:
         return copy, [str(error)]
-    for stage in ("split", "preprocess", f"train@{origin.architecture}"):
-        found += _run(copy, stage, origin, cache, folder)
-        if stage == "preprocess" and found and found[-1].startswith("data/pixels"):
-            return copy, found
-    _run(copy, f"evaluate@{origin.architecture}", origin, cache, folder)
+    for stage in ("split", "preprocess"):
+        found += _run(copy, stage, origin, folder, cache)
+    if not any(words.startswith("data/pixels") for words in found):
+        _run(copy, f"train@{origin.architecture}", origin, folder)
     return copy, found
+
+
+def evaluate(copy: Path, origin: Origin, folder: Path) -> None:
+    """Evaluate the model that `make_model` trained, into reports/ of the copy."""
+    _run(copy, f"evaluate@{origin.architecture}", origin, folder)
 
 
 def _copy(repository: Path, origin: Origin, folder: Path) -> Path:
@@ -121,7 +125,9 @@ def _bring_inputs(cache: Path, origin: Origin, copy: Path) -> None:
             ) from None
 
 
-def _run(copy: Path, stage: str, origin: Origin, cache: Path, folder: Path) -> list[str]:
+def _run(
+    copy: Path, stage: str, origin: Origin, folder: Path, cache: Path | None = None
+) -> list[str]:
     """Run one stage; says how long it took, returns what of its data is not as recorded."""
     log_path = folder / "log"
     database = f"sqlite:///{folder / 'mlruns' / 'mlflow.db'}"  # goes with the folder
@@ -134,7 +140,7 @@ def _run(copy: Path, stage: str, origin: Origin, cache: Path, folder: Path) -> l
             f" ({_reason(log_path)}); {kept} has all it printed."
         )
     path = _DATA.get(stage, "")
-    found = _compare_data(copy, path, origin, cache) if path else []
+    found = _compare_data(copy, path, origin, cache) if path and cache else []
     note = f", {path} {'differs' if found else 'as recorded'}" if path else ""
     log.info("%s", f"  {stage}: {time.monotonic() - begun:.0f} s{note}")
     return found

@@ -88,22 +88,22 @@ def _verify(store: Store, repository: Path, found: Origin, folder: Path, anyway:
     if found.patch_note:
         reasons.append(f"the changes are incomplete: {found.patch_note}.")
     begun = time.monotonic()
-    copy, early = rebuild.rebuild(repository, found, card, folder)
-    unequal = early + _compare(copy, found.architecture, recorded, scores)
+    copy, unequal = rebuild.make_model(repository, found, card, folder)
+    model_dir = copy / "models" / found.architecture
+    trained = (model_dir / "model.json").is_file()
+    unequal += _compare_models(recorded, model_dir) if trained else []
+    if not unequal or (reasons and trained):  # of another model scores only say how far it is off
+        rebuild.evaluate(copy, found, folder)
+        report = copy / "reports" / found.architecture / "metrics.json"
+        unequal += _compare_scores(scores, json.loads(report.read_text(encoding="utf-8")))
+    if unequal and reasons:
+        return Verdict(NOT_COMPARABLE, (*reasons, *unequal))
     if unequal:
-        return (
-            Verdict(NOT_COMPARABLE, (*reasons, *unequal))
-            if reasons
-            else Verdict(DIFFERS, tuple(unequal))
-        )
-    numbers = differences.num_leaves(scores)
-    return Verdict(
-        IDENTICAL,
-        (
-            f"every byte of model.safetensors and model.json ({stored[:12]}) and all {numbers}"
-            f" values of metrics.json, rebuilt in {time.monotonic() - begun:.0f} s.",
-        ),
-    )
+        return Verdict(DIFFERS, tuple(unequal))
+    took = f"rebuilt in {time.monotonic() - begun:.0f} s"
+    numbers = f"all {differences.num_leaves(scores)} values of metrics.json"
+    files = f"every byte of model.safetensors and model.json ({stored[:12]})"
+    return Verdict(IDENTICAL, (f"{files} and {numbers}, {took}.",))
 
 
 def incomparable(tags: Mapping[str, str], card: Mapping[str, Any]) -> list[str]:
@@ -140,21 +140,21 @@ def _other_device(recorded: str, parameters: Mapping[str, Any]) -> list[str]:
     return [] if here == recorded else [f"device: {recorded} recorded, {here} here."]
 
 
-def _compare(copy: Path, architecture: str, recorded: Path, scores: dict[str, Any]) -> list[str]:
-    """What of the model and its scores differs; [] also where nothing was trained."""
-    model_dir = copy / "models" / architecture
-    if not (model_dir / "model.json").is_file():
-        return []
-    cards = [json.loads((of / "model.json").read_text("utf-8")) for of in (recorded, model_dir)]
-    weights = differences.of_weights(*(of / "model.safetensors" for of in (recorded, model_dir)))
+def _compare_models(recorded: Path, rebuilt: Path) -> list[str]:
+    """What differs: the tensor that does most, and the first line of the card."""
+    weights = differences.of_weights(*(of / "model.safetensors" for of in (recorded, rebuilt)))
+    cards = [json.loads((of / "model.json").read_text("utf-8")) for of in (recorded, rebuilt)]
     unequal = [weights] if weights else []
     unequal += [f"model.json: {words}" for words in differences.of_cards(*cards)[:1]]
-    if not unequal and tracking_record.identity(recorded) != tracking_record.identity(model_dir):
+    if not unequal and tracking_record.identity(recorded) != tracking_record.identity(rebuilt):
         unequal = ["the files of equal tensors and an equal card have other bytes."]
-    report = copy / "reports" / architecture / "metrics.json"
-    metrics = differences.of_values(scores, json.loads(report.read_text(encoding="utf-8")))
-    more = f" ({len(metrics)} of {differences.num_leaves(scores)} differ)"
-    return unequal + [f"metrics.json: {words}{more}" for words in metrics[:1]]
+    return unequal
+
+
+def _compare_scores(recorded: dict[str, Any], rebuilt: dict[str, Any]) -> list[str]:
+    metrics = differences.of_values(recorded, rebuilt)
+    more = f"; {len(metrics)} of {differences.num_leaves(recorded)} values differ"
+    return [f"metrics.json: {words}{more}" for words in metrics[:1]]
 
 
 def _record(store: Store, found: Origin, verdict: Verdict) -> None:

@@ -1,11 +1,14 @@
 """`checkout`: git and DVC back in the state that made a version."""
 
 from pathlib import Path
+from typing import Final
 
 from wbc import lineage, lineage_dvc, lineage_git
 from wbc.errors import UserError
 from wbc.registry import origin
 from wbc.registry.origin import Origin
+
+_EMPTY: Final = "d751713988987e9331980363e24189ce.dir"  # a folder without files; DVC makes none
 
 
 def checkout(repository: Path, reference: str) -> list[str]:
@@ -80,7 +83,7 @@ def _sentences(repository: Path, found: Origin, state: str, back: str, lock: byt
         )
     if found.patch_note:
         said.append(f"Not restored, since it was not recorded: {found.patch_note}.")
-    outs = lineage.outs_of(lock)
+    outs = {path: md5 for path, md5 in lineage.outs_of(lock).items() if md5 != _EMPTY}
     missing = [path for path in outs if not (repository / path).exists()]
     if missing:
         said.append(
