@@ -83,7 +83,8 @@ def _sentences(repository: Path, found: Origin, state: str, back: str, lock: byt
         )
     if found.patch_note:
         said.append(f"Not restored, since it was not recorded: {found.patch_note}.")
-    outs = {path: md5 for path, md5 in lineage.outs_of(lock).items() if md5 != _EMPTY}
+    outs = [path for path, md5 in lineage.outs_of(lock).items() if md5 != _EMPTY]
+    outs += [str(path.relative_to(repository))[:-4] for path in repository.glob("data/*/*.dvc")]
     missing = [path for path in outs if not (repository / path).exists()]
     if missing:
         said.append(
