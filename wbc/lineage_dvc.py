@@ -88,11 +88,15 @@ def prepare(directory: Path) -> None:
     """Give a copy of a repository an empty cache of its own and no recorded outputs.
 
     So neither the caller's cache, nor a shared one that is committed or set for the machine, nor
-    dvc.lock can restore an output there.
+    dvc.lock can restore an output there; and DVC's notes on files (site_cache_dir), which it would
+    keep for each path for ever, go with the copy.
     """
     (directory / "dvc.lock").unlink(missing_ok=True)
-    cache = directory / ".dvc" / "cache"
-    text = f"[core]\n    analytics = false\n[cache]\n    dir = {cache}\n"
+    own = directory / ".dvc"
+    text = (
+        f"[core]\n    analytics = false\n    site_cache_dir = {own / 'tmp' / 'site'}\n"
+        f"[cache]\n    dir = {own / 'cache'}\n"
+    )
     (directory / ".dvc" / "config.local").write_text(text, encoding="utf-8")
 
 

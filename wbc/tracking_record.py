@@ -130,7 +130,7 @@ def environment_tags() -> dict[str, str]:
     """Processor and versions of this process; nothing that names the host or the user."""
     import torch
 
-    tags = {f"version.{name}": _version(name) for name in ("torch", "mlflow", "dvc")}
+    tags = {f"version.{name}": _version(name) for name in ("torch", "torchvision", "mlflow", "dvc")}
     tags["version.python"] = platform.python_version()
     tags["version.rocm"] = torch.version.hip or ""
     tags["version.cuda"] = torch.version.cuda or ""

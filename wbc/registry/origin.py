@@ -38,8 +38,10 @@ def connect(repository: Path) -> Store:
     """A connection for a command that a person typed.
 
     Raises:
-        UserError: MLflow cannot be read.
+        UserError: MLflow cannot be read, or `repository` is none: a database would be made there.
     """
+    if not (repository / "mlruns").is_dir():
+        raise UserError(f"{repository} has no mlruns/; run the command from the repository's root.")
     try:
         return tracking_store.connect(repository)
     except Exception as error:

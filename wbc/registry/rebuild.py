@@ -6,6 +6,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,6 +22,22 @@ log = logging.getLogger(__name__)
 
 # What a stage made of data, to be compared with the record before anything is trained on it.
 _DATA: Final = {"split": "data/split", "preprocess": "data/pixels"}
+
+
+@dataclass(frozen=True)
+class Rebuilt:
+    """What a rebuild came to.
+
+    `contradictions` say that the record does not hold together on any machine: other parameters at
+    the commit, damaged data. `data` is what split and preprocess made otherwise than recorded.
+    `changed_code` explains differences: modules that are not, at the commit, what the version was
+    trained with.
+    """
+
+    copy: Path  # of the repository, with models/
+    contradictions: tuple[str, ...] = ()
+    data: tuple[str, ...] = ()
+    changed_code: tuple[str, ...] = ()
 
 
 @contextmanager
@@ -43,32 +60,31 @@ def work_folder(repository: Path) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def make_model(
-    repository: Path, origin: Origin, card: dict[str, Any], folder: Path
-) -> tuple[Path, list[str]]:
+def make_model(repository: Path, origin: Origin, card: dict[str, Any], folder: Path) -> Rebuilt:
     """Train the model again in `folder`, from data/raw and the starting weights on.
 
-    Returns the copy of the repository with models/, and what of parameters and data is not as
-    recorded; where that decides the weights, nothing is trained.
+    Where parameters or pixels are not as recorded nothing is trained, for that decides.
 
     Raises:
         UserError: commit, patch or data cannot be had, or a stage failed.
     """
     copy = _copy(repository, origin, folder)
+    (copy / "dvc.lock").write_bytes(origin.lock)
+    code = tuple(lineage.changed_modules(copy, origin.architecture))
     found = _check_parameters(copy, origin, card)
     if found:
-        return copy, found
+        return Rebuilt(copy, contradictions=tuple(found), changed_code=code)
     lineage_dvc.prepare(copy)
     cache = lineage_dvc.cache_dir(repository)
     try:
         _bring_inputs(cache, origin, copy)
     except lineage_dvc.DamagedError as error:
-        return copy, [str(error)]
-    for stage in ("split", "preprocess"):
-        found += _run(copy, stage, origin, folder, cache)
-    if not any(words.startswith("data/pixels") for words in found):
+        return Rebuilt(copy, contradictions=(str(error),))
+    data = _run(copy, "split", origin, folder, cache)
+    pixels = _run(copy, "preprocess", origin, folder, cache)
+    if not pixels:
         _run(copy, f"train@{origin.architecture}", origin, folder)
-    return copy, found
+    return Rebuilt(copy, data=(*data, *pixels), changed_code=code)
 
 
 def evaluate(copy: Path, origin: Origin, folder: Path) -> None:

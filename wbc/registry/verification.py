@@ -13,6 +13,7 @@ from wbc import lineage_git, tracking_record
 from wbc.errors import UserError, one_line
 from wbc.registry import differences, origin, rebuild
 from wbc.registry.origin import Origin
+from wbc.registry.rebuild import Rebuilt
 from wbc.tracking_store import MODEL, Store
 
 log = logging.getLogger(__name__)
@@ -88,22 +89,43 @@ def _verify(store: Store, repository: Path, found: Origin, folder: Path, anyway:
     if found.patch_note:
         reasons.append(f"the changes are incomplete: {found.patch_note}.")
     begun = time.monotonic()
-    copy, unequal = rebuild.make_model(repository, found, card, folder)
-    model_dir = copy / "models" / found.architecture
-    trained = (model_dir / "model.json").is_file()
-    unequal += _compare_models(recorded, model_dir) if trained else []
-    if not unequal or (reasons and trained):  # of another model scores only say how far it is off
-        rebuild.evaluate(copy, found, folder)
-        report = copy / "reports" / found.architecture / "metrics.json"
-        unequal += _compare_scores(scores, json.loads(report.read_text(encoding="utf-8")))
-    if unequal and reasons:
-        return Verdict(NOT_COMPARABLE, (*reasons, *unequal))
-    if unequal:
+    made = rebuild.make_model(repository, found, card, folder)
+    unequal = _unequal(made, found, recorded, scores, folder, even_scores=bool(reasons))
+    if made.contradictions or (unequal and not reasons):
         return Verdict(DIFFERS, tuple(unequal))
+    if unequal:
+        return Verdict(NOT_COMPARABLE, (*reasons, *unequal))
     took = f"rebuilt in {time.monotonic() - begun:.0f} s"
     numbers = f"all {differences.num_leaves(scores)} values of metrics.json"
     files = f"every byte of model.safetensors and model.json ({stored[:12]})"
     return Verdict(IDENTICAL, (f"{files} and {numbers}, {took}.",))
+
+
+def _unequal(
+    made: Rebuilt,
+    found: Origin,
+    recorded: Path,
+    scores: dict[str, Any],
+    folder: Path,
+    even_scores: bool,
+) -> list[str]:
+    """What is not as recorded, what came first in the pipeline first; evaluates where that counts.
+
+    even_scores: also of other weights, to see how far they are off.
+    """
+    unequal = [*made.contradictions, *made.data]
+    model_dir = made.copy / "models" / found.architecture
+    trained = (model_dir / "model.json").is_file()
+    if trained:
+        unequal += _compare_models(recorded, model_dir)
+    if trained and (even_scores or not unequal):
+        rebuild.evaluate(made.copy, found, folder)
+        report = made.copy / "reports" / found.architecture / "metrics.json"
+        unequal += _compare_scores(scores, json.loads(report.read_text(encoding="utf-8")))
+    if unequal and made.changed_code:
+        which = ", ".join(made.changed_code[:3])
+        unequal.insert(0, f"{which}: not the code, at this commit, that the version ran with.")
+    return unequal
 
 
 def incomparable(tags: Mapping[str, str], card: Mapping[str, Any]) -> list[str]:

@@ -71,6 +71,16 @@ def test_a_server_that_is_away_is_one_sentence(
         cli.main([command, "1"])
 
 
+@pytest.mark.parametrize("command", ["verify", "checkout"])
+def test_outside_a_repository_nothing_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit, match="run the command from the repository's root"):
+        cli.main([command, "1"])
+    assert not list(tmp_path.iterdir())
+
+
 def test_commit_patch_and_lock_are_read(register: Callable[..., Any], home: Path) -> None:
     store = register(dirty=True, patch=b"the patch", patch_note="too large for the patch: x")
     found = origin.read(store, "1")
