@@ -146,9 +146,9 @@ def _run(
 ) -> list[str]:
     """Run one stage; says how long it took, returns what of its data is not as recorded."""
     log_path = folder / "log"
-    database = f"sqlite:///{folder / 'mlruns' / 'mlflow.db'}"  # goes with the folder
+    nowhere = f"sqlite:///{folder / 'owner' / 'mlflow.db'}"  # below a file: stages go on without
     begun = time.monotonic()
-    if not lineage_dvc.run_stage(copy, stage, log_path, {"MLFLOW_TRACKING_URI": database}):
+    if not lineage_dvc.run_stage(copy, stage, log_path, {"MLFLOW_TRACKING_URI": nowhere}):
         kept = folder.parent / f"verify-{origin.version}.log"
         shutil.copyfile(log_path, kept)
         raise UserError(
