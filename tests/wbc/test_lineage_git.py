@@ -12,8 +12,14 @@ from wbc.errors import UserError
 
 def git(directory: Path, *arguments: str) -> str:
     identity = ("-c", "user.name=test", "-c", "user.email=test@example.org")
+    then = {f"GIT_{role}_DATE": "2020-01-02T03:04:05+00:00" for role in ("AUTHOR", "COMMITTER")}
     done = subprocess.run(
-        ["git", *identity, *arguments], cwd=directory, capture_output=True, check=True, text=True
+        ["git", *identity, *arguments],
+        cwd=directory,
+        env={**os.environ, **then},
+        capture_output=True,
+        check=True,
+        text=True,
     )
     return done.stdout.strip()
 
@@ -50,6 +56,8 @@ def test_a_state_is_one_commit_on_no_branch(repository: Path) -> None:
     ]
 
     assert states[0] == states[1]
+    date = ("show", "-s", "--format=%cI %aI")
+    assert git(repository, *date, states[0]) == git(repository, *date, found.commit)
     assert git(repository, "rev-parse", f"{states[0]}^") == found.commit
     assert git(repository, "show", f"{states[0]}:params.yaml") == "seed: 2"
     assert git(repository, "show", f"{states[0]}:dvc.lock") == "new"
