@@ -4,10 +4,13 @@ Beside wbc.lineage the only module that starts git and DVC. Everything goes thro
 line except reading files of an experiment, which is `dvc.api`'s.
 """
 
+import contextlib
 import os
+import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -131,18 +134,38 @@ def _dvc(repository: Path, *arguments: str, check: bool = True) -> str:
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}",
         "OMP_WAIT_POLICY": "PASSIVE",  # threads that wait for work do not take a core from others
     }
-    done = subprocess.run(
-        [sys.executable, "-m", "dvc", *arguments],
-        cwd=repository,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    # Files and no pipes: workers inherit them, and a pipe would be waited for until they end.
+    scratch = tempfile.TemporaryFile
+    with _undisturbed(), scratch("w+") as out, scratch("w+") as errors:
+        done = subprocess.run(
+            [sys.executable, "-m", "dvc", *arguments],
+            cwd=repository,
+            env=environment,
+            stdout=out,
+            stderr=errors,
+            start_new_session=True,
+            check=False,
+        )
+        out.seek(0)
+        errors.seek(0)
+        printed, complaint = out.read(), errors.read().strip().splitlines()
     if check and done.returncode:
-        reason = done.stderr.strip().splitlines()[-1:] or ["no reason given"]
-        raise UserError(f"`dvc {' '.join(arguments)}` failed: {reason[0].removeprefix('ERROR: ')}")
-    return done.stdout
+        reason = complaint[-1].removeprefix("ERROR: ") if complaint else "it gave no reason"
+        raise UserError(f"`dvc {' '.join(arguments)}` failed: {reason}")
+    return printed
+
+
+@contextlib.contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Hold Ctrl-C back until DVC has ended: while it queues, git's HEAD and stash are elsewhere."""
+    caught = []
+    before = signal.signal(signal.SIGINT, lambda *_: caught.append(True))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if caught:
+        raise KeyboardInterrupt
 
 
 def _git(repository: Path, *arguments: str) -> str:

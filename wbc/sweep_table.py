@@ -59,8 +59,8 @@ def _remarks(ranked: Sequence[Row], winner: Row) -> list[str]:
         lines.append("Networks with another start are not ranked together with the first.")
     if near:
         lines.append(
-            f"{len(near)} of {len(peers)} others lie within the first one's interval: its lead may"
-            " be luck (`train.seeds` shows how much)."
+            f"The first one's interval holds the scores of {len(near)} of the {len(peers)} others:"
+            " its lead may be luck (`train.seeds` shows how much)."
         )
     return lines
 
