@@ -12,7 +12,10 @@ from typing import Any, Final
 PREFIX: Final = "mlflow.sharedViewState."
 RANKING: Final = "val/macro_f1"  # the only score by which models are chosen
 PARAMS: Final = ("architecture", "model.dropout", "train.learning_rate", "train.unfreeze", "seed")
+# Of the run list's address: the view, and the UI's half for training instead of chats and agents.
+QUERY: Final = "workflowType=machine_learning&viewStateShareKey=scores"
 _WIDTHS: Final = {"metrics": 120, "params": 130, "tags": 130, "attributes": 150}
+_NOT_SETS: Final = ("val", "best", "epoch", "cv")
 _CREATED: Final = 1767225600000  # a fixed moment: the tags stay the same until a view changes
 
 
@@ -29,9 +32,6 @@ def evaluation_sets(metrics: Iterable[str]) -> list[str]:
     """`val`, then every other set that has a macro-F1, by name."""
     names = {name.removesuffix("/macro_f1") for name in metrics if name.endswith("/macro_f1")}
     return ["val", *sorted(name for name in names if "/" not in name and name not in _NOT_SETS)]
-
-
-_NOT_SETS: Final = ("val", "best", "epoch", "cv")
 
 
 def _scores(sets: list[str]) -> dict[str, Any]:
