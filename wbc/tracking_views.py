@@ -16,6 +16,7 @@ PARAMS: Final = ("architecture", "model.dropout", "train.learning_rate", "train.
 QUERY: Final = "workflowType=machine_learning&viewStateShareKey=scores"
 _WIDTHS: Final = {"metrics": 120, "params": 130, "tags": 130, "attributes": 150}
 _NOT_SETS: Final = ("val", "best", "epoch", "cv")
+_MAX_SETS: Final = 4  # beside val; a tag holds 5000 characters
 _CREATED: Final = 1767225600000  # a fixed moment: the tags stay the same until a view changes
 
 
@@ -29,9 +30,10 @@ def view_tags(metrics: Iterable[str]) -> dict[str, str]:
 
 
 def evaluation_sets(metrics: Iterable[str]) -> list[str]:
-    """`val`, then every other set that has a macro-F1, by name."""
+    """`val`, then the other sets that have a macro-F1, by name."""
     names = {name.removesuffix("/macro_f1") for name in metrics if name.endswith("/macro_f1")}
-    return ["val", *sorted(name for name in names if "/" not in name and name not in _NOT_SETS)]
+    others = sorted(name for name in names if "/" not in name and name not in _NOT_SETS)
+    return ["val", *others[:_MAX_SETS]]
 
 
 def _scores(sets: list[str]) -> dict[str, Any]:
@@ -56,33 +58,41 @@ def _scores(sets: list[str]) -> dict[str, Any]:
 
 def _charts(sets: list[str]) -> dict[str, Any]:
     scores = [f"{name}/macro_f1" for name in sets]
-    section = {"uuid": "wbc", "name": "Settings and scores", "display": True}
-    parallel = _chart("PARALLEL", "Settings and scores") | {
+    parallel = _chart("PARALLEL", "wide", "Settings and scores") | {
         "selectedParams": [name for name in PARAMS if name != "seed"],
-        "selectedMetrics": scores,
+        "selectedMetrics": [*scores[1:], RANKING],  # the last one gives the colour
         "showAllRuns": True,
     }
     bars = [
-        _chart("BAR", name) | {"metricKey": name}
+        _chart("BAR", "three", name) | {"metricKey": name}
         for name in (*scores, "val/balanced_accuracy", "val/ece")
     ]
     curves = [
-        _chart("LINE", name) | {"metricKey": name, "selectedMetricKeys": [name]}
+        _chart("LINE", "three", name) | {"metricKey": name, "selectedMetricKeys": [name]}
         for name in ("epoch/train/loss", "epoch/val/loss", "epoch/val/macro_f1")
     ]
     return _scores(sets) | {
-        "compareRunSections": [section | {"isReordered": False, "deleted": False}],
+        "columnOrder": [],
+        "columnWidths": {},
+        "compareRunSections": [
+            _section("wide", "Settings and scores", columns=1),
+            _section("three", "Scores and curves", columns=3),
+        ],
         "compareRunCharts": [parallel, *bars, *curves],
         "isAccordionReordered": True,
     }
 
 
-def _chart(kind: str, name: str) -> dict[str, Any]:
+def _section(key: str, name: str, columns: int) -> dict[str, Any]:
+    state = {"display": True, "isReordered": False, "deleted": False, "isGenerated": False}
+    return {"uuid": key, "name": name, "columns": columns, "cardHeight": 360, **state}
+
+
+def _chart(kind: str, section: str, name: str) -> dict[str, Any]:
     return {
-        "uuid": f"wbc-{name}",
+        "uuid": name,
         "type": kind,
-        "metricSectionId": "wbc",
-        "displayName": name,
+        "metricSectionId": section,
         "runsCountToCompare": 20,
         "deleted": False,
         "isGenerated": False,
@@ -95,4 +105,5 @@ def _column(kind: str, name: str) -> str:
 
 def _saved(name: str, state: dict[str, Any]) -> str:
     record = {"name": name, "createdAt": _CREATED, "updatedAt": _CREATED}
-    return json.dumps(record | {"state": json.dumps(state)})
+    text = json.dumps(state, separators=(",", ":"))
+    return json.dumps(record | {"state": text}, separators=(",", ":"))
