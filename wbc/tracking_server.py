@@ -40,7 +40,7 @@ def ui(port: int) -> None:
 def _page(store: Store) -> str:
     """The run list as this repository wants it seen; its views are brought up to date."""
     runs = store.client.search_runs([store.experiment_id], max_results=200)
-    tags = tracking_views.view_tags({name for run in runs for name in run.data.metrics})
+    tags = tracking_views.view_tags([run.data.metrics for run in runs])
     known = store.client.get_experiment(store.experiment_id).tags
     for key, value in tags.items():
         if known.get(key) != value:

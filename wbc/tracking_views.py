@@ -6,7 +6,7 @@ not understand one shows its own columns.
 """
 
 import json
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any, Final
 
 PREFIX: Final = "mlflow.sharedViewState."
@@ -20,12 +20,20 @@ _MAX_SETS: Final = 4  # beside val; a tag holds 5000 characters
 _CREATED: Final = 1767225600000  # a fixed moment: the tags stay the same until a view changes
 
 
-def view_tags(metrics: Iterable[str]) -> dict[str, str]:
-    """The experiment tags of both views; `metrics` are the names that its runs have."""
-    sets = evaluation_sets(metrics)
+def view_tags(runs: Sequence[Collection[str]]) -> dict[str, str]:
+    """The experiment tags of both views.
+
+    Args:
+        runs: the names of each run's metrics, newest run first. The table has the evaluation sets
+            of all; the chart those of the newest, since it shows no run that lacks one.
+    """
+    newest = next((names for names in runs if RANKING in names), ())
+    columns = evaluation_sets(name for names in runs for name in names)
     return {
-        f"{PREFIX}scores": _saved("1 Scores, best on validation first", _scores(sets)),
-        f"{PREFIX}parallel": _saved("2 Settings and scores, parallel coordinates", _charts(sets)),
+        f"{PREFIX}scores": _saved("1 Scores, best on validation first", _scores(columns)),
+        f"{PREFIX}parallel": _saved(
+            "2 Settings and scores, parallel coordinates", _charts(evaluation_sets(newest))
+        ),
     }
 
 
