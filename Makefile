@@ -8,6 +8,8 @@ TORCH = $(or $(if $(filter rocm,$(CONDA_DEFAULT_ENV)),active),$(INSTALLED:rocm%=
 ROCM = $(or $(patsubst rocm%,%,$(filter rocm%,$(INSTALLED))),7.2)
 PYTHON = python3
 ARGS =
+GRID =
+JOBS = 2
 
 pinned = $(shell sed -n 's/^$(1)==\([0-9.]*\).*/\1/p' requirements.txt)
 index = https://download.pytorch.org/whl/$(1)
@@ -43,7 +45,7 @@ unexport PYTHONHOME
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help repro compare test bench ui lint format params clean clean-all active scm
+.PHONY: help repro compare sweep test bench ui lint format params clean clean-all active scm
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -57,6 +59,9 @@ repro: $(READY) scm ## run the pipeline: images in, an evaluated and registered 
 compare: $(READY) ## repro with every network and the classical baseline: sets architectures
 	@$(RUN) -m wbc params compare
 	@$(MAKE) --no-print-directory repro
+
+sweep: $(READY) scm ## try a grid of settings, two at a time: GRID='train.epochs=5,10 seed=1,2' JOBS=2
+	@$(RUN) -m wbc sweep --jobs "$(JOBS)" "$(GRID)"
 
 test: lint ## lint, check the types, run the tests
 	@$(RUN) -m pytest -n auto --dist loadfile $(ARGS)

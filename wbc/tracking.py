@@ -190,11 +190,12 @@ def _publish(store: Store, model_dir: Path, report_dir: Path, registered: bool) 
     recorded = lineage.stage_params(store.workspace, card["architecture"])
     recorded.pop("architectures", None)
     tracking_log.log_params(store, run_id, {**flatten_values(recorded), **card["parameters"]})
-    tracking_log.log_evaluation_data(store, run_id, report)
+    tracking_log.log_evaluation_data(store, run_id, report, report_dir)
     tracking_log.log_history(store, run_id, tracking_record.history(model_dir))
     tracking_log.log_scores(store, run_id, scores)
     tracking_log.log_files(store, run_id, model_dir, report_dir)
-    note = {"mlflow.note.content": tracking_record.sentence(card, scores)}
+    experiment = store.client.get_run(run_id).data.tags.get("dvc.experiment", "")
+    note = {"mlflow.note.content": tracking_record.description(card, scores, experiment)}
     tracking_log.log_tags(store, run_id, note)
     if registered:
         _register(store, run_id, model_dir, card["architecture"], scores)

@@ -14,7 +14,9 @@ from typing import Any, Final
 from wbc import lineage, processes, tracking_record
 from wbc.tracking_store import Store
 
-PROCESS_TAG: Final = "process"  # of the training, to know a run whose process is gone
+# Of the training, to know a run whose process is gone; the UI hides names that begin so.
+PROCESS_TAG: Final = "mlflow.wbc.process"
+DIGEST_LENGTH: Final = 36  # MLflow's limit for a dataset's digest
 _BATCH: Final = 100  # MLflow's limit for params and tags in one call
 
 
@@ -126,15 +128,22 @@ def log_data(store: Store, run_id: str, sources: Iterable[Mapping[str, str]]) ->
     store.client.log_inputs(run_id, datasets=inputs)
 
 
-def log_evaluation_data(store: Store, run_id: str, scores: Mapping[str, Any]) -> None:
-    """The evaluation sets, each with the hash of the store that its cells lie in."""
-    digest = lineage.data_hashes(store.workspace).get("data/pixels")
-    if digest:
-        inputs = [
-            _dataset(name, digest, {"dvc": "dvc.lock", "path": "data/pixels"}, "evaluation")
-            for name in scores
-        ]
-        store.client.log_inputs(run_id, datasets=inputs)
+def log_evaluation_data(
+    store: Store, run_id: str, scores: Mapping[str, Any], report_dir: Path
+) -> None:
+    """The evaluation sets, each named by its cells and labels, whatever store they lie in.
+
+    Where the cells are not known it is the hash of the pixel store.
+    """
+    sets = tracking_record.evaluation_sets(report_dir)
+    pixels = lineage.data_hashes(store.workspace).get("data/pixels", "")
+    source = {"dvc": "dvc.lock", "path": "data/pixels"}
+    inputs = []
+    for name in scores:
+        digest, num_cells = sets.get(name, (pixels, 0))
+        if digest:
+            inputs.append(_dataset(name, digest, source, "evaluation", num_cells))
+    store.client.log_inputs(run_id, datasets=inputs)
 
 
 def log_files(store: Store, run_id: str, model_dir: Path, report_dir: Path) -> None:
@@ -155,10 +164,19 @@ def log_shared_files(store: Store, run_id: str) -> None:
             store.client.log_artifacts(run_id, str(store.workspace / folder), name)
 
 
-def _dataset(name: str, digest: str, source: Mapping[str, object], context: str) -> Any:
+def _dataset(
+    name: str, digest: str, source: Mapping[str, object], context: str, num_rows: int = 0
+) -> Any:
     from mlflow.entities import Dataset, DatasetInput, InputTag
 
-    dataset = Dataset(name=name, digest=digest, source_type="dvc", source=json.dumps(source))
+    profile = json.dumps({"num_rows": num_rows}) if num_rows else None
+    dataset = Dataset(
+        name=name,
+        digest=digest[:DIGEST_LENGTH],
+        source_type="dvc",
+        source=json.dumps(source),
+        profile=profile,
+    )
     return DatasetInput(dataset, [InputTag("mlflow.data.context", context)])
 
 

@@ -22,6 +22,9 @@ DATA_PATHS = ("data/raw", "data/split", "data/pixels")
 # Whose limits a run shows; those of every recall would bury them.
 INTERVALS = ("accuracy", "balanced_accuracy", "macro_f1", "mcc", "ece", "brier")
 _NOT_A_METRIC = ("epoch", "phase")
+# Of each set, in metrics.json and the report and not in MLflow's list: a number for each class that
+# only a curve explains, and what describes the cells and no model.
+_LEFT_TO_THE_REPORT = ("auroc", "average_precision", "constant", "support", "num_groups")
 
 
 def identity(model_dir: Path) -> str:
@@ -32,11 +35,19 @@ def identity(model_dir: Path) -> str:
 
 
 def parameter_texts(parameters: Mapping[str, object]) -> dict[str, str]:
-    """Parameters as they are written in params.yaml: true, 0.01, googlenet, ["a", "b"]."""
-    return {
-        name: value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-        for name, value in sorted(parameters.items())
-    }
+    """Parameters as they are written in params.yaml: true, 0.01, 180, googlenet, ["a", "b"].
+
+    Empty ones say nothing and are left out. 180.0 is written 180: dvc.lock has the one and
+    model.json the other, and a comparison would show a difference that is none.
+    """
+    texts = {name: _text(value) for name, value in sorted(parameters.items())}
+    return {name: text for name, text in texts.items() if text}
+
+
+def _text(value: object) -> str:
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def flat_scores(scores: Mapping[str, Any], prefix: str = "") -> dict[str, float]:
@@ -75,8 +86,34 @@ def history(model_dir: Path) -> dict[int, dict[str, float]]:
 
 
 def final_metrics(card: Mapping[str, Any], report: Mapping[str, Any]) -> dict[str, float]:
-    """Every score of metrics.json, and what was best in training as `best/...`."""
-    return {**flat_scores(card.get("best", {}), "best/"), **flat_scores(report)}
+    """The scores of metrics.json that a list can carry, and what training chose, `best/epoch`."""
+    best = {name: value for name, value in card.get("best", {}).items() if "/" not in name}
+    scores = {name: _headlines(score) for name, score in report.items()}
+    return {**flat_scores(scores), **flat_scores(best, "best/")}
+
+
+def _headlines(scores: Any) -> Any:
+    if not isinstance(scores, Mapping):
+        return scores
+    return {name: value for name, value in scores.items() if name not in _LEFT_TO_THE_REPORT}
+
+
+def evaluation_sets(report_dir: Path) -> dict[str, tuple[str, int]]:
+    """Evaluation set -> its name by content (wbc.pixels.evaluation_set_sha256) and its cells.
+
+    Empty where predictions.csv does not name the cells.
+    """
+    path = report_dir / "predictions.csv"
+    if not path.is_file():
+        return {}
+    from wbc.pixels import evaluation_set_sha256
+
+    table = pd.read_csv(path, dtype=str)
+    if not {"set", "sha256", "label"} <= set(table.columns):
+        return {}
+    return {
+        str(name): (evaluation_set_sha256(rows), len(rows)) for name, rows in table.groupby("set")
+    }
 
 
 def model_tags(card: Mapping[str, Any], model_sha256: str, model_dir: Path) -> dict[str, str]:
@@ -106,11 +143,20 @@ def sentence(card: Mapping[str, Any], scores: Mapping[str, float]) -> str:
     words = f"{card['architecture']} {starts.get(card['start'], card['start'])}"
     if "val/macro_f1" in scores:
         words += f", validation macro-F1 {scores['val/macro_f1']:.3f}"
-    if card["drawn"]:
-        words += ". TRAINED ON DRAWN CELLS: for trying the pipeline, never for blood"
+    if card["drawn"]:  # first, since lists cut a description after a few words
+        words = f"TRAINED ON DRAWN CELLS, for trying the pipeline, never for blood: {words}"
     if card["start_note"]:
         words += f". FALLBACK: {str(card['start_note']).rstrip('.')}"
     return f"{words}. Not a medical device."
+
+
+def description(card: Mapping[str, Any], scores: Mapping[str, float], experiment: str) -> str:
+    """A run's description in Markdown: the sentence, DVC's experiment, where to look."""
+    lines = [sentence(card, scores)]
+    if experiment:
+        lines.append(f"DVC experiment **{experiment}** (`dvc exp apply {experiment}`).")
+    lines.append("All there is to know: Artifacts, `report/report.html`.")
+    return "\n\n".join(lines)
 
 
 def lineage_tags(lineage: Lineage) -> dict[str, str]:

@@ -1,12 +1,16 @@
 """`make ui`: MLflow's own server over the repository's database."""
 
+import logging
 import os
 import socket
 import sys
 from pathlib import Path
 
-from wbc import tracking_store
+from wbc import tracking_store, tracking_views
 from wbc.errors import UserError
+from wbc.tracking_store import Store
+
+_log = logging.getLogger(__name__)
 
 
 def ui(port: int) -> None:
@@ -27,9 +31,21 @@ def ui(port: int) -> None:
                 f" http://127.0.0.1:{port}, or choose another port with"
                 f" `python -m wbc ui --port {port + 1}`."
             ) from None
-    tracking_store.connect(repository)
+    page = _page(tracking_store.connect(repository))
+    _log.info("MLflow starts, 10 to 20 s; then open http://127.0.0.1:%d%s", port, page)
     os.environ["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] = "false"  # 10 of 15 processes, none needed
     os.execv(command[0], command)
+
+
+def _page(store: Store) -> str:
+    """The run list as this repository wants it seen; its views are brought up to date."""
+    runs = store.client.search_runs([store.experiment_id], max_results=200)
+    tags = tracking_views.view_tags([run.data.metrics for run in runs])
+    known = store.client.get_experiment(store.experiment_id).tags
+    for key, value in tags.items():
+        if known.get(key) != value:
+            store.client.set_experiment_tag(store.experiment_id, key, value)
+    return f"/#/experiments/{store.experiment_id}/runs?{tracking_views.QUERY}"
 
 
 def command_line(repository: Path, port: int) -> list[str]:

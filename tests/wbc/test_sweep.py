@@ -1,0 +1,89 @@
+"""wbc.sweep: the grid, its names, the ranking; tests/pipeline/test_sweep.py runs it."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from wbc import sweep, sweep_table
+from wbc.errors import UserError
+from wbc.sweep_table import Row
+
+ROOT = Path(__file__).parent.parent.parent
+
+
+def row(experiment: str, score: float, start: str = "imagenet", version: str = "3") -> Row:
+    settings = {"learning_rate": experiment}
+    return Row(experiment, settings, "googlenet", start, score, score - 0.1, score + 0.1, version)
+
+
+def test_a_grid_is_every_combination_in_order() -> None:
+    points = sweep.parse("train.learning_rate=0.0005,0.001 train.unfreeze=upper,all")
+    assert [point.name for point in points] == [
+        "learning_rate=0.0005,unfreeze=upper",
+        "learning_rate=0.0005,unfreeze=all",
+        "learning_rate=0.001,unfreeze=upper",
+        "learning_rate=0.001,unfreeze=all",
+    ]
+    assert points[1].settings == {"train.learning_rate": "0.0005", "train.unfreeze": "all"}
+
+
+def test_names_are_no_shorter_than_clear_and_fit_a_git_reference() -> None:
+    assert sweep.parse("seed=1 split.seed=2")[0].name == "seed=1,split.seed=2"
+    assert [point.name for point in sweep.parse("architectures=[googlenet],[resnet18,vgg]")] == [
+        "architectures=googlenet",
+        "architectures=resnet18-vgg",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("grid", "words"),
+    [
+        ("", "grid is empty"),
+        ("train.epochs", "holds 'train.epochs'"),
+        ("train.epochs=5,", "holds 'train.epochs=5,'"),
+        ("seed=1 seed=2", "holds 'seed=2'"),
+        ("train.epoch=5", "train.epoch .* is not a setting"),
+        ("train.epochs=5,0", "train.epochs is 0"),
+        ("train.epochs=5 train.head_epochs=1,7", "head_epochs=7"),
+    ],
+)
+def test_an_impossible_grid_is_named_before_any_work(grid: str, words: str, tmp_path: Path) -> None:
+    shutil.copy(ROOT / "params.yaml", tmp_path)
+    with pytest.raises(UserError, match=words):
+        sweep.run(tmp_path, grid, jobs=2)
+
+
+def test_ranking_is_by_validation_and_among_equal_starts() -> None:
+    rows = [row("a", 0.7), row("b", 0.95, start="random"), row("c", 0.9), row("d", 0.6, "random")]
+    assert [r.experiment for r in sweep_table.rank(rows)] == ["b", "d", "c", "a"]
+    report = sweep_table.report(rows)
+    assert "another start are not ranked together" in report
+    assert "start" in sweep_table.table(rows) and "architecture" not in sweep_table.table(rows)
+
+
+def test_a_lead_within_the_interval_is_called_so() -> None:
+    assert "holds the scores of 1 of the 2 others" in sweep_table.report(
+        [row("a", 0.9), row("b", 0.85), row("c", 0.5)]
+    )
+    assert "luck" not in sweep_table.report([row("a", 0.9), row("b", 0.5)])
+
+
+def test_the_next_commands_are_for_the_winner() -> None:
+    assert sweep_table.report([row("a", 0.8), row("b", 0.9, version="7")]).endswith(
+        "Next, for b:\n  dvc exp apply b\n  python -m wbc promote --version 7"
+    )
+    assert "--alias challenger" in sweep_table.report([row("a", 0.8, version="")])
+
+
+@pytest.mark.parametrize(
+    ("printed", "reason"),
+    [
+        ("x\nerror: It is full.\nERROR: failed to run: python", "It is full."),
+        ("Traceback\nValueError: 3 cells\nERROR: failed to run", "ValueError: 3 cells."),
+        ("Running\nERROR: failed to reproduce 'train'", "failed to reproduce 'train'."),
+        ("", "it was stopped, or printed nothing."),
+    ],
+)
+def test_the_reason_of_a_failure_is_the_stages_own(printed: str, reason: str) -> None:
+    assert sweep.reason(printed) == reason
