@@ -4,10 +4,10 @@ import argparse
 import logging
 import sys
 
-from wbc.commands import adapting, settings, upkeep
+from wbc.commands import adapting, promotion, settings, upkeep
 from wbc.errors import UserError
 
-GROUPS = (settings, adapting, upkeep)
+GROUPS = (settings, adapting, promotion, upkeep)
 
 
 def main(arguments: list[str] | None = None) -> None:
