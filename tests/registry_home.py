@@ -3,8 +3,8 @@
 They hold no model; tests of loading use real ones.
 """
 
+import functools
 import tempfile
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +21,13 @@ from wbc.tracking_store import MODEL, Store
 RULES = Promotion(set="auto", recall_margin=0.05, floor=0.8)
 
 
-@dataclass
 class Registry:
     """An empty registry that versions can be put into."""
 
-    home: Path
+    def __init__(self, home: Path) -> None:
+        self.home = home
 
-    @property
+    @functools.cached_property
     def store(self) -> Store:
         return tracking_store.connect(self.home)
 

@@ -1,8 +1,8 @@
 """Load a version in a process of its own and let it answer; run by its path, never imported.
 
 So nothing of the workspace is there: what answers is the version with its own code, as it would
-on another machine. Reads FOLDER/job.json {uri, model, images} and writes FOLDER/answers.json
-{sha256, crop, rows} or, where it fails, {sha256, error}.
+on another machine. Reads FOLDER/job.json {uri, model, sha256, images}; writes FOLDER/answers.json
+{sha256, crop, rows}, or {sha256, error} where it fails, or {sha256} of files that are not `sha256`.
 """
 
 import hashlib
@@ -21,13 +21,18 @@ def main(folder: Path) -> None:
     try:
         found = download(job, folder / "model")
         answers["sha256"] = sha256(found / "artifacts")
-        card = json.loads((found / "artifacts" / "model.json").read_text(encoding="utf-8"))
-        answers["crop"] = card["input"]["crop"]
-        answers["rows"] = predict(found, [Path(image).read_bytes() for image in job["images"]])
+        if answers["sha256"] == job["sha256"]:
+            answers |= asked(found, job["images"])
     except Exception as error:
         traceback.print_exc()
         answers["error"] = " ".join(str(error).split())[:300] or type(error).__name__
     (folder / "answers.json").write_text(json.dumps(answers), encoding="utf-8")
+
+
+def asked(found: Path, images: list[str]) -> dict[str, Any]:
+    card = json.loads((found / "artifacts" / "model.json").read_text(encoding="utf-8"))
+    rows = predict(found, [Path(image).read_bytes() for image in images])
+    return {"crop": card["input"]["crop"], "rows": rows}
 
 
 def download(job: dict[str, Any], target: Path) -> Path:

@@ -133,6 +133,7 @@ def _ask(store: Store, version: Any, cells: Sequence[Cell]) -> dict[str, Any]:
         job = {
             "uri": store.client.tracking_uri,
             "model": _address(version),
+            "sha256": version.tags.get("model_sha256", ""),
             "images": [str(path) for path in images],
         }
         (folder / "job.json").write_text(json.dumps(job), encoding="utf-8")

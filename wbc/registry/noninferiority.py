@@ -89,7 +89,9 @@ def _recall(pair: Pair, k: int, margin: float) -> ClassRecall:
 
 
 def _state(only_new: int, only_old: int, num_cells: int, low: float, margin: float) -> State:
+    if low > -margin:
+        return "not worse"
     if can_be_proved(num_cells, margin):
-        return "not worse" if low > -margin else "may be worse"
+        return "may be worse"
     lost = only_old > only_new and paired.mcnemar(only_new, only_old) < 1 - LEVEL
     return "worse" if lost else "too few to prove"

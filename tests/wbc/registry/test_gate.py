@@ -108,7 +108,7 @@ def test_auto_takes_the_first_test_set_with_all_classes() -> None:
     test = test[test["label"] != "basophil"]
     assert choose(pd.concat([val, test, test_a, lab]), "auto").name == "test_a"
     assert choose(pd.concat([val, lab, test_a]), "lab").name == "lab"
-    with pytest.raises(MissingEvidence, match="all five classes .promotion.set: auto., but on val"):
+    with pytest.raises(MissingEvidence, match=r"five classes \(promotion.set: auto\), but on val"):
         choose(pd.concat([val, test, lab]), "auto")
     with pytest.raises(MissingEvidence, match="the set other"):
         choose(val, "other")
