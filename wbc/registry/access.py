@@ -27,7 +27,7 @@ def opened(repository: Path) -> Iterator[Store]:
         raise
     except Exception as error:
         address = _PASSWORD.sub("://", tracking_store.uri(repository))
-        reason = _PASSWORD.sub("://", one_line(error, 160))
+        reason = _PASSWORD.sub("://", one_line(error))
         raise UserError(
             f"The registry at {address} failed ({reason}), so nothing was changed; check that the"
             " database can be written, or MLFLOW_TRACKING_URI and its server, and try again."

@@ -62,10 +62,10 @@ def _check_unchanged(store: Store, expected: str) -> None:
     last = next((e for e in reversed(trail.read(store)) if e.version == now.number), None)
     by = f", set by {last.who} at {last.when}" if last and now.version else ""
     who = f"{name_of(now.version)} became champion" if now.version else "the champion went away"
+    seen = f"was looking at version {expected}" if expected else "saw no champion"
     raise UserError(
-        f"{who[0].upper()}{who[1:]} while this command was looking at"
-        f" {'version ' + expected if expected else 'none'}{by}; nothing was changed, run it again"
-        " to compare with the new state."
+        f"{who[0].upper()}{who[1:]} while this command {seen}{by}; nothing was changed, run it"
+        " again to compare with the new state."
     )
 
 

@@ -51,6 +51,8 @@ def read(store: Store, version: Any) -> pd.DataFrame:
     """
     from mlflow.exceptions import MlflowException
 
+    if not version.run_id:
+        raise MissingEvidence("it was registered without a run")
     try:
         there = {entry.path for entry in store.client.list_artifacts(version.run_id, "report")}
     except MlflowException as error:

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from wbc import paired
-from wbc.metrics import value
 from wbc.paired import Comparison, Difference
 from wbc.params import Promotion
 from wbc.registry import noninferiority
@@ -140,4 +139,4 @@ def _p(p: float) -> str:
 
 
 def _rounded(scores: dict[str, float]) -> dict[str, float]:
-    return {name: round(value(score), 6) for name, score in scores.items()}
+    return {name: round(score, 6) for name, score in scores.items()}

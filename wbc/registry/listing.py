@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from wbc.registry import access, champion, trail
-from wbc.registry.champion import CHAMPION, PREVIOUS
+from wbc.registry.champion import PREVIOUS
 from wbc.registry.evidence import TESTS
 from wbc.registry.trail import Event
 from wbc.registry.versions import all_versions
@@ -75,6 +75,8 @@ def _version(store: Store, version: Any, aliases: dict[str, Any]) -> list[str]:
 def _scores(store: Store, version: Any) -> dict[str, float]:
     from mlflow.exceptions import MlflowException
 
+    if not version.run_id:
+        return {}
     try:
         return dict(store.client.get_run(version.run_id).data.metrics)
     except MlflowException as error:
@@ -95,7 +97,7 @@ def _event(number: int, event: Event) -> list[str]:
         why = f"{event.why} ({event.verdict})"
     elif event.event == "promote":
         gain = event.scores.get("macro_f1_gain")
-        passed = f"macro-F1 {gain:+.3f}" if gain is not None else "first champion"
+        passed = f"macro-F1 {gain:+.3f}" if gain is not None else "above the floor"
         why = f"{event.why} ({passed})" if event.why else passed
     return [
         str(number), when, event.event, event.version, event.replaces or _NONE, cells,
@@ -112,6 +114,6 @@ def _previous_notice(store: Store, events: Sequence[Event]) -> str:
         return ""
     return (
         f"The alias {PREVIOUS} was moved outside of promote and rollback: it is at"
-        f" {found or 'no version'}, the trail says {expected or 'none'}, where `rollback` goes;"
-        f" {CHAMPION} is what counts."
+        f" {found or 'no version'}, the trail says {expected or 'none'}, which is where `rollback`"
+        " goes."
     )

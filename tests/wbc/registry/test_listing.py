@@ -67,7 +67,7 @@ def test_history_is_a_table_of_all_events(registry: Registry) -> None:
     assert [row[3:6] for row in cells] == [
         ["promote", "1", "-"], ["refuse", "2", "1"], ["force", "2", "1"], ["rollback", "1", "2"],
     ]  # fmt: skip
-    assert rows[0].endswith("first champion") and rows[3].endswith("-")
+    assert rows[0].endswith("above the floor") and rows[3].endswith("-")
     assert rows[1].endswith("promote: it ties with the champion: macro-F1 is the same")
     assert rows[2].endswith("new stain (refused: it ties with the champion: macro-F1 is the same)")
 

@@ -1,6 +1,7 @@
 """wbc.registry.promotion and aliases: the rules, with versions whose answers are made up."""
 
 import json
+import sqlite3
 import subprocess
 from dataclasses import replace
 from pathlib import Path
@@ -8,10 +9,11 @@ from typing import Any
 
 import pytest
 
+from tests.loopback import LoopbackServer
 from tests.mlflow_home import new_home
 from tests.registry_home import RULES, Registry, answers, loads_everything
 from wbc.errors import UserError
-from wbc.registry import aliases, loading, promotion, trail
+from wbc.registry import aliases, listing, loading, promotion, trail
 from wbc.registry.loading import Unreadable
 from wbc.registry.promotion import Outcome, Request
 from wbc.tracking_store import MODEL
@@ -292,3 +294,41 @@ def test_a_server_that_is_away_is_one_sentence_without_its_password(
     with pytest.raises(UserError, match=r"The registry at http://127.0.0.1:9 failed") as error:
         promote(registry, "1")
     assert "secret" not in str(error.value) and "\n" not in str(error.value)
+
+
+def test_a_server_that_answers_errors_is_one_sentence(
+    registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(request: Any) -> None:
+        request.send_response(500)
+        request.send_header("Content-Length", "0")
+        request.end_headers()
+
+    with LoopbackServer({}) as server:
+        monkeypatch.setattr("tests.loopback.not_found", broken)
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", server.url)
+        for command in (lambda: promote(registry, "1"), lambda: listing.versions(registry.home)):
+            with pytest.raises(UserError, match=r"The registry at http://127\S+ failed \(.*500"):
+                command()
+
+
+def test_a_database_that_cannot_be_written_is_one_sentence(registry: Registry) -> None:
+    _, good = two_champions(registry)
+    new = registry.add(answers(0))
+    before = state(registry, new)
+    with sqlite3.connect(registry.home / "mlruns" / "mlflow.db") as database:
+        for table in ("registered_model_tags", "registered_model_aliases"):
+            for deed in ("INSERT", "UPDATE", "DELETE"):
+                database.execute(
+                    f"CREATE TRIGGER no_{deed}_{table} BEFORE {deed} ON {table}"
+                    " BEGIN SELECT RAISE(ABORT, 'attempt to write a readonly database'); END"
+                )
+    deeds = (
+        lambda: promote(registry, new, "x", force=True),
+        lambda: promote(registry, good),  # its refusal could not be written down
+        lambda: promotion.rollback(registry.home, ""),
+    )
+    for deed in deeds:
+        with pytest.raises(UserError, match=r"failed \(.*readonly database.*nothing was changed"):
+            deed()
+    assert state(registry, new) == before
