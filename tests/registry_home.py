@@ -4,7 +4,9 @@ They hold no model; tests of loading use real ones.
 """
 
 import functools
+import subprocess
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +14,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from tests.mlflow_home import new_home
 from wbc import tracking_store
 from wbc.cells import CLASSES, write_table
 from wbc.params import Promotion
-from wbc.registry import loading
+from wbc.registry import loading, promotion, trail
+from wbc.registry.promotion import Outcome, Request
 from wbc.tracking_store import MODEL, Store
 
 RULES = Promotion(set="auto", recall_margin=0.05, floor=0.8)
@@ -88,3 +92,39 @@ def loads_everything(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(loading, "check", lambda *_: "it was loaded")
     monkeypatch.setattr(loading, "check_files", lambda *_: None)
     monkeypatch.setattr(loading, "some_cells", lambda *_: [])
+
+
+GOOD, BAD = answers(2), answers(15)
+
+
+def new_registry(home: Path, monkeypatch: pytest.MonkeyPatch) -> Registry:
+    """Of a person called Ada, in which every version can be loaded."""
+    new_home(home, monkeypatch)
+    subprocess.run(["git", "init", "-q"], cwd=home, check=True)
+    subprocess.run(["git", "config", "user.name", "Ada"], cwd=home, check=True)
+    loads_everything(monkeypatch)
+    return Registry(home)
+
+
+def promote(
+    registry: Registry, number: str, reason: str = "", force: bool = False, **rules: Any
+) -> Outcome:
+    request = Request(int(number), "challenger", reason, force)
+    return promotion.promote(registry.home, replace(RULES, **rules), request)
+
+
+def two_champions(registry: Registry) -> tuple[str, str]:
+    """Version 1 with a low floor, then the better version 2."""
+    bad, good = registry.add(BAD), registry.add(GOOD)
+    assert promote(registry, bad, floor=0.5).done
+    assert promote(registry, good, "better on monocytes").done
+    return bad, good
+
+
+def events(registry: Registry) -> list[str]:
+    return [f"{e.event} {e.version}" for e in trail.read(registry.store)]
+
+
+def state(registry: Registry, number: str) -> Any:
+    tags = {name: text for name, text in registry.tags().items() if "looks" not in name}
+    return registry.aliases(), tags, registry.version(number).tags

@@ -63,22 +63,27 @@ class Laboratory:
 @pytest.fixture(scope="module")
 def trained(finished: Repository, tmp_path_factory: pytest.TempPathFactory) -> Repository:
     path = tmp_path_factory.mktemp("promotion") / "clone"
-    shutil.copytree(finished.path, path, symlinks=True, ignore=shutil.ignore_patterns("mlflow.db"))
-    shutil.rmtree(path / "mlruns" / "artifacts", ignore_errors=True)
+    shutil.copytree(finished.path, path, symlinks=True, ignore=shutil.ignore_patterns("mlruns"))
     repository = Repository(path, finished.environment)
-    repository.run("python", "-m", "wbc", "sync")
-    repository.set(architectures=[NETWORK, CLASSICAL], promotion__floor=0.2)
+    with pytest.MonkeyPatch.context() as patch:
+        stand_in(path, patch)
+        tracking.sync(path)
+    repository.set(architectures=[NETWORK, CLASSICAL])
     repository.run("dvc", "repro", f"evaluate@{CLASSICAL}")
     return repository
+
+
+def stand_in(path: Path, patch: pytest.MonkeyPatch) -> None:
+    patch.chdir(path)
+    patch.setenv("DVC_ROOT", str(path))
+    patch.delenv("MLFLOW_TRACKING_URI", raising=False)
 
 
 @pytest.fixture
 def laboratory(
     trained: Repository, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> Iterator[Laboratory]:
-    monkeypatch.chdir(trained.path)
-    monkeypatch.setenv("DVC_ROOT", str(trained.path))
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    stand_in(trained.path, monkeypatch)
     with caplog.at_level(logging.INFO):
         yield Laboratory(trained, caplog)
 
@@ -92,92 +97,86 @@ def register_a_tie(path: Path) -> None:
     tracking.publish(CLASSICAL, twin, path / "reports" / CLASSICAL)
 
 
+def two_at_once(repository: Repository, *numbers: str) -> tuple[str, dict[str, str]]:
+    """Force both in two processes; the version that won, and what each of them printed."""
+    command = [sys.executable, "-m", "wbc", "promote", "--force", "--reason", "a try", "--version"]
+    both = {
+        number: subprocess.Popen(
+            [*command, number], cwd=repository.path, env=repository.environment, text=True,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        )
+        for number in numbers
+    }  # fmt: skip
+    said = {number: process.communicate(timeout=300)[0] for number, process in both.items()}
+    (winner,) = (number for number, process in both.items() if process.returncode == 0)
+    assert sorted(process.returncode for process in both.values()) == [0, 1]
+    return winner, said
+
+
 def test_from_the_first_champion_to_the_way_back(laboratory: Laboratory) -> None:
     """One test, because each step needs the one before."""
-    wbc, path = laboratory.wbc, laboratory.repository.path
-    assert "has no alias nobody; there are versions 1, 2" in wbc(
-        "promote", "--alias", "nobody", status=1
-    )
+    wbc, repository = laboratory.wbc, laboratory.repository
+    unknown = wbc("promote", "--alias", "nobody", status=1)
+    assert "has no alias nobody; there are versions 1, 2" in unknown
     assert "There is no champion yet" in wbc("rollback", status=1)
 
-    laboratory.repository.set(promotion__floor=0.9)
-    refused = wbc("promote", "--version", "1", status=1)
-    assert (
-        refused.startswith(f"Version 1 ({NETWORK}-") and "is not above promotion.floor" in refused
-    )
-    laboratory.repository.set(promotion__floor=0.2)
-    accepted = wbc("promote", "--version", "1")
-    assert "is champion now, the first one. It was loaded and repeated 10 recorded" in accepted
-    assert "this was look 2 at it for promotion" in accepted
+    below = wbc("promote", "--version", "1", status=1)
+    assert below.startswith(f"Version 1 ({NETWORK}-") and "not above promotion.floor 0.8" in below
+    repository.set(promotion__floor=0.2)
+    above = wbc("promote", "--version", "1")
+    assert "is champion now, the first one. It was loaded and repeated 10 recorded" in above
+    assert "this was look 2 at it for promotion" in above
 
     better = wbc("promote", "--version", "2", "--reason", "all cells right")
-    assert (
-        f"Version 2 ({CLASSICAL}-" in better and "is champion now, instead of version 1" in better
-    )
+    assert f"Version 2 ({CLASSICAL}-" in better and "is champion now, instead of version" in better
     assert re.search(r"macro-F1 is 0\.\d+ higher .* interval \+0\.\d+ to \+0\.\d+, p < 0", better)
     assert re.search(r"alone is right on \d+ cells, the champion alone on \d+ \(McNemar's", better)
-    assert "5 cells: too few to prove" in better and "cells of 6 smears, SHA-256" in better
+    assert re.search(r"\d cells: too few to prove", better) and "cells of 6 smears" in better
     assert laboratory.aliases() == {"champion": "2", "previous": "1"}
     worse = wbc("promote", "--version", "1", status=1)
     assert "its macro-F1 is not above the champion's (-0." in worse
     assert re.search(r"the recall of \w+ has fallen: of \d cells", worse)
 
-    register_a_tie(path)
+    register_a_tie(repository.path)
     tie = wbc("promote", "--version", "3", status=1)
     assert "it ties with the champion: macro-F1 is the same" in tie
     assert "needs a reason" in wbc("promote", "--version", "3", "--force", status=1)
-    forced = wbc("promote", "--version", "3", "--force", "--reason", "newer seed")
-    assert "instead of version 2" in forced and "by force (newer seed), although it ties" in forced
-    assert laboratory.aliases() == {"champion": "3", "previous": "2"}
-    tags = laboratory.repository.mlflow().get_model_version("wbc-classifier", "3").tags
-    assert tags["promotion.who"] == "Test" and tags["promotion.why"] == "newer seed"
 
-    back = wbc("rollback", "--reason", "was a try")
-    assert "is champion again, instead of version 3" in back
-    assert laboratory.aliases() == {"champion": "2", "previous": "1"}
-    events = [line.split()[3:6] for line in wbc("history").splitlines()[1:]]
-    assert events == [
-        ["refuse", "1", "-"], ["promote", "1", "-"], ["promote", "2", "1"], ["refuse", "1", "2"],
-        ["refuse", "3", "2"], ["force", "3", "2"], ["rollback", "2", "3"],
-    ]  # fmt: skip
-
-
-def test_two_at_once_and_damage(laboratory: Laboratory) -> None:
-    """Two real processes: one wins, the other is told, and the trail has one line more."""
-    wbc, repository = laboratory.wbc, laboratory.repository
-    before = len(wbc("history").splitlines())
-    command = [sys.executable, "-m", "wbc", "promote", "--force", "--reason", "x", "--version"]
-    both = [
-        subprocess.Popen(
-            [*command, number],
-            cwd=repository.path, env=repository.environment, text=True,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        )
-        for number in ("1", "3")
-    ]  # fmt: skip
-    said = dict(zip("13", (each.communicate(timeout=300)[0] for each in both), strict=True))
-    assert sorted(process.returncode for process in both) == [0, 1], said
-    winner, loser = ("1", "3") if both[0].returncode == 0 else ("3", "1")
-    assert f"Version {winner} (" in said[winner] and "is champion now" in said[winner]
+    winner, said = two_at_once(repository, "1", "3")
+    loser = "1" if winner == "3" else "3"
+    assert "is champion now, instead of version 2" in said[winner]
+    assert "by force (a try), although it" in said[winner]
     assert re.search(
         rf"error: Version {winner} \(.*\) became champion while this command was looking at"
         r" version 2, set by Test at .*; nothing was changed, run it again",
         said[loser],
     )
     assert laboratory.aliases() == {"champion": winner, "previous": "2"}
-    assert len(wbc("history").splitlines()) == before + 1
+    tags = repository.mlflow().get_model_version("wbc-classifier", winner).tags
+    assert tags["promotion.who"] == "Test" and tags["promotion.why"] == "a try"
 
-    weights = laboratory.weights(winner)
-    content = weights.read_bytes()
-    weights.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
     named = rf"The champion, version {winner} \(.*\), is damaged: its files are no longer"
+    damage(laboratory.weights(winner))
     assert re.search(named, wbc("promote", "--version", loser, status=1))
     assert re.search(named, wbc("list").splitlines()[-1])
     adapt = ("adapt", "abroad", "--model", "models:/wbc-classifier@champion")
     assert re.search(named, wbc(*adapt, status=1))
-    assert "is champion again" in wbc("rollback")
+    assert f"is champion again, instead of version {winner}" in wbc("rollback")
+    assert laboratory.aliases() == {"champion": "2", "previous": "1"}
     unreadable = wbc("promote", "--version", winner, "--force", "--reason", "x", status=1)
     assert "they were damaged or changed" in unreadable
-    laboratory.repository.mlflow().delete_model_version("wbc-classifier", "2")
-    assert "The champion, version 2 (classical-" in wbc("promote", "--version", "1", status=1)
-    assert laboratory.aliases() == {"previous": "1"}
+
+    events = [line.split()[3:6] for line in wbc("history").splitlines()[1:]]
+    assert events == [
+        ["refuse", "1", "-"], ["promote", "1", "-"], ["promote", "2", "1"], ["refuse", "1", "2"],
+        ["refuse", "3", "2"], ["force", winner, "2"], ["rollback", "2", winner],
+        ["refuse", winner, "2"],
+    ]  # fmt: skip
+    repository.mlflow().delete_model_version("wbc-classifier", "2")
+    assert "The champion, version 2 (classical-" in wbc("promote", "--version", loser, status=1)
+
+
+def damage(path: Path) -> None:
+    """Flip one bit."""
+    content = path.read_bytes()
+    path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))

@@ -154,6 +154,8 @@ def _run(folder: Path) -> None:
         )  # fmt: skip
     except subprocess.TimeoutExpired:
         raise Unreadable(f"it did not load and answer within {SECONDS:.0f} seconds") from None
+    except OSError as error:
+        raise Unreadable(f"no process could be started to load it ({one_line(error)})") from None
     if not (folder / "answers.json").is_file():
         last = done.stderr.strip().splitlines()[-1:] or [f"status {done.returncode}"]
         raise Unreadable(f"the process that loaded it died ({last[0][:160]})")

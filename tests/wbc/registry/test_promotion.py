@@ -1,52 +1,30 @@
-"""wbc.registry.promotion and aliases: the rules, with versions whose answers are made up."""
+"""wbc.registry.promotion: the rules, with versions whose answers are made up."""
 
 import json
-import sqlite3
-import subprocess
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.loopback import LoopbackServer
-from tests.mlflow_home import new_home
-from tests.registry_home import RULES, Registry, answers, loads_everything
+from tests.registry_home import (
+    BAD,
+    GOOD,
+    Registry,
+    answers,
+    events,
+    new_registry,
+    promote,
+    two_champions,
+)  # fmt: skip
 from wbc.errors import UserError
-from wbc.registry import aliases, listing, loading, promotion, trail
+from wbc.registry import loading, promotion, trail
 from wbc.registry.loading import Unreadable
-from wbc.registry.promotion import Outcome, Request
 from wbc.tracking_store import MODEL
-
-GOOD, BAD = answers(2), answers(15)
 
 
 @pytest.fixture
 def registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Registry:
-    home = new_home(tmp_path / "home", monkeypatch)
-    subprocess.run(["git", "init", "-q"], cwd=home, check=True)
-    subprocess.run(["git", "config", "user.name", "Ada"], cwd=home, check=True)
-    loads_everything(monkeypatch)
-    return Registry(home)
-
-
-def promote(
-    registry: Registry, number: str, reason: str = "", force: bool = False, **rules: Any
-) -> Outcome:
-    request = Request(int(number), "challenger", reason, force)
-    return promotion.promote(registry.home, replace(RULES, **rules), request)
-
-
-def two_champions(registry: Registry) -> tuple[str, str]:
-    """Version 1 with a low floor, then the better version 2."""
-    bad, good = registry.add(BAD), registry.add(GOOD)
-    assert promote(registry, bad, floor=0.5).done
-    assert promote(registry, good, "better on monocytes").done
-    return bad, good
-
-
-def events(registry: Registry) -> list[str]:
-    return [f"{e.event} {e.version}" for e in trail.read(registry.store)]
+    return new_registry(tmp_path / "home", monkeypatch)
 
 
 def test_the_first_needs_the_floor(registry: Registry) -> None:
@@ -206,129 +184,3 @@ def test_a_deleted_champion_can_be_replaced_by_force(registry: Registry) -> None
     forced = promote(registry, new, "the old one is gone", force=True)
     assert forced.done and "no sound champion to compare with" in forced.paragraph
     assert registry.aliases()["champion"] == new
-
-
-def test_whoever_comes_second_is_told_and_changes_nothing(
-    registry: Registry, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    _, good = two_champions(registry)
-    mine, others = registry.add(answers(0)), registry.add(answers(1))
-    judge = promotion._judge
-
-    def meanwhile(*arguments: Any) -> Any:
-        monkeypatch.setattr(promotion, "_judge", judge)
-        promote(registry, others, "quicker", force=True)
-        return judge(*arguments)
-
-    monkeypatch.setattr(promotion, "_judge", meanwhile)
-    with pytest.raises(UserError) as error:
-        promote(registry, mine, "slower", force=True)
-    assert "Version 4 (resnet18-" in str(error.value)
-    assert "became champion while this command was looking at version 2, set by Ada at" in str(
-        error.value
-    )
-    assert registry.aliases() == {"champion": others, "previous": good}
-    assert events(registry)[-1] == "force 4"
-
-
-def test_another_machine_in_the_same_moment_is_noticed(
-    registry: Registry, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    bad, _ = two_champions(registry)
-    mine = registry.add(answers(0))
-    write = aliases._set
-
-    def and_another(store: Any, alias: str, number: str) -> None:
-        write(store, alias, number)
-        if alias == "champion":
-            write(store, alias, bad)
-
-    monkeypatch.setattr(aliases, "_set", and_another)
-    with pytest.raises(UserError, match="another machine made version 1 champion in the same mom"):
-        promote(registry, mine, "x", force=True)
-
-
-def state(registry: Registry, number: str) -> Any:
-    tags = {name: text for name, text in registry.tags().items() if "looks" not in name}
-    return registry.aliases(), tags, registry.version(number).tags
-
-
-@pytest.mark.parametrize("alias", ["champion", "previous"])
-def test_a_registry_that_fails_half_way_is_as_it_was(
-    registry: Registry, monkeypatch: pytest.MonkeyPatch, alias: str
-) -> None:
-    two_champions(registry)
-    new = registry.add(answers(0))
-    before = state(registry, new)
-    write = aliases._set
-
-    def breaks(store: Any, name: str, number: str) -> None:
-        if name == alias:
-            monkeypatch.setattr(aliases, "_set", write)
-            raise OSError("the server is gone")
-        write(store, name, number)
-
-    monkeypatch.setattr(aliases, "_set", breaks)
-    with pytest.raises(UserError, match=r"failed \(the server is gone\), so nothing was changed"):
-        promote(registry, new, "x", force=True)
-    assert state(registry, new) == before
-
-
-def test_bad_input_is_one_sentence(registry: Registry) -> None:
-    with pytest.raises(UserError, match="wbc-classifier has no version yet; `dvc repro` trains"):
-        promote(registry, "1")
-    with pytest.raises(UserError, match="There is no champion yet; `python -m wbc promote` makes"):
-        promotion.rollback(registry.home, "")
-    registry.add(GOOD)
-    with pytest.raises(UserError, match=r"has no version 7; there are versions 1 \(aliases: none"):
-        promote(registry, "7")
-    with pytest.raises(UserError, match="has no alias challenger; there are versions 1"):
-        promotion.promote(registry.home, RULES, Request(None, "challenger", "", False))
-    assert events(registry) == []
-
-
-def test_a_server_that_is_away_is_one_sentence_without_its_password(
-    registry: Registry, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://ada:secret@127.0.0.1:9")
-    with pytest.raises(UserError, match=r"The registry at http://127.0.0.1:9 failed") as error:
-        promote(registry, "1")
-    assert "secret" not in str(error.value) and "\n" not in str(error.value)
-
-
-def test_a_server_that_answers_errors_is_one_sentence(
-    registry: Registry, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def broken(request: Any) -> None:
-        request.send_response(500)
-        request.send_header("Content-Length", "0")
-        request.end_headers()
-
-    with LoopbackServer({}) as server:
-        monkeypatch.setattr("tests.loopback.not_found", broken)
-        monkeypatch.setenv("MLFLOW_TRACKING_URI", server.url)
-        for command in (lambda: promote(registry, "1"), lambda: listing.versions(registry.home)):
-            with pytest.raises(UserError, match=r"The registry at http://127\S+ failed \(.*500"):
-                command()
-
-
-def test_a_database_that_cannot_be_written_is_one_sentence(registry: Registry) -> None:
-    _, good = two_champions(registry)
-    new = registry.add(answers(0))
-    before = state(registry, new)
-    with sqlite3.connect(registry.home / "mlruns" / "mlflow.db") as database:
-        for table in ("registered_model_tags", "registered_model_aliases"):
-            for deed in ("INSERT", "UPDATE", "DELETE"):
-                database.execute(
-                    f"CREATE TRIGGER no_{deed}_{table} BEFORE {deed} ON {table}"
-                    " BEGIN SELECT RAISE(ABORT, 'attempt to write a readonly database'); END"
-                )
-    deeds = (
-        lambda: promote(registry, new, "x", force=True),
-        lambda: promote(registry, good),  # its refusal could not be written down
-        lambda: promotion.rollback(registry.home, ""),
-    )
-    for deed in deeds:
-        with pytest.raises(UserError, match=r"failed \(.*readonly database.*nothing was changed"):
-            deed()
-    assert state(registry, new) == before
