@@ -4,10 +4,10 @@ import argparse
 import logging
 import sys
 
-from wbc.commands import adapting, rebuilding, settings, sweeping, upkeep
+from wbc.commands import adapting, promotion, rebuilding, settings, sweeping, upkeep
 from wbc.errors import UserError
 
-GROUPS = (settings, sweeping, adapting, rebuilding, upkeep)
+GROUPS = (settings, sweeping, promotion, rebuilding, adapting, upkeep)
 
 
 def main(arguments: list[str] | None = None) -> None:

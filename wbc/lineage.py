@@ -6,6 +6,7 @@ the repository with the experiment's own changes. dvc.lock is left out of the di
 every upstream stage rewrites it while the pipeline runs.
 """
 
+import getpass
 import hashlib
 import os
 import subprocess
@@ -90,6 +91,15 @@ def changed_modules(directory: Path, architecture: str) -> list[str]:
             if dep["path"].endswith(".py") and _md5(path) != dep.get("md5"):
                 changed.add(dep["path"])
     return sorted(changed)
+
+
+def user_name(directory: Path) -> str:
+    """Who acts here: the name that git writes into commits, else the operating system's."""
+    named = _git(directory, "config", "user.name").decode(errors="replace").strip()
+    try:
+        return named or getpass.getuser()
+    except (KeyError, OSError):  # a container's user without a name
+        return f"user {os.getuid()}"
 
 
 def _md5(path: Path) -> str:

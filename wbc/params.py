@@ -179,6 +179,21 @@ class Evaluate:
 
 
 @dataclass(frozen=True)
+class Promotion:
+    """What `python -m wbc promote` asks of a model; no stage reads it and no model records it."""
+
+    set: Annotated[
+        str,
+        Pattern(
+            r"(?!val$)[a-z0-9][a-z0-9_-]{0,39}",
+            "auto or the name of an evaluation set other than val, on which models were chosen",
+        ),
+    ]
+    recall_margin: Annotated[float, Range(0, 0.5, open_low=True)]
+    floor: Share
+
+
+@dataclass(frozen=True)
 class Params:
     seed: Seed
     architectures: tuple[Architecture, ...]
@@ -188,6 +203,7 @@ class Params:
     model: Model
     train: Train
     evaluate: Evaluate
+    promotion: Promotion
 
 
 def load(path: Path) -> Params:
@@ -236,10 +252,10 @@ def each_seed(params: Params) -> list[Params]:
 def flatten(params: Params, architecture: str) -> dict[str, str | int | float | bool]:
     """Flat names as in params.yaml (`train.epochs`) for the one model `architecture`.
 
-    Sources appear as `data.sources.NAME.OPTION`.
+    Sources appear as `data.sources.NAME.OPTION`. `promotion` is left out: it makes no model.
     """
     values = asdict(params)
-    del values["architectures"]
+    del values["architectures"], values["promotion"]
     return {"architecture": architecture, **flatten_values(values)}
 
 

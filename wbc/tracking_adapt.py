@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from wbc import lineage, tracking_log, tracking_record, tracking_store
 from wbc.errors import UserError, one_line
-from wbc.registry import versions
+from wbc.registry import champion, versions
 from wbc.registry.challenger import CHALLENGER
 from wbc.tracking_store import MODEL, Store
 
@@ -42,10 +42,14 @@ def model_folder(reference: str, repository: Path) -> Iterator[Path]:
 
 def _download(reference: str, repository: Path, scratch: Path) -> Path:
     try:
-        tracking_store.connect(repository)
+        store = tracking_store.connect(repository)
+        if reference == f"{PREFIX}{MODEL}@{champion.CHAMPION}":
+            champion.check(store)
         import mlflow.artifacts
 
         found = mlflow.artifacts.download_artifacts(artifact_uri=reference, dst_path=str(scratch))
+    except UserError:
+        raise
     except Exception as error:
         raise UserError(
             f"{reference} cannot be had from the registry ({one_line(error, 160)}); `make ui` shows"

@@ -170,3 +170,16 @@ def test_a_module_changed_after_its_stage_ran_is_named(tmp_path: Path) -> None:
     (tmp_path / "wbc" / "imaging.py").unlink()
     assert lineage.changed_modules(tmp_path, "resnet18") == ["wbc/imaging.py", "wbc/training.py"]
     assert lineage.changed_modules(tmp_path / "nowhere", "resnet18") == []
+
+
+def test_who_acts_is_gits_user_or_the_systems(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(tmp_path / "none"))
+    monkeypatch.setenv("GIT_CONFIG_SYSTEM", str(tmp_path / "none"))
+    monkeypatch.setenv("LOGNAME", "ada")
+    assert lineage.user_name(tmp_path) == "ada"  # no repository
+    subprocess.run(["git", "init", "-q"], cwd=tmp_path, check=True)
+    assert lineage.user_name(tmp_path) == "ada"
+    subprocess.run(["git", "config", "user.name", "Änne Lab"], cwd=tmp_path, check=True)
+    assert lineage.user_name(tmp_path) == "Änne Lab"

@@ -113,6 +113,9 @@ def test_exponents_are_numbers_as_in_dvc(tmp_path: Path) -> None:
         ("train.augment.hue", "0.2", "train.augment.hue is 0.2, but must be from 0 to 0.1"),
         ("model.weights", "/home/me/a.pth", "dvc import-url /your/file.pth data/weights/NAME.pth"),
         ("model.weights", "'data/weights/{arch}.pth'", "{architecture} in it standing for"),
+        ("promotion.set", "val", "promotion.set is 'val', but must be auto or the name of an eval"),
+        ("promotion.recall_margin", "0", "promotion.recall_margin is 0.0, but must be above 0 to"),
+        ("promotion.floor", "1.5", "promotion.floor is 1.5, but must be from 0 to 1"),
         ("model.weights", "'data/weights/x{.pth'", "{architecture} in it standing for"),
         # combinations
         ("train.epochs", "2", "train.head_epochs is 2 of train.epochs 2, so unfreeze: upper would"),
@@ -216,7 +219,7 @@ def test_a_path_cannot_leave_data_incoming(path: str, tmp_path: Path) -> None:
         ("seed: 1\n---\nseed: 2\n", "cannot be read as YAML: "),
         ("", "must be a section of `name: value` lines, but is None"),
         ("- 1\n", "must be a section of `name: value` lines, but is [1]"),
-        (TEXT[: TEXT.index("\nevaluate:")] + "\nevaluate: 5\n", "evaluate must be a section"),
+        (re.sub(r"(?ms)^evaluate:.*?(?=^\S)", "evaluate: 5\n", TEXT), "evaluate must be a section"),
     ],
 )
 def test_what_is_no_params_file_is_said(text: str, words: str, tmp_path: Path) -> None:
@@ -263,7 +266,7 @@ def test_the_file_holds_every_setting_that_code_knows() -> None:
     """Optional ones too, except those of sources other than the embedded one."""
     names = {name.split(".")[-1] for name, _ in leaves(YAML(pure=True).compose(TEXT))}
     sections = [params.Split, params.Preprocess, params.Model, params.Train, params.Augment,
-                params.Evaluate, params.SampleSource]  # fmt: skip
+                params.Evaluate, params.Promotion, params.SampleSource]  # fmt: skip
     known = {field.name for section in sections for field in dataclasses.fields(section)}
     assert names == (known - {"augment"}) | {"seed", "architectures"}
 
@@ -275,3 +278,4 @@ def test_flat_names_are_those_of_the_file() -> None:
     assert (flat["train.augment.flips"], flat["train.epochs"]) == (True, 10)
     assert not any(isinstance(value, dict | list | tuple) for value in flat.values())
     assert "architectures" not in flat
+    assert not any(name.startswith("promotion") for name in flat)  # what makes no model

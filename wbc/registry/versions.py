@@ -38,6 +38,16 @@ def find_version(store: Store, sha256: str) -> Any | None:
     return found[0] if found else None
 
 
+def all_versions(store: Store) -> list[Any]:
+    """Every version of the registered model, the oldest first."""
+    found: list[Any] = []
+    token = None
+    while token is None or token:
+        page = store.client.search_model_versions(f"name = '{MODEL}'", page_token=token or None)
+        found, token = [*found, *page], page.token or ""
+    return sorted(found, key=lambda version: int(version.version))
+
+
 def _create_version(store: Store, run_id: str, model_dir: Path, scores: dict[str, float]) -> Any:
     from mlflow.entities import LoggedModelOutput
 

@@ -1,0 +1,186 @@
+"""wbc.registry.promotion: the rules, with versions whose answers are made up."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.registry_home import (
+    BAD,
+    GOOD,
+    Registry,
+    answers,
+    events,
+    new_registry,
+    promote,
+    two_champions,
+)  # fmt: skip
+from wbc.errors import UserError
+from wbc.registry import loading, promotion, trail
+from wbc.registry.loading import Unreadable
+from wbc.tracking_store import MODEL
+
+
+@pytest.fixture
+def registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Registry:
+    return new_registry(tmp_path / "home", monkeypatch)
+
+
+def test_the_first_needs_the_floor(registry: Registry) -> None:
+    bad = registry.add(BAD)
+    refused = promote(registry, bad)
+    assert not refused.done and "does not become champion: the lower limit of" in refused.paragraph
+    assert registry.aliases() == {}
+    accepted = promote(registry, bad, floor=0.5)
+    assert accepted.done and "is champion now, the first one. It was loaded." in accepted.paragraph
+    assert registry.aliases() == {"champion": bad}
+    assert events(registry) == ["refuse 1", "promote 1"]
+
+
+def test_a_better_version_follows_and_everything_is_written_down(registry: Registry) -> None:
+    bad, good = two_champions(registry)
+    assert registry.aliases() == {"champion": good, "previous": bad}
+    tags = registry.version(good).tags
+    assert tags["promotion.who"] == "Ada" and tags["promotion.why"] == "better on monocytes"
+    assert tags["promotion.verdict"].startswith("passed. On test_a, macro-F1 is 0.217 higher")
+    assert json.loads(tags["promotion.scores"])["macro_f1_p"] < 0.05
+    assert tags["promotion.replaces"] == bad and tags["promotion.when"].endswith("+00:00")
+    last = trail.read(registry.store)[-1]
+    assert (last.event, last.version, last.replaces, last.who) == ("promote", good, bad, "Ada")
+    assert last.set == "test_a" and registry.tags()[f"looks/{last.set_sha256}"] == "2"
+
+
+def test_a_tie_is_refused_counted_and_can_be_forced_with_a_reason(registry: Registry) -> None:
+    _, good = two_champions(registry)
+    tie = registry.add(GOOD)
+    refused = promote(registry, tie)
+    assert not refused.done and "it ties with the champion" in refused.paragraph
+    assert "this was look 3 at it for promotion, and each" in refused.paragraph
+    assert registry.aliases()["champion"] == good
+    forced = promote(registry, tie, "smaller, same answers", force=True)
+    assert forced.done
+    assert "by force (smaller, same answers), although it ties with" in forced.paragraph
+    assert registry.aliases() == {"champion": tie, "previous": good}
+    assert registry.version(tie).tags["promotion.verdict"].startswith("refused: it ties")
+    assert events(registry)[2:] == ["refuse 3", "force 3"]
+
+
+def test_force_that_was_not_needed_is_a_promotion(registry: Registry) -> None:
+    assert promote(registry, registry.add(GOOD), "in a hurry", force=True).done
+    assert events(registry) == ["promote 1"]
+
+
+def test_what_cannot_be_compared_is_refused(registry: Registry) -> None:
+    two_champions(registry)
+    aliases_before = registry.aliases()
+    looks = [text for name, text in registry.tags().items() if name.startswith("looks/")]
+    for candidate, tags, words in (
+        (answers(0, cells="b"), {}, "evaluated on other cells than the champion, version 2 (resn"),
+        (None, {}, "its run has no report/predictions.csv"),
+        (GOOD.drop(columns="sha256"), {}, "lacks the column sha256"),
+        (answers(0), {"drawn": "true"}, "learned from drawn cells, and the champion from real"),
+        (answers(0, name="val"), {}, "not evaluated on a test set with all five classes"),
+    ):
+        refused = promote(registry, registry.add(candidate, **tags))
+        assert not refused.done and words in refused.paragraph
+    assert registry.aliases() == aliases_before
+    assert [t for n, t in registry.tags().items() if n.startswith("looks/")] == looks
+
+
+def test_a_champion_without_evidence_is_named(registry: Registry) -> None:
+    promote(registry, registry.add(None), "the only one", force=True)
+    refused = promote(registry, registry.add(GOOD))
+    assert "cannot be compared with the champion, version 1 (" in refused.paragraph
+
+
+def test_drawn_cells_only_until_there_are_real_ones(registry: Registry) -> None:
+    drawn = registry.add(answers(0, cells="drawn"), drawn="true")
+    better, real = registry.add(answers(2), drawn="false"), registry.add(answers(1))
+    assert promote(registry, drawn).done
+    assert not promote(registry, better, floor=0.99).done  # as the first one: the floor counts
+    assert promote(registry, better).done
+    assert not promote(registry, drawn).done
+    assert not promote(registry, real).done  # a gain within noise
+
+
+def test_the_champion_itself_is_refused(registry: Registry) -> None:
+    _, good = two_champions(registry)
+    assert "it is champion already" in promote(registry, good).paragraph
+    assert "it is champion already" in promote(registry, good, "x", force=True).paragraph
+
+
+def test_an_unreadable_version_is_refused_even_by_force(
+    registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, good = two_champions(registry)
+    new = registry.add(answers(0))
+
+    def fails(*_: Any) -> str:
+        raise Unreadable("its files were damaged")
+
+    monkeypatch.setattr(loading, "check", fails)
+    refused = promote(registry, new, "please", force=True)
+    assert not refused.done and "does not become champion: its files were" in refused.paragraph
+    back = promotion.rollback(registry.home, "")
+    assert not back.done and "Version 1 (" in back.paragraph
+    assert registry.aliases()["champion"] == good
+    assert [e.why for e in trail.read(registry.store)][-2:] == [
+        "promote: its files were damaged", "rollback: its files were damaged",
+    ]  # fmt: skip
+
+
+def test_rollback_walks_back_and_stops_at_the_first(registry: Registry) -> None:
+    bad, good = two_champions(registry)
+    third = registry.add(answers(0))
+    promote(registry, third, "try", force=True)
+    first = promotion.rollback(registry.home, "too many alarms")
+    assert first.done and "Version 2 (" in first.paragraph
+    assert "is champion again, instead of version 3 (" in first.paragraph
+    assert registry.aliases() == {"champion": good, "previous": bad}
+    assert registry.version(third).tags["rolled_back.why"] == "too many alarms"
+    assert promotion.rollback(registry.home, "").done
+    assert registry.aliases() == {"champion": bad}
+    with pytest.raises(UserError, match=r"Version 1 was the first champion, so there is none to"):
+        promotion.rollback(registry.home, "")
+    assert promote(registry, good).done  # and forward again, through the gate
+    assert registry.aliases() == {"champion": good, "previous": bad}
+
+
+def test_rollback_names_a_deleted_predecessor(registry: Registry) -> None:
+    bad, good = two_champions(registry)
+    registry.store.client.delete_model_version(MODEL, bad)
+    with pytest.raises(UserError, match="Version 1, the champion before this one, was deleted"):
+        promotion.rollback(registry.home, "")
+    assert registry.aliases() == {"champion": good}
+
+
+def test_a_champion_set_by_hand_gets_its_line_and_its_way_back(registry: Registry) -> None:
+    _, good = two_champions(registry)
+    by_hand, next_one = registry.add(answers(4)), registry.add(answers(0))
+    registry.store.client.set_registered_model_alias(MODEL, "champion", by_hand)
+    promote(registry, next_one, "x", force=True)
+    assert events(registry)[2:] == ["moved 3", "promote 4"]
+    assert registry.aliases() == {"champion": next_one, "previous": by_hand}
+    promotion.rollback(registry.home, "")
+    promotion.rollback(registry.home, "")
+    assert registry.aliases()["champion"] == good
+
+
+def test_a_deleted_champion_stops_promotion_and_rollback_mends_it(registry: Registry) -> None:
+    bad, good = two_champions(registry)
+    registry.store.client.delete_model_version(MODEL, good)
+    with pytest.raises(UserError, match=r"The champion, version 2 \(resnet18-\w+\), was deleted; "):
+        promote(registry, registry.add(answers(0)))
+    back = promotion.rollback(registry.home, "")
+    assert back.done and "instead of version 2, which is gone" in back.paragraph
+    assert registry.aliases() == {"champion": bad}
+
+
+def test_a_deleted_champion_can_be_replaced_by_force(registry: Registry) -> None:
+    _, good = two_champions(registry)
+    registry.store.client.delete_model_version(MODEL, good)
+    new = registry.add(answers(0))
+    forced = promote(registry, new, "the old one is gone", force=True)
+    assert forced.done and "no sound champion to compare with" in forced.paragraph
+    assert registry.aliases()["champion"] == new

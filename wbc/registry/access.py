@@ -1,0 +1,63 @@
+"""Opening the registry for a command of a person: what fails there is said in one sentence."""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from wbc import tracking_store
+from wbc.errors import UserError, one_line
+from wbc.registry.versions import all_versions
+from wbc.tracking_store import MODEL, Store
+
+_PASSWORD = re.compile(r"://[^/@]*@")
+
+
+@contextmanager
+def opened(repository: Path) -> Iterator[Store]:
+    """The registry of the repository.
+
+    Raises:
+        UserError: whatever MLflow, the database, the network or the lock raise inside.
+    """
+    try:
+        yield tracking_store.connect(repository)
+    except UserError:
+        raise
+    except Exception as error:
+        address = _PASSWORD.sub("://", tracking_store.uri(repository))
+        reason = _PASSWORD.sub("://", one_line(error))
+        raise UserError(
+            f"The registry at {address} failed ({reason}), so nothing was changed; check that the"
+            " database can be written, or MLFLOW_TRACKING_URI and its server, and try again."
+        ) from error
+
+
+def find(store: Store, version: int | None, alias: str) -> Any:
+    """The version with this number, or else with this alias.
+
+    Raises:
+        UserError: there is none; the message names those that there are.
+    """
+    versions = {str(each.version): each for each in all_versions(store)}
+    if not versions:
+        raise UserError(
+            f"{MODEL} has no version yet; `dvc repro` trains and registers one, and"
+            " `python -m wbc sync` registers what was trained while MLflow was away."
+        )
+    aliases = store.client.get_registered_model(MODEL).aliases
+    number = str(version if version is not None else aliases.get(alias, ""))
+    if number in versions:
+        return versions[number]
+    what = f"no version {version}" if version is not None else f"no alias {alias}"
+    known = ", ".join(aliases) or "none"
+    raise UserError(
+        f"{MODEL} has {what}; there are versions {_ranges(list(versions))} (aliases: {known}),"
+        " which `python -m wbc list` shows."
+    )
+
+
+def _ranges(numbers: list[str]) -> str:
+    shown = numbers if len(numbers) <= 10 else [*numbers[:2], "...", *numbers[-3:]]
+    return ", ".join(shown)

@@ -1,0 +1,116 @@
+"""The audit trail: every promotion, refusal and rollback, as tags of the registered model.
+
+They are tags `event/0001`, `event/0002`, ... with one JSON object each, because tags outlive the
+versions that they speak of. How often an evaluation set has been looked at for promotion is the
+tag `looks/SHA256` of the set.
+"""
+
+import json
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from wbc.tracking_store import MODEL, Store
+
+_EVENT: Final = "event/"
+_LOOKS: Final = "looks/"
+_LONGEST: Final = 5000  # characters that a database column of MLflow holds of such a tag
+_TRIES: Final = 5
+ENTHRONED: Final = ("promote", "force", "moved")  # events that make a version champion
+
+
+@dataclass(frozen=True)
+class Event:
+    """What happened. event: promote | force | refuse | rollback | moved (an alias was set by other
+    means, noticed at `when`); `version` is whom it is about, `replaces` the champion before ("":
+    none); `why` is the person's reason, or the gate's; `verdict` passed | refused: … | "".
+    """
+
+    event: str
+    version: str
+    replaces: str = ""
+    who: str = ""
+    when: str = ""  # UTC, ISO 8601
+    why: str = ""
+    set: str = ""
+    set_sha256: str = ""
+    verdict: str = ""
+    scores: dict[str, float] = field(default_factory=dict)
+
+
+def now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def read(store: Store) -> list[Event]:
+    """All events, the oldest first; what cannot be read as one is passed over."""
+    tags = store.client.get_registered_model(MODEL).tags
+    return [event for name in _names(tags) if (event := _parse(tags[name]))]
+
+
+def append(store: Store, event: Event) -> str:
+    """Write the event under the next free number; returns the tag's name. Hold the lock.
+
+    Machines that share a server share no lock, so what was written is read again: if another one
+    took the same number meanwhile, the next is tried.
+    """
+    text = _text(event)
+    for _ in range(_TRIES):
+        names = _names(store.client.get_registered_model(MODEL).tags)
+        number = int(names[-1].removeprefix(_EVENT)) + 1 if names else 1
+        name = f"{_EVENT}{number:04}"
+        store.client.set_registered_model_tag(MODEL, name, text)
+        if store.client.get_registered_model(MODEL).tags.get(name) == text:
+            return name
+    raise RuntimeError("others write to the audit trail all the time")
+
+
+def remove(store: Store, name: str) -> None:
+    """Take back an event whose deed failed."""
+    store.client.delete_registered_model_tag(MODEL, name)
+
+
+def look(store: Store, set_sha256: str) -> int:
+    """Count one more look at the evaluation set; returns how many there are now. Hold the lock."""
+    tags = store.client.get_registered_model(MODEL).tags
+    number = int(tags.get(_LOOKS + set_sha256, 0)) + 1
+    store.client.set_registered_model_tag(MODEL, _LOOKS + set_sha256, str(number))
+    return number
+
+
+def line(events: Iterable[Event]) -> list[str]:
+    """The champions that a rollback may go back through; the last one is champion now.
+
+    A rollback takes the last one away, so rolling back again goes one further back.
+    """
+    versions: list[str] = []
+    for event in events:
+        if event.event in ENTHRONED and event.version:
+            versions.append(event.version)
+        elif event.event == "rollback":
+            versions = versions[:-1]
+            if versions[-1:] != [event.version]:
+                versions.append(event.version)
+    return versions
+
+
+def _names(tags: dict[str, Any]) -> list[str]:
+    numbered = [n for n in tags if n.startswith(_EVENT) and n.removeprefix(_EVENT).isdecimal()]
+    return sorted(numbered, key=lambda name: int(name.removeprefix(_EVENT)))
+
+
+def _text(event: Event) -> str:
+    """JSON within the limit: the longest words are cut, and end in `…` where they were."""
+    values = asdict(event)
+    while len(text := json.dumps(values, ensure_ascii=False)) > _LONGEST:
+        longest = max(("why", "verdict", "who"), key=lambda name: len(values[name]))
+        values[longest] = values[longest][: len(values[longest]) * 3 // 4] + "…"
+    return text
+
+
+def _parse(text: str) -> Event | None:
+    try:
+        return Event(**json.loads(text))
+    except (TypeError, ValueError):
+        return None
