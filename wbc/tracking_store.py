@@ -7,17 +7,22 @@ in another way: four processes that create the database at once break it for goo
 that creates the experiment first puts its artifacts elsewhere.
 """
 
+import contextlib
 import logging
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from filelock import FileLock
 
+from wbc import tracking_database, tracking_move, tracking_schema
+from wbc.errors import UserError, one_line
+from wbc.tracking_database import SQLITE, file_of
+
 EXPERIMENT: Final = "wbc"
 MODEL: Final = "wbc-classifier"
-_SQLITE: Final = "sqlite:///"
 _ENVIRONMENT: Final = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",  # seconds; MLflow's own 120 s and 7 tries are minutes
@@ -60,17 +65,22 @@ def uri(repository: Path) -> str:
     """
     named = os.environ.get("MLFLOW_TRACKING_URI")
     if not named:
-        return f"{_SQLITE}{repository / 'mlruns' / 'mlflow.db'}"
-    if named.startswith(_SQLITE):
-        return f"{_SQLITE}{repository / named.removeprefix(_SQLITE)}"
+        return f"{SQLITE}{repository / 'mlruns' / 'mlflow.db'}"
+    if named.startswith(SQLITE):
+        return f"{SQLITE}{repository / named.removeprefix(SQLITE)}"
     return named
 
 
 def artifact_root(address: str) -> str | None:
     """The folder `artifacts` beside a SQLite database; None where a server decides."""
-    if not address.startswith(_SQLITE):
-        return None
-    return (Path(address.removeprefix(_SQLITE)).parent / "artifacts").as_uri()
+    database = file_of(address)
+    return (database.parent / tracking_move.ARTIFACTS).as_uri() if database else None
+
+
+def lock_file(address: str, repository: Path) -> Path:
+    """The file that is locked around read-then-write: beside the database, or in mlruns/."""
+    database = file_of(address)
+    return (database.parent if database else repository / "mlruns") / ".lock"
 
 
 def connect(repository: Path | None = None) -> Store:
@@ -79,27 +89,60 @@ def connect(repository: Path | None = None) -> Store:
     Without `repository` the caller is a stage, whose working directory may be a copy of it.
 
     Raises:
-        Exception: whatever MLflow, the database or the network raise.
+        UserError: the repository was moved, the database is read-only, locked or of a newer MLflow.
+        Exception: whatever MLflow, the database or the network raise; `in_one_sentence` says it.
     """
     workspace = repository or Path.cwd()
     repository = repository or root()
     prepare_environment()
     address = uri(repository)
-    lock_path = repository / "mlruns" / ".lock"
-    artifacts = artifact_root(address)
-    if address.startswith(_SQLITE):
-        lock_path = Path(address.removeprefix(_SQLITE)).parent / ".lock"
-    lock_path.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(lock_path, timeout=120):
+    lock_path = lock_file(address, repository)
+    with _prepared(address, lock_path):
         from mlflow import MlflowClient
 
         logging.getLogger("alembic").setLevel(logging.WARNING)
-        logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)  # we warn, once
+        for name in ("urllib3.connectionpool", "mlflow.store.db.utils"):  # we warn, once
+            logging.getLogger(name).setLevel(logging.CRITICAL)
         client = MlflowClient(tracking_uri=address, registry_uri=address)
-        experiment_id = _experiment(client, artifacts)
+        experiment_id = _experiment(client, artifact_root(address))
         _registered_model(client)
     _use_by_default(address)
     return Store(client, experiment_id, lock_path, workspace)
+
+
+@contextlib.contextmanager
+def in_one_sentence(repository: Path, command: str) -> Iterator[None]:
+    """What MLflow, the database or the network raise, as a sentence; for commands, not stages.
+
+    command: what the user typed after `python -m wbc`.
+
+    Raises:
+        UserError: for any exception inside.
+    """
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        raise UserError(
+            f"MLflow could not be used ({one_line(error)}); check MLFLOW_TRACKING_URI or start its"
+            f" server, then run `python -m wbc {command}` again. It is {uri(repository)} now."
+        ) from error
+
+
+@contextlib.contextmanager
+def _prepared(address: str, lock_path: Path) -> Iterator[None]:
+    """Hold the lock, over a database that MLflow may open: here, writable, of its schema."""
+    database = file_of(address)
+    if database:
+        tracking_database.check_writable(database)  # first: the lock is a file in its folder
+    lock_path.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(lock_path, timeout=120):
+        if database and database.exists():
+            found = tracking_database.look(database, EXPERIMENT)
+            tracking_move.check(database, found.location)
+            tracking_schema.prepare(database, found.schema)
+        yield
 
 
 def prepare_environment() -> None:
