@@ -1,13 +1,38 @@
 """The alias challenger: the best version on validation, which a person may promote."""
 
+from pathlib import Path
 from typing import Any, Final
 
+import pandas as pd
+
 from wbc import tracking_store
-from wbc.errors import one_line
+from wbc.errors import UserError, one_line
 from wbc.registry.versions import find_version
 from wbc.tracking_store import MODEL, Store
 
 CHALLENGER: Final = "challenger"
+
+
+def propose_winners(table: pd.DataFrame, models_dir: Path, evaluation_set_sha256: str) -> list[str]:
+    """Let the best of each start in `compare`'s table become challenger; a sentence each.
+
+    Nothing but the validation score decides. Best effort, as `propose_challenger`.
+
+    Args:
+        table: as `wbc.comparison.compare` makes it.
+        models_dir: holds ARCHITECTURE/ of each row.
+        evaluation_set_sha256: names the validation cells (`pixels.evaluation_set_sha256`).
+    """
+    from wbc.comparison import winners  # brings torch, which promotion does not wait for
+    from wbc.tracking_record import identity
+
+    sentences = []
+    for architecture in winners(table).values():
+        row = table[table["architecture"] == architecture].iloc[0]
+        sha256, score = identity(models_dir / architecture), float(row["val/macro_f1"])
+        said = propose_challenger(sha256, "val/macro_f1", score, evaluation_set_sha256)
+        sentences.append(said)
+    return list(dict.fromkeys(sentences))
 
 
 def propose_challenger(sha256: str, metric: str, value: float, evaluation_set_sha256: str) -> str:
@@ -20,6 +45,8 @@ def propose_challenger(sha256: str, metric: str, value: float, evaluation_set_sh
         store = tracking_store.connect()
         with store.lock():
             return _propose(store, sha256, metric, value, evaluation_set_sha256)
+    except UserError:  # the stage or command says this sentence itself, once
+        return f"The alias {CHALLENGER} was not looked at, because MLflow could not be used."
     except Exception as error:
         reason = one_line(error)
         return f"The alias {CHALLENGER} was not looked at, because MLflow failed ({reason})."
