@@ -10,14 +10,14 @@ that creates the experiment first puts its artifacts elsewhere.
 import contextlib
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from filelock import FileLock
 
-from wbc import tracking_database, tracking_move, tracking_schema
+from wbc import tracking_database, tracking_move, tracking_reach, tracking_schema
 from wbc.errors import UserError, one_line
 from wbc.tracking_database import SQLITE, file_of
 
@@ -27,6 +27,7 @@ _ENVIRONMENT: Final = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",  # seconds; MLflow's own 120 s and 7 tries are minutes
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+    "MLFLOW_HTTP_RESPECT_RETRY_AFTER_HEADER": "false",  # a server may ask for hours
     "MLFLOW_LOGGING_LEVEL": "WARNING",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
@@ -89,13 +90,15 @@ def connect(repository: Path | None = None) -> Store:
     Without `repository` the caller is a stage, whose working directory may be a copy of it.
 
     Raises:
-        UserError: the repository was moved, the database is read-only, locked or of a newer MLflow.
+        UserError: the repository was moved, the database is read-only, locked or of a newer MLflow,
+            or no server can be used at the address.
         Exception: whatever MLflow, the database or the network raise; `in_one_sentence` says it.
     """
     workspace = repository or Path.cwd()
     repository = repository or root()
     prepare_environment()
     address = uri(repository)
+    tracking_reach.check(address)  # before the lock: nobody waits for another one's waiting
     lock_path = lock_file(address, repository)
     with _prepared(address, lock_path):
         from mlflow import MlflowClient
@@ -126,7 +129,8 @@ def in_one_sentence(repository: Path, command: str) -> Iterator[None]:
     except Exception as error:
         raise UserError(
             f"MLflow could not be used ({one_line(error)}); check MLFLOW_TRACKING_URI or start its"
-            f" server, then run `python -m wbc {command}` again. It is {uri(repository)} now."
+            f" server, then run `python -m wbc {command}` again. It is"
+            f" {tracking_reach.shown(uri(repository))} now."
         ) from error
 
 
@@ -151,6 +155,19 @@ def prepare_environment() -> None:
         os.environ.setdefault(name, value)
 
 
+@contextlib.contextmanager
+def patience(folder: Path) -> Iterator[None]:
+    """Let a server take a second more for each MB of the largest file, to store it and say so."""
+    name = "MLFLOW_HTTP_REQUEST_TIMEOUT"
+    before = os.environ[name]
+    sizes = (path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    os.environ[name] = str(int(before) + max(sizes, default=0) // 1_000_000)
+    try:
+        yield
+    finally:
+        os.environ[name] = before
+
+
 def _use_by_default(address: str) -> None:
     """Let MLflow's own functions resolve `models:/...` there, but not tell child processes.
 
@@ -168,8 +185,8 @@ def _use_by_default(address: str) -> None:
 def _experiment(client: Any, artifacts: str | None) -> str:
     experiment = client.get_experiment_by_name(EXPERIMENT)
     if experiment is None:
-        created = client.create_experiment(EXPERIMENT, artifacts, tags=_EXPERIMENT_TAGS)
-        return str(created)
+        _create(lambda: client.create_experiment(EXPERIMENT, artifacts, tags=_EXPERIMENT_TAGS))
+        experiment = client.get_experiment_by_name(EXPERIMENT)
     if experiment.lifecycle_stage == "deleted":
         client.restore_experiment(experiment.experiment_id)
     return str(experiment.experiment_id)
@@ -177,8 +194,19 @@ def _experiment(client: Any, artifacts: str | None) -> str:
 
 def _registered_model(client: Any) -> None:
     if not client.search_registered_models(f"name = '{MODEL}'"):
-        client.create_registered_model(
-            MODEL,
-            description="White blood cells in five classes, from an image of one cell or field."
-            " Not a medical device.",
+        words = (
+            "White blood cells in five classes, from an image of one cell or field."
+            " Not a medical device."
         )
+        _create(lambda: client.create_registered_model(MODEL, description=words))
+
+
+def _create(create: Callable[[], Any]) -> None:
+    """Create what was not there a moment ago; on a shared server another machine may be quicker."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        create()
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
