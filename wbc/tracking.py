@@ -12,7 +12,15 @@ import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from wbc import processes, tracking_log, tracking_publish, tracking_record, tracking_store
+from wbc import (
+    processes,
+    tracking_log,
+    tracking_open,
+    tracking_publish,
+    tracking_reach,
+    tracking_record,
+    tracking_store,
+)
 from wbc.errors import UserError, one_line
 from wbc.tracking_publish import find_run, name_after_model
 from wbc.tracking_record import identity
@@ -26,13 +34,17 @@ _log = logging.getLogger(__name__)
 
 
 class TrainingRun:
-    """The run of a training that is under way. No method raises because of MLflow."""
+    """The run of a training that is under way. No method raises because of MLflow.
+
+    A server that goes away is waited for at most twice: when that is noticed, and when training
+    ends, because it may be back then (docs/team.md has the seconds).
+    """
 
     def __init__(self, architecture: str) -> None:
         self._architecture = architecture
         self._store: Store | None = None
         self._run_id = ""
-        self._live = False  # curves are written; stops at the first failure, sync fills the gap
+        self._failures = 0  # after the first no curves are written, and sync fills the gap
 
     def start(self, parameters: Mapping[str, object], device: str, run_file: Path | None) -> None:
         """Create the run, or reopen the one that `run_file` names; only in the first process."""
@@ -44,7 +56,7 @@ class TrainingRun:
             self._run_id = tracking_log.reopen_run(store, run_file) or tracking_log.create_run(
                 store, self._architecture, live=True
             )
-            self._store, self._live = store, True
+            self._store = store
             if run_file:
                 run_file.write_text(self._run_id, encoding="utf-8")
             tags = {"architecture": self._architecture, "device": device}
@@ -53,31 +65,40 @@ class TrainingRun:
 
     def log_epoch(self, epoch: int, metrics: Mapping[str, object]) -> None:
         """Add one epoch to the curves; words, NaN and infinity are left out."""
-        if self._store and self._live:
+        if self._store and not self._failures:
             with self._best_effort():
                 kept = tracking_record.epoch_metrics(metrics)
                 tracking_log.log_epoch(self._store, self._run_id, epoch, kept)
 
     def finish(self, model_dir: Path) -> None:
-        """Name the run after the model that it made."""
+        """Name the run after the model that it made; a note is left where MLflow does not hear."""
         if self._store:
+            sha256 = identity(model_dir)
+            tracking_open.remember(self._store, sha256, self._run_id)
             with self._best_effort():
+                self._greet_first()
                 name_after_model(self._store, self._run_id, model_dir)
+                tracking_open.forget(self._store, sha256)
 
     def end(self, status: str) -> None:
         """Close the run: FINISHED, FAILED or KILLED."""
-        if self._store:
+        if self._store and self._failures < 2:
             with self._best_effort():
+                self._greet_first()
                 self._store.client.set_terminated(self._run_id, status)
+
+    def _greet_first(self) -> None:
+        """One short question to a server that has failed before, instead of all that is to say."""
+        if self._failures:
+            tracking_reach.check(tracking_store.uri(tracking_store.root()))
 
     @contextlib.contextmanager
     def _best_effort(self) -> Iterator[None]:
-        warned = bool(self._store) and not self._live
         try:
             yield
         except Exception as error:
-            self._live = False
-            if not warned:
+            self._failures += 1
+            if self._failures == 1:
                 _warn(error)
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from wbc import lineage, tracking_log, tracking_record
+from wbc import lineage, tracking_log, tracking_open, tracking_record
 from wbc.params import flatten_values
 from wbc.registry import versions
 from wbc.tracking_log import Origin
@@ -39,10 +39,13 @@ def publish(
     metrics_path = report_dir / "metrics.json"
     report = json.loads(metrics_path.read_text("utf-8")) if metrics_path.is_file() else {}
     scores = tracking_record.final_metrics(card, report)
+    sha256 = identity(model_dir)
     with store.lock():
-        run = find_run(store, identity(model_dir))
+        run = find_run(store, sha256)
         run_id = run.info.run_id if run else tracking_log.create_run(store, "new", False, origin)
         name = name_after_model(store, run_id, model_dir, origin)
+    if not run:
+        run_id = _only_one(store, sha256, run_id)
     recorded = {} if origin and not origin.lock else _stage_params(store, card["architecture"])
     tracking_log.log_params(store, run_id, {**recorded, **card["parameters"]})
     if not origin or origin.lock:
@@ -55,8 +58,10 @@ def publish(
     tracking_log.log_tags(store, run_id, note)
     version = _register(store, run_id, model_dir, scores, origin) if registered else None
     tracking_log.log_tags(store, run_id, {"published": report_digest(report_dir)})
-    if store.client.get_run(run_id).info.status == "RUNNING":
+    left_open = tracking_open.find(store, sha256) is not None  # perhaps KILLED by now
+    if left_open or store.client.get_run(run_id).info.status == "RUNNING":
         store.client.set_terminated(run_id, "FINISHED")
+    tracking_open.forget(store, sha256)
     return Published(run_id, name, version)
 
 
@@ -101,7 +106,13 @@ def name_after_model(
 
 
 def find_run(store: Store, sha256: str) -> Any | None:
-    """The newest run of the model, one of the same DVC experiment before all others."""
+    """The newest run of the model, one of the same DVC experiment before all others.
+
+    One that was left open, because the server was away when it should have got its name, is newer.
+    """
+    left_open = tracking_open.find(store, sha256)
+    if left_open is not None:
+        return left_open
     runs = store.client.search_runs(
         [store.experiment_id],
         f"tags.model_sha256 = '{sha256}'",
@@ -110,6 +121,18 @@ def find_run(store: Store, sha256: str) -> Any | None:
     here = os.environ.get("DVC_EXP_NAME")
     same = [run for run in runs if run.data.tags.get("dvc.experiment") == here]
     return next(iter([*same, *runs]), None)
+
+
+def _only_one(store: Store, sha256: str, run_id: str) -> str:
+    """The run to complete, where another machine may have created one at the same moment.
+
+    No lock reaches from machine to machine: both look again, and the younger one goes.
+    """
+    runs = store.client.search_runs([store.experiment_id], f"tags.model_sha256 = '{sha256}'")
+    first = min(runs, key=lambda run: (run.info.start_time, run.info.run_id))
+    if first.info.run_id != run_id:
+        store.client.delete_run(run_id)
+    return str(first.info.run_id)
 
 
 def report_digest(report_dir: Path) -> str:

@@ -35,6 +35,7 @@ def sync(repository: Path) -> list[str]:
         origin_of = _origins(repository)
         sentences = [_sync(store, repository, name, origin_of) for name in models]
         sentences += [_sync_adapted(store, repository / "adapted" / name) for name in adapted]
+        log.close_dead_runs(store)
         first = [name.name for name in models if len(name.parts) == 1]
         return sentences + _propose(repository, first)
 
