@@ -96,16 +96,17 @@ def _within(seconds: float, question: Callable[[], Any]) -> Any:
 def _why(error: BaseException, seconds: float) -> str:
     """The cause that MLflow, requests and urllib3 have wrapped, in plain words."""
     import requests
-    from urllib3.exceptions import NameResolutionError
 
     causes = _chain(error)
     text = one_line(error, 1000)
-    if any(isinstance(cause, requests.exceptions.SSLError) for cause in causes):
+    if "CERTIFICATE_VERIFY_FAILED" in text:
         return (
             "has a certificate that this machine does not trust: name your own CA's in"
             " MLFLOW_TRACKING_SERVER_CERT_PATH"
         )
-    if any(isinstance(cause, NameResolutionError | socket.gaierror) for cause in causes):
+    if any(isinstance(cause, requests.exceptions.SSLError) for cause in causes):
+        return "does not speak TLS with this machine, which https:// asks for"
+    if "Failed to resolve" in text or any(isinstance(each, socket.gaierror) for each in causes):
         return "has a name that cannot be resolved"
     if any(isinstance(cause, TimeoutError | requests.exceptions.Timeout) for cause in causes):
         return f"did not answer within {seconds:g} s"

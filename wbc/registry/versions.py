@@ -48,7 +48,7 @@ def _only_one(store: Store, created: Any) -> Any:
     if first is None or int(first.version) >= int(created.version):
         return created
     store.client.delete_model_version(MODEL, created.version)
-    store.client.delete_logged_model(created.model_id)
+    store.client.delete_logged_model(created.source.removeprefix("models:/"))
     return first
 
 
