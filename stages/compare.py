@@ -1,11 +1,9 @@
 """compare: all models in one table, ranked on validation among equal starts, and paired tests."""
 
-import json
 import logging
 import os
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
@@ -23,10 +21,10 @@ from wbc import (
     tracking,
 )
 from wbc.cells import read_table, write_table
-from wbc.comparison import Model, compare, sets_of, winners
+from wbc.comparison import compare, read, sets_of
 from wbc.comparison_tests import paired_table
 from wbc.pixels import evaluation_set_sha256, open_store
-from wbc.registry.challenger import propose_challenger
+from wbc.registry.challenger import propose_winners
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +35,7 @@ COSTS_FILE = "costs.csv"  # in mlruns/, which neither git nor DVC follows: times
 def main() -> None:
     settings = params.load(Path("params.yaml"))
     names: list[str] = list(settings.architectures)
-    models = [read(name) for name in names]
+    models = [read(Path(), name) for name in names]
     table = compare(models)
     predictions = {name: read_table(Path("reports") / name / "predictions.csv") for name in names}
     tests = paired_table(table, predictions, {model.name: model.metrics for model in models})
@@ -46,14 +44,6 @@ def main() -> None:
     propose(table)
     speeds = measure(names, settings.train.threads)
     tracking.publish_comparison({Path("models") / name: speeds[name] for name in names})
-
-
-def read(architecture: str) -> Model:
-    """What the stages before left of a model."""
-    folder, report_dir = Path("models") / architecture, Path("reports") / architecture
-    card = _json(folder / model.CARD_FILE)
-    seeds = _json(report_dir / "seeds.json") if (report_dir / "seeds.json").is_file() else {}
-    return Model(card, _json(report_dir / "metrics.json"), seeds, cost.size_of(folder, card))
 
 
 def write(table: pd.DataFrame, tests: pd.DataFrame, drawn: bool) -> None:
@@ -71,11 +61,8 @@ def propose(table: pd.DataFrame) -> None:
     """The best of each start may become challenger, by its validation score alone."""
     cells = read_table(Path("data/pixels/index.csv"))
     digest = evaluation_set_sha256(cells[cells["split"] == "val"])
-    for architecture in winners(table).values():
-        row = table[table["architecture"] == architecture].iloc[0]
-        identity = model.model_sha256(Path("models") / architecture)
-        score = float(row["val/macro_f1"])
-        log.info("%s", propose_challenger(identity, "val/macro_f1", score, digest))
+    for sentence in propose_winners(table, Path("models"), digest):
+        log.info("%s", sentence)
 
 
 def measure(names: list[str], threads: int) -> dict[str, dict[str, float]]:
@@ -93,10 +80,6 @@ def measure(names: list[str], threads: int) -> dict[str, dict[str, float]]:
     log.info("Times of a model from square to answer on this %s (median of %d):\n%s",
              chosen.name, cost.REPEATS, shown.to_string(index=False))  # fmt: skip
     return speeds
-
-
-def _json(path: Path) -> Any:
-    return json.loads(path.read_text(encoding="utf-8"))
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ MLflow needs seconds to create a database, so it does so once a session and test
 import atexit
 import contextlib
 import functools
+import hashlib
 import json
 import shutil
 import sqlite3
@@ -15,6 +16,7 @@ from typing import Any
 
 import pytest
 import torch
+from ruamel.yaml import YAML
 
 from wbc import model, tracking_store
 from wbc.backbones import Network
@@ -29,6 +31,11 @@ REPORT = {
     "val": {"accuracy": 0.75, "macro_f1": 0.7, "recall": {"monocyte": 0.5, "basophil": None}},
     "test_a": {"accuracy": 0.8, "macro_f1": 0.6, "num_cells": 40},
 }
+PREDICTIONS = f"""path,set,label,predicted,sha256
+a.png,val,monocyte,monocyte,{"0a" * 32}
+b.png,val,basophil,monocyte,{"0b" * 32}
+c.png,test_a,monocyte,monocyte,{"0c" * 32}
+"""
 DVC_LOCK = """schema: '2.0'
 stages:
   download:
@@ -101,6 +108,21 @@ def write_model(root: Path, seed: int = 1, report: Any = None, **changes: Any) -
     (model_dir / "history.csv").write_text(HISTORY)
     (report_dir / "figures").mkdir(parents=True, exist_ok=True)
     (report_dir / "metrics.json").write_text(json.dumps(report or REPORT))
-    (report_dir / "predictions.csv").write_text("path,set,label,predicted\n")
+    (report_dir / "predictions.csv").write_text(PREDICTIONS)
     (report_dir / "figures" / "confusion.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    if (root / "dvc.lock").is_file():
+        lock_model(root, described["architecture"])
     return model_dir, report_dir
+
+
+def lock_model(root: Path, architecture: str) -> None:
+    """Let dvc.lock name the model that lies in models/, as after train."""
+    paths = [f"models/{architecture}/{name}" for name in ("model.safetensors", "model.json")]
+    outs = [
+        {"path": path, "hash": "md5", "md5": hashlib.md5((root / path).read_bytes()).hexdigest()}
+        for path in paths
+    ]
+    yaml = YAML()
+    document = yaml.load(root / "dvc.lock")
+    document["stages"][f"train@{architecture}"] = {"cmd": "python -m stages.train", "outs": outs}
+    yaml.dump(document, root / "dvc.lock")

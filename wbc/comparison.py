@@ -5,13 +5,15 @@ nor with the classical baseline, which has no weights to start from; and nothing
 test set: the columns of the tests are for reading.
 """
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 import pandas as pd
 
-from wbc.cost import Size
+from wbc.cost import Size, size_of
 from wbc.errors import UserError
 from wbc.metrics import value
 
@@ -48,6 +50,15 @@ class Model:
     @property
     def name(self) -> str:
         return str(self.card["architecture"])
+
+
+def read(repository: Path, architecture: str) -> Model:
+    """What train and evaluate left of a model in models/ and reports/."""
+    folder = repository / "models" / architecture
+    report_dir = repository / "reports" / architecture
+    card, seeds_path = _json(folder / "model.json"), report_dir / "seeds.json"
+    seeds = _json(seeds_path) if seeds_path.is_file() else {}
+    return Model(card, _json(report_dir / "metrics.json"), seeds, size_of(folder, card))
 
 
 def compare(models: Sequence[Model]) -> pd.DataFrame:
@@ -151,3 +162,7 @@ def _check_same_pixels(models: Sequence[Model]) -> None:
             "All networks should be trained and validated on the same pixel store, but the hashes"
             f" of theirs differ ({found}); run `dvc repro` to train the older ones again."
         )
+
+
+def _json(path: Path) -> Any:
+    return json.loads(path.read_text(encoding="utf-8"))

@@ -11,6 +11,8 @@ from wbc import lineage, tracking_log, tracking_record, tracking_store
 from wbc.errors import UserError, one_line
 from wbc.registry import champion, versions
 from wbc.registry.challenger import CHALLENGER
+from wbc.tracking_log import Origin
+from wbc.tracking_publish import find_run, report_digest
 from wbc.tracking_store import MODEL, Store
 
 PREFIX: Final = "models:/"
@@ -70,31 +72,52 @@ def publish(repository: Path, folder: Path, scores: Mapping[str, float]) -> str:
     """
     try:
         store = tracking_store.connect(repository)
-        return _publish(store, folder, dict(scores))
+        return f"MLflow: {publish_folder(store, folder, dict(scores), live=True)}"
+    except UserError as error:
+        return f"{error} {folder} is complete without MLflow; `python -m wbc sync` publishes it."
     except Exception as error:
         return (
             f"MLflow could not be written ({one_line(error)}); {folder} is complete without it, and"
-            " the same command again publishes it."
+            " `python -m wbc sync` publishes it later."
         )
 
 
-def _publish(store: Store, folder: Path, scores: dict[str, float]) -> str:
+def read_scores(folder: Path) -> dict[str, float]:
+    """The scores that `adapt` left in the folder, by MLflow's names; {} where it was killed."""
+    path = folder / "before_after.json"
+    sets = json.loads(path.read_text(encoding="utf-8"))["sets"] if path.is_file() else {}
+    kept = ("before", "after", "difference")
+    return tracking_record.flat_scores(
+        {name: {key: result[key] for key in kept if key in result} for name, result in sets.items()}
+    )
+
+
+def publish_folder(store: Store, folder: Path, scores: dict[str, float], live: bool) -> str:
+    """Write run and version of an adapted model; words for the end of a sentence.
+
+    live: the model was adapted just now, by the code and on the machine that are here.
+    """
     card = json.loads((folder / "model.json").read_text(encoding="utf-8"))
     sha256 = tracking_record.identity(folder)
     name = f"{card['architecture']}-{sha256[:8]}"
+    origin = None if live else Origin(code=False, lock=False)
     with store.lock():
-        run_id = _run(store, sha256) or tracking_log.create_run(store, name, live=True)
+        run = find_run(store, sha256)
+        run_id = run.info.run_id if run else tracking_log.create_run(store, name, live, origin)
         tags = tracking_record.model_tags(card, sha256, folder) | adapted_tags(card)
         tracking_log.log_tags(store, run_id, tags)
     note = {"mlflow.note.content": tracking_record.sentence(card, scores)}
     tracking_log.log_tags(store, run_id, note)
     tracking_log.log_params(store, run_id, card["parameters"])
-    tracking_log.log_data(store, run_id, card["sources"])
+    if live:
+        tracking_log.log_data(store, run_id, card["sources"])
+        tracking_log.log_dvc_lock(store, run_id)
     tracking_log.log_scores(store, run_id, scores)
     store.client.log_artifacts(run_id, str(folder), "adapted")
     words = _register(store, run_id, folder, card, scores)
+    tracking_log.log_tags(store, run_id, {"published": report_digest(folder)})
     store.client.set_terminated(run_id, "FINISHED")
-    return f"MLflow: run {name}, {words}."
+    return f"run {name}, {words}."
 
 
 def _register(
@@ -118,8 +141,3 @@ def adapted_tags(card: Mapping[str, Any]) -> dict[str, str]:
         "per_class": str(adapted["per_class"]),
         "adapt_seed": str(adapted["seed"]),
     }
-
-
-def _run(store: Store, sha256: str) -> str | None:
-    runs = store.client.search_runs([store.experiment_id], f"tags.model_sha256 = '{sha256}'")
-    return str(runs[0].info.run_id) if runs else None

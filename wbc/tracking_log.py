@@ -8,6 +8,7 @@ import os
 import tempfile
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,13 +21,33 @@ DIGEST_LENGTH: Final = 36  # MLflow's limit for a dataset's digest
 _BATCH: Final = 100  # MLflow's limit for params and tags in one call
 
 
-def create_run(store: Store, name: str, live: bool) -> str:
-    """A new run with the lineage of the working directory.
+@dataclass(frozen=True)
+class Origin:
+    """What is known of where outputs come from that somebody else made, or oneself long ago."""
+
+    code: bool  # the working directory's commit, with its uncommitted changes, makes them
+    lock: bool  # dvc.lock there tells of them: data, parameters, code by its hashes
+
+    @property
+    def note(self) -> str:
+        """What a reader of the run must know; "" where nothing is unknown."""
+        if self.code:
+            return ""
+        return (
+            "the commit is not known: published later, from a working directory whose code,"
+            " parameters or data differ from what made the model"
+        )
+
+
+def create_run(store: Store, name: str, live: bool, origin: Origin | None = None) -> str:
+    """A new run with the lineage of the working directory, unless `origin` says it is another's.
 
     live: this process trains the model, so its device and versions belong to the run.
     """
-    origin = lineage.read(store.workspace)
-    tags = tracking_record.lineage_tags(origin)
+    unknown = lineage.Lineage("", False, b"", "", "", "")
+    read = unknown if origin and not origin.code else lineage.read(store.workspace)
+    tags = tracking_record.lineage_tags(read)
+    tags |= {"git.note": origin.note} if origin and origin.note else {}
     tags |= tracking_record.environment_tags() if live else {}
     tags |= {PROCESS_TAG: processes.own_name()} if live else {}
     tags |= {
@@ -35,8 +56,8 @@ def create_run(store: Store, name: str, live: bool) -> str:
     }
     run = store.client.create_run(store.experiment_id, tags=tags, run_name=name)
     run_id = str(run.info.run_id)
-    if origin.patch:
-        _log_file(store, run_id, "lineage", "uncommitted.patch", origin.patch)
+    if read.patch:
+        _log_file(store, run_id, "lineage", "uncommitted.patch", read.patch)
     return run_id
 
 
@@ -147,12 +168,16 @@ def log_evaluation_data(
 
 
 def log_files(store: Store, run_id: str, model_dir: Path, report_dir: Path) -> None:
-    """Report, training history, model card and dvc.lock as artifacts."""
+    """Report, training history and model card as artifacts."""
     if report_dir.is_dir():
         store.client.log_artifacts(run_id, str(report_dir), "report")
     for name in ("history.csv", "model.json"):
         if (model_dir / name).is_file():
             store.client.log_artifact(run_id, str(model_dir / name), "training")
+
+
+def log_dvc_lock(store: Store, run_id: str) -> None:
+    """dvc.lock as an artifact: the hashes of all data, parameters and code."""
     if (store.workspace / "dvc.lock").is_file():
         store.client.log_artifact(run_id, str(store.workspace / "dvc.lock"), "lineage")
 

@@ -7,21 +7,27 @@ in another way: four processes that create the database at once break it for goo
 that creates the experiment first puts its artifacts elsewhere.
 """
 
+import contextlib
 import logging
 import os
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from filelock import FileLock
 
+from wbc import tracking_database, tracking_move, tracking_reach, tracking_schema
+from wbc.errors import UserError, one_line
+from wbc.tracking_database import SQLITE, file_of
+
 EXPERIMENT: Final = "wbc"
 MODEL: Final = "wbc-classifier"
-_SQLITE: Final = "sqlite:///"
 _ENVIRONMENT: Final = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",  # seconds; MLflow's own 120 s and 7 tries are minutes
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+    "MLFLOW_HTTP_RESPECT_RETRY_AFTER_HEADER": "false",  # a server may ask for hours
     "MLFLOW_LOGGING_LEVEL": "WARNING",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
@@ -60,17 +66,22 @@ def uri(repository: Path) -> str:
     """
     named = os.environ.get("MLFLOW_TRACKING_URI")
     if not named:
-        return f"{_SQLITE}{repository / 'mlruns' / 'mlflow.db'}"
-    if named.startswith(_SQLITE):
-        return f"{_SQLITE}{repository / named.removeprefix(_SQLITE)}"
+        return f"{SQLITE}{repository / 'mlruns' / 'mlflow.db'}"
+    if named.startswith(SQLITE):
+        return f"{SQLITE}{repository / named.removeprefix(SQLITE)}"
     return named
 
 
 def artifact_root(address: str) -> str | None:
     """The folder `artifacts` beside a SQLite database; None where a server decides."""
-    if not address.startswith(_SQLITE):
-        return None
-    return (Path(address.removeprefix(_SQLITE)).parent / "artifacts").as_uri()
+    database = file_of(address)
+    return (database.parent / tracking_move.ARTIFACTS).as_uri() if database else None
+
+
+def lock_file(address: str, repository: Path) -> Path:
+    """The file that is locked around read-then-write: beside the database, or in mlruns/."""
+    database = file_of(address)
+    return (database.parent if database else repository / "mlruns") / ".lock"
 
 
 def connect(repository: Path | None = None) -> Store:
@@ -79,33 +90,82 @@ def connect(repository: Path | None = None) -> Store:
     Without `repository` the caller is a stage, whose working directory may be a copy of it.
 
     Raises:
-        Exception: whatever MLflow, the database or the network raise.
+        UserError: the repository was moved, the database is read-only, locked or of a newer MLflow,
+            or no server can be used at the address.
+        Exception: whatever MLflow, the database or the network raise; `in_one_sentence` says it.
     """
     workspace = repository or Path.cwd()
     repository = repository or root()
     prepare_environment()
     address = uri(repository)
-    lock_path = repository / "mlruns" / ".lock"
-    artifacts = artifact_root(address)
-    if address.startswith(_SQLITE):
-        lock_path = Path(address.removeprefix(_SQLITE)).parent / ".lock"
-    lock_path.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(lock_path, timeout=120):
+    tracking_reach.check(address)  # before the lock: nobody waits for another one's waiting
+    lock_path = lock_file(address, repository)
+    with _prepared(address, lock_path):
         from mlflow import MlflowClient
 
         logging.getLogger("alembic").setLevel(logging.WARNING)
-        logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)  # we warn, once
+        for name in ("urllib3.connectionpool", "mlflow.store.db.utils"):  # we warn, once
+            logging.getLogger(name).setLevel(logging.CRITICAL)
         client = MlflowClient(tracking_uri=address, registry_uri=address)
-        experiment_id = _experiment(client, artifacts)
+        experiment_id = _experiment(client, artifact_root(address))
         _registered_model(client)
     _use_by_default(address)
     return Store(client, experiment_id, lock_path, workspace)
+
+
+@contextlib.contextmanager
+def in_one_sentence(repository: Path, command: str) -> Iterator[None]:
+    """What MLflow, the database or the network raise, as a sentence; for commands, not stages.
+
+    command: what the user typed after `python -m wbc`.
+
+    Raises:
+        UserError: for any exception inside.
+    """
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        raise UserError(
+            f"MLflow could not be used ({one_line(error)}); check MLFLOW_TRACKING_URI or start its"
+            f" server, then run `python -m wbc {command}` again. It is"
+            f" {tracking_reach.shown(uri(repository))} now."
+        ) from error
+
+
+@contextlib.contextmanager
+def _prepared(address: str, lock_path: Path) -> Iterator[None]:
+    """Hold the lock, over a database that MLflow may open: here, writable, of its schema."""
+    database = file_of(address)
+    if database:
+        tracking_database.check_writable(database)  # first: the lock is a file in its folder
+    lock_path.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(lock_path, timeout=120):
+        if database and database.exists():
+            found = tracking_database.look(database, EXPERIMENT)
+            tracking_move.check(database, found.location)
+            tracking_schema.prepare(database, found.schema)
+        yield
 
 
 def prepare_environment() -> None:
     """No telemetry, bounded waiting for a server; what the user has set stays."""
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
+
+
+@contextlib.contextmanager
+def patience(folder: Path) -> Iterator[None]:
+    """Let a server take a second more for each MB of the largest file, to store it and say so."""
+    name = "MLFLOW_HTTP_REQUEST_TIMEOUT"
+    before = os.environ[name]
+    sizes = (path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    os.environ[name] = str(int(before) + max(sizes, default=0) // 1_000_000)
+    try:
+        yield
+    finally:
+        os.environ[name] = before
 
 
 def _use_by_default(address: str) -> None:
@@ -125,8 +185,8 @@ def _use_by_default(address: str) -> None:
 def _experiment(client: Any, artifacts: str | None) -> str:
     experiment = client.get_experiment_by_name(EXPERIMENT)
     if experiment is None:
-        created = client.create_experiment(EXPERIMENT, artifacts, tags=_EXPERIMENT_TAGS)
-        return str(created)
+        _create(lambda: client.create_experiment(EXPERIMENT, artifacts, tags=_EXPERIMENT_TAGS))
+        experiment = client.get_experiment_by_name(EXPERIMENT)
     if experiment.lifecycle_stage == "deleted":
         client.restore_experiment(experiment.experiment_id)
     return str(experiment.experiment_id)
@@ -134,8 +194,19 @@ def _experiment(client: Any, artifacts: str | None) -> str:
 
 def _registered_model(client: Any) -> None:
     if not client.search_registered_models(f"name = '{MODEL}'"):
-        client.create_registered_model(
-            MODEL,
-            description="White blood cells in five classes, from an image of one cell or field."
-            " Not a medical device.",
+        words = (
+            "White blood cells in five classes, from an image of one cell or field."
+            " Not a medical device."
         )
+        _create(lambda: client.create_registered_model(MODEL, description=words))
+
+
+def _create(create: Callable[[], Any]) -> None:
+    """Create what was not there a moment ago; on a shared server another machine may be quicker."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        create()
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise

@@ -2,6 +2,8 @@
 
 import json
 import re
+import subprocess
+import sys
 
 import numpy as np
 import pandas as pd
@@ -220,15 +222,33 @@ def test_a_mistake_in_params_stops_before_any_work(repository: Repository) -> No
     assert "train.batch_size is 'many'" in output and "Traceback" not in output
 
 
-def test_two_experiments_at_once_land_in_one_database(repository: Repository) -> None:
+def test_four_experiments_at_once_make_one_database(repository: Repository) -> None:
+    """Four trainings, and nobody has made the database before; what they register is tested in
+    tests/wbc/test_tracking_store.py.
+    """
     commit(repository, "clean")
-    repository.run("dvc", "exp", "run", "--queue", "-S", "train.label_smoothing=0.1,0.2")
-    repository.run_queue(jobs=2)
-    names = {run.data.tags.get("dvc.experiment") for run in repository.runs()}
-    assert len(repository.runs()) == 2 and len(names) == 2 and "" not in names
-    assert len(repository.versions()) == 2
+    repository.set(train__epochs=1, train__head_epochs=0)
+    command = [sys.executable, "-m", "dvc", "exp", "run", "--temp", f"train@{NAME}", "-S"]
+    started = [
+        subprocess.Popen(
+            [*command, f"train.label_smoothing=0.{number}"],
+            cwd=repository.path,
+            env=repository.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        for number in range(1, 5)
+    ]
+    said = [process.communicate(timeout=300)[0] for process in started]
+    assert [process.returncode for process in started] == [0, 0, 0, 0], "\n".join(said)
+    assert not any("MLflow could not" in words for words in said), "\n".join(said)
+    runs = repository.runs()
+    assert [run.info.status for run in runs] == ["FINISHED"] * 4
+    assert len({run.data.tags["model_sha256"] for run in runs}) == 4
+    names = {run.data.tags["dvc.experiment"] for run in runs}
     shown = repository.run("dvc", "exp", "show", "--csv")
-    assert all(str(name) in shown for name in names)
+    assert len(names) == 4 and all(name in shown for name in names)
 
 
 def test_a_temporary_experiment_loses_no_run(repository: Repository) -> None:

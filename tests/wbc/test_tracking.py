@@ -2,7 +2,6 @@
 
 import logging
 import os
-import shutil
 import signal
 import subprocess
 import time
@@ -13,7 +12,6 @@ import pytest
 
 from tests.mlflow_home import ARCHITECTURE, card, new_home, write_model
 from wbc import tracking, tracking_log, tracking_record, tracking_store
-from wbc.errors import UserError
 from wbc.model import model_sha256
 
 PARAMETERS = card()["parameters"]
@@ -289,48 +287,3 @@ def test_a_server_that_dies_halfway_leaves_gaps_that_are_filled(
     run = _only_run()
     assert run.info.status == "FINISHED"
     assert _curve(run, "epoch/train/loss") == [(1, 1.5), (2, 1.25)]
-
-
-def test_sync_publishes_what_is_missing(home: Path) -> None:
-    model_dir, _ = write_model(home)
-    write_model(home, seed=2, architecture="resnet18", start="imagenet")
-
-    first = tracking.sync(home)
-    second = tracking.sync(home)
-
-    name = f"{ARCHITECTURE}-{model_sha256(model_dir)[:8]}"
-    assert f"{ARCHITECTURE}: published as run {name}." in first
-    assert f"{ARCHITECTURE}: run {name} is there already." in second
-    assert len(first) == len(second) == len(_runs()) == 2
-    assert tracking.sync(home.parent / "nothing here") == []
-
-
-def test_models_of_other_seeds_have_runs_and_no_version(home: Path) -> None:
-    tracking.publish(ARCHITECTURE, *write_model(home))
-    model_dir, report_dir = write_model(home / "other", seed=2)
-    for folder, kind in ((model_dir, "models"), (report_dir, "reports")):
-        shutil.copytree(folder, home / kind / ARCHITECTURE / "seeds" / "2")
-    sentences = tracking.sync(home)
-
-    assert "is there already" in sentences[0]
-    assert sentences[1].startswith(f"{ARCHITECTURE}/seeds/2: published as run")
-    versions = tracking_store.connect().client.search_model_versions("name = 'wbc-classifier'")
-    assert len(_runs()) == 2 and len(versions) == 1
-
-
-def test_sync_says_when_it_cannot(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    model_dir, _ = write_model(home)
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
-    with pytest.raises(UserError, match=r"It is http://127\.0\.0\.1:9 now"):
-        tracking.sync(home)
-    monkeypatch.delenv("MLFLOW_TRACKING_URI")
-    (model_dir / "model.safetensors").unlink()  # as while train is writing
-    assert tracking.sync(home) == []
-
-
-def test_sync_brings_a_changed_report_up_to_date(home: Path) -> None:
-    tracking.publish(ARCHITECTURE, *write_model(home))
-    write_model(home, report={"val": {"accuracy": 0.5, "macro_f1": 0.5}})
-
-    assert "published" in tracking.sync(home)[0]
-    assert _only_run().data.metrics["val/accuracy"] == 0.5

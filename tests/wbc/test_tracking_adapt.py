@@ -62,5 +62,5 @@ def test_without_mlflow_the_folder_stays_and_a_sentence_says_so(
     model_dir, _ = write_model(home, adapted=ADAPTED)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
     said = tracking_adapt.publish(home, model_dir, {})
-    assert said.startswith("MLflow could not be written") and "is complete without it" in said
+    assert "connection refused" in said and "is complete without MLflow" in said
     assert json.loads((model_dir / "model.json").read_text())["adapted"] == ADAPTED

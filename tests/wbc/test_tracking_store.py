@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 
-from tests.mlflow_home import new_home
-from wbc import tracking_store
+from tests.mlflow_home import ARCHITECTURE, DVC_LOCK, new_home, write_model
+from wbc import tracking, tracking_publish, tracking_store
+from wbc.model import model_sha256
+from wbc.registry import challenger
 
 
 def test_the_address_is_absolute_and_the_repositorys(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -39,25 +41,46 @@ def test_connecting_leaves_the_users_environment_alone(
     assert os.environ["MLFLOW_DISABLE_TELEMETRY"] == "true"
 
 
-def _create_a_run(barrier: Any) -> None:
+def _train_and_register(barrier: Any, home: Path, number: int) -> None:
+    """A model of its own and one that all four make, on a database that nobody has made before."""
+    folder = home / str(number)
+    (folder / "dvc.lock").parent.mkdir()
+    (folder / "dvc.lock").write_text(DVC_LOCK)
+    os.chdir(folder)
+    outputs = [write_model(folder / str(seed), seed=seed) for seed in (1, 10 + number)]
     barrier.wait()
-    store = tracking_store.connect()
-    store.client.create_run(store.experiment_id)
+    with tracking.training_run(ARCHITECTURE, {"seed": number}, "a CPU") as run:
+        run.finish(outputs[1][0])
+    for each in outputs:
+        tracking_publish.publish(tracking_store.connect(), *each, registered=True)
+    sha256 = model_sha256(outputs[1][0])
+    challenger.propose_challenger(sha256, "val/macro_f1", 0.5 + number / 10, "cells")
 
 
 def test_four_processes_create_one_database(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Without the lock Alembic's first migrations collide and break the database for good."""
+    """Without the lock Alembic's first migrations collide and break the database for good; and
+    nothing is registered twice, nor is the best challenger overwritten.
+    """
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     monkeypatch.setenv("DVC_ROOT", str(tmp_path))
     forked = multiprocessing.get_context("fork")
-    barrier = forked.Barrier(4)
-    processes = [forked.Process(target=_create_a_run, args=(barrier,)) for _ in range(4)]
+    barrier = forked.Barrier(4, timeout=60)
+    processes = [
+        forked.Process(target=_train_and_register, args=(barrier, tmp_path, number))
+        for number in range(4)
+    ]
     for process in processes:
         process.start()
     for process in processes:
         process.join(120)
     assert [process.exitcode for process in processes] == [0, 0, 0, 0]
     store = tracking_store.connect()
-    assert len(store.client.search_runs([store.experiment_id])) == 4
+    runs = store.client.search_runs([store.experiment_id])
+    assert [run.info.status for run in runs] == ["FINISHED"] * 5
+    versions = store.client.search_model_versions(f"name = '{tracking_store.MODEL}'")
+    assert len({version.tags["model_sha256"] for version in versions}) == len(versions) == 5
+    best = model_sha256(tmp_path / "3" / "13" / "models" / ARCHITECTURE)
+    holder = store.client.get_model_version_by_alias(tracking_store.MODEL, "challenger")
+    assert holder.tags["model_sha256"] == best

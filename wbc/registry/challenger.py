@@ -1,13 +1,40 @@
 """The alias challenger: the best version on validation, which a person may promote."""
 
+import time
+from pathlib import Path
 from typing import Any, Final
 
-from wbc import tracking_store
-from wbc.errors import one_line
+import pandas as pd
+
+from wbc import tracking_reach, tracking_store
+from wbc.errors import UserError, one_line
 from wbc.registry.versions import find_version
 from wbc.tracking_store import MODEL, Store
 
 CHALLENGER: Final = "challenger"
+_SETTLED: Final = 1.0  # seconds, in which two requests to a server are surely done
+
+
+def propose_winners(table: pd.DataFrame, models_dir: Path, evaluation_set_sha256: str) -> list[str]:
+    """Let the best of each start in `compare`'s table become challenger; a sentence each.
+
+    Nothing but the validation score decides. Best effort, as `propose_challenger`.
+
+    Args:
+        table: as `wbc.comparison.compare` makes it.
+        models_dir: holds ARCHITECTURE/ of each row.
+        evaluation_set_sha256: names the validation cells (`pixels.evaluation_set_sha256`).
+    """
+    from wbc.comparison import winners  # brings torch, which promotion does not wait for
+    from wbc.tracking_record import identity
+
+    sentences = []
+    for architecture in winners(table).values():
+        row = table[table["architecture"] == architecture].iloc[0]
+        sha256, score = identity(models_dir / architecture), float(row["val/macro_f1"])
+        said = propose_challenger(sha256, "val/macro_f1", score, evaluation_set_sha256)
+        sentences.append(said)
+    return list(dict.fromkeys(sentences))
 
 
 def propose_challenger(sha256: str, metric: str, value: float, evaluation_set_sha256: str) -> str:
@@ -19,36 +46,57 @@ def propose_challenger(sha256: str, metric: str, value: float, evaluation_set_sh
     try:
         store = tracking_store.connect()
         with store.lock():
-            return _propose(store, sha256, metric, value, evaluation_set_sha256)
+            said, moved = _propose(store, sha256, metric, value, evaluation_set_sha256)
+            while moved and _overtaken(store, moved):
+                said, moved = _propose(store, sha256, metric, value, evaluation_set_sha256)
+            return said
+    except UserError:  # the stage or command says this sentence itself, once
+        return f"The alias {CHALLENGER} was not looked at, because MLflow could not be used."
     except Exception as error:
         reason = one_line(error)
         return f"The alias {CHALLENGER} was not looked at, because MLflow failed ({reason})."
 
 
-def _propose(store: Store, sha256: str, metric: str, value: float, cells: str) -> str:
+def _overtaken(store: Store, number: str) -> bool:
+    """Whether another machine, which looked before version `number` got the alias, took it away.
+
+    The lock is this machine's, and MLflow has no `set unless changed`: where a server is shared,
+    everybody looks again when those who looked in the same moment are done.
+    """
+    if not tracking_reach.is_server(tracking_store.uri(tracking_store.root())):
+        return False
+    time.sleep(_SETTLED)
+    holder = store.client.get_registered_model(MODEL).aliases.get(CHALLENGER)
+    return holder is not None and str(holder) != number
+
+
+def _propose(store: Store, sha256: str, metric: str, value: float, cells: str) -> tuple[str, str]:
+    """What was done, and the number of the version that the alias was moved to, or ""."""
     candidate = find_version(store, sha256)
     if candidate is None:
         return (
             f"The alias {CHALLENGER} stays: the model {sha256[:8]} is not registered;"
-            " `python -m wbc sync` does that."
+            " `python -m wbc sync` does that.",
+            "",
         )
-    number = candidate.version
+    number = str(candidate.version)
     for name, text in ((metric, repr(value)), ("evaluation_set_sha256", cells)):
         store.client.set_model_version_tag(MODEL, number, name, text)
     aliases = store.client.get_registered_model(MODEL).aliases
     if CHALLENGER not in aliases:
         store.client.set_registered_model_alias(MODEL, CHALLENGER, number)
-        return f"Version {number} is the first {CHALLENGER}, {metric} {value:.4f}."
+        return f"Version {number} is the first {CHALLENGER}, {metric} {value:.4f}.", number
     holder = store.client.get_model_version(MODEL, aliases[CHALLENGER])
-    if str(holder.version) == str(number):
-        return f"Version {number} is {CHALLENGER} already, {metric} {value:.4f}."
+    if str(holder.version) == number:
+        return f"Version {number} is {CHALLENGER} already, {metric} {value:.4f}.", ""
     refusal = _refusal(candidate, holder, metric, value, cells)
     if refusal:
-        return f"Version {number} does not become {CHALLENGER}: {refusal}"
+        return f"Version {number} does not become {CHALLENGER}: {refusal}", ""
     store.client.set_registered_model_alias(MODEL, CHALLENGER, number)
     return (
         f"Version {number} is the new {CHALLENGER}: {metric} {value:.4f} instead of"
-        f" {float(holder.tags[metric]):.4f} of version {holder.version}."
+        f" {float(holder.tags[metric]):.4f} of version {holder.version}.",
+        number,
     )
 
 

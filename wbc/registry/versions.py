@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from wbc import tracking_log, tracking_record
 from wbc.registry.packaging import package
-from wbc.tracking_store import MODEL, Store
+from wbc.tracking_store import MODEL, Store, patience
 
 _VERSION_TAGS: Final = ("model_sha256", "data_sha256", "architecture", "start", "drawn")
 
@@ -24,18 +24,32 @@ def register(store: Store, run_id: str, model_dir: Path, scores: dict[str, float
     with store.lock():
         version = find_version(store, tracking_record.identity(model_dir))
         if version is None:
-            version = _create_version(store, run_id, model_dir, scores)
+            version = _only_one(store, _create_version(store, run_id, model_dir, scores))
     name = "model_version" if version.run_id == run_id else "reproduces"
     tracking_log.log_tags(store, run_id, {name: str(version.version)})
     return str(version.version)
 
 
 def find_version(store: Store, sha256: str) -> Any | None:
-    """The version of the model with this SHA-256, or None."""
+    """The version of the model with this SHA-256, the first one, or None."""
     found = store.client.search_model_versions(
         f"name = '{MODEL}' and tags.model_sha256 = '{sha256}'"
     )
-    return found[0] if found else None
+    return min(found, key=lambda version: int(version.version), default=None)
+
+
+def _only_one(store: Store, created: Any) -> Any:
+    """The first version of the model; `created` is deleted where another machine was quicker.
+
+    The lock is this machine's. Versions are numbered by the server, so of two that were created at
+    once both machines keep the same one.
+    """
+    first = find_version(store, created.tags["model_sha256"])
+    if first is None or int(first.version) >= int(created.version):
+        return created
+    store.client.delete_model_version(MODEL, created.version)
+    store.client.delete_logged_model(created.source.removeprefix("models:/"))
+    return first
 
 
 def all_versions(store: Store) -> list[Any]:
@@ -59,7 +73,8 @@ def _create_version(store: Store, run_id: str, model_dir: Path, scores: dict[str
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch) / "model"
         package(model_dir, folder, logged.model_id, run_id)
-        store.client.log_model_artifacts(logged.model_id, str(folder))
+        with patience(folder):
+            store.client.log_model_artifacts(logged.model_id, str(folder))
     store.client.finalize_logged_model(logged.model_id, "READY")
     store.client.log_outputs(run_id, [LoggedModelOutput(logged.model_id, step=0)])
     tags = {name: run.data.tags[name] for name in _VERSION_TAGS} | {"run_name": run.info.run_name}

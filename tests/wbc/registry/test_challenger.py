@@ -77,4 +77,4 @@ def test_an_unknown_model_and_a_dead_server_move_nothing(
     assert "the model 0123abcd is not registered" in _propose("0123abcd" * 8, 0.9)
     assert _challenger() == ""
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
-    assert "MLflow failed" in _propose("0123abcd" * 8, 0.9)
+    assert "MLflow could not be used" in _propose("0123abcd" * 8, 0.9)
