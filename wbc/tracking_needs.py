@@ -55,8 +55,8 @@ def hashes(store: Store, repository: Path, versions: list[Any]) -> set[str]:
     for version in versions:
         if version.name != MODEL:
             continue
-        found = _recorded(store, version.run_id)
-        if not found and str(version.version) in held:
+        found, whole = _recorded(store, version.run_id)
+        if not whole and str(version.version) in held:
             raise UserError(
                 f"Version {version.version} ({held[str(version.version)]}) should say what it was"
                 " made of, but its run keeps no readable lineage/dvc.lock, so nothing is removed;"
@@ -69,19 +69,21 @@ def hashes(store: Store, repository: Path, versions: list[Any]) -> set[str]:
     return named
 
 
-def _recorded(store: Store, run_id: str) -> set[str]:
-    """Hashes in the run's lineage/, and the digests of its data."""
+def _recorded(store: Store, run_id: str) -> tuple[set[str], bool]:
+    """Hashes in the run's lineage/ and the digests of its data; whether dvc.lock was among it."""
     from mlflow.exceptions import MlflowException
 
     try:
         run = store.client.get_run(run_id)
         with TemporaryDirectory() as scratch:
             folder = Path(store.client.download_artifacts(run_id, "lineage", scratch))
-            texts = [path.read_bytes() for path in folder.rglob("*") if path.is_file()]
+            files = [path for path in folder.rglob("*") if path.is_file()]
+            texts = [path.read_bytes() for path in files]
     except (MlflowException, OSError):  # the run or its files are gone
-        return set()
+        return set(), False
     digests = " ".join(data.dataset.digest for data in run.inputs.dataset_inputs).encode()
-    return lineage_cache.hashes_in(b"\n".join([*texts, digests]))
+    found = lineage_cache.hashes_in(b"\n".join([*texts, digests]))
+    return found, "dvc.lock" in {path.name for path in files}
 
 
 def remove_version(store: Store, number: str) -> None:
