@@ -182,10 +182,11 @@ def _refuse_if_used(rwlock: Path) -> None:
     except (OSError, ValueError):
         content = {}
     pids = {int(pid) for pid in re.findall(r'"pid": (\d+)', json.dumps(content))}
-    if any(psutil.pid_exists(pid) for pid in pids):
+    alive = [pid for pid in sorted(pids) if psutil.pid_exists(pid)]
+    if alive:
         raise UserError(
-            f"`dvc` is running in this repository (process {min(pids)}); wait until it has ended"
-            " and type the same again."
+            f"`dvc` is running in this repository (process {alive[0]}); wait until it has ended and"
+            " type the same again."
         )
 
 

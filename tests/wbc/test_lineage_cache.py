@@ -1,7 +1,9 @@
 """wbc.lineage_cache: which of DVC's objects something still names."""
 
 import json
+import os
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -98,3 +100,19 @@ def test_a_folder_brings_its_files(tmp_path: Path) -> None:
     assert set(cache.objects) == {folder, inside, other}
     assert lineage_cache.with_contents(cache, {folder}) == {folder, inside}
     assert list(cache.run_entries.values()) == [frozenset({other})]
+
+
+def test_it_waits_for_no_dvc_that_is_at_work(repository: Path) -> None:
+    subprocess.run([sys.executable, "-m", "dvc", "init", "-q"], cwd=repository, check=True)
+    tmp = repository / ".dvc" / "tmp"
+    tmp.mkdir(exist_ok=True)
+    (tmp / "rwlock").write_text(json.dumps({"a": {"write": {"pid": 2**22 + 1, "cmd": "repro"}}}))
+    first, second = lineage_cache.alone(repository), lineage_cache.alone(repository)
+    with first, pytest.raises(UserError, match="DVC is at work"), second:
+        pass  # what a process that is gone had written did not matter
+    (tmp / "exps" / "x").mkdir(parents=True)
+    (tmp / "exps" / "x" / "rwlock").write_text(
+        json.dumps({"a": {"read": [{"pid": os.getpid(), "cmd": "dvc repro"}]}})
+    )
+    with pytest.raises(UserError, match=f"process {os.getpid()}"), lineage_cache.alone(repository):
+        pass
