@@ -126,15 +126,14 @@ def in_git(directory: Path, tips_only: bool) -> set[str]:
         return set()
     which: tuple[str, ...] = ("--all", "--reflog", "--indexed-objects")
     if tips_only:
-        stashes = _git(directory, b"", "reflog", "--format=%H", "refs/stash", may_fail=True)
-        which = ("--no-walk", "--all", "--indexed-objects", *stashes.decode().split())
+        which = ("--no-walk", "--all", "--indexed-objects", *_stashed(directory))
     return _in_objects(directory, _git(directory, b"", "rev-list", "--objects", *which))
 
 
-def in_commit(directory: Path, commit: str) -> set[str] | None:
-    """Hashes in the files of one commit; None where git has lost it."""
+def in_commit(directory: Path, commit: str) -> set[str]:
+    """Hashes in the files of one commit; none where git has lost it."""
     if not _git(directory, b"", "cat-file", "-t", commit, may_fail=True).startswith(b"commit"):
-        return None
+        return set()
     listed = _git(directory, b"", "rev-list", "--objects", "--no-walk", commit)
     return _in_objects(directory, listed)
 
@@ -146,6 +145,9 @@ def alone(directory: Path) -> Iterator[None]:
     Raises:
         UserError: a `dvc` command or an experiment is at work.
     """
+    if not (directory / ".dvc").is_dir():
+        yield
+        return
     from dvc.exceptions import DvcException
     from dvc.repo import Repo
 
@@ -164,6 +166,15 @@ def alone(directory: Path) -> Iterator[None]:
             repo.lock.unlock()
 
 
+def remove(directory: Path, names: Iterable[str]) -> None:
+    """Remove objects from the cache; folders' lists first, so that none lacks a file it names."""
+    folder = cache_dir(directory)
+    if folder:
+        cache = Cache(folder, {})
+        for name in sorted(names, key=lambda name: not name.endswith(".dir")):
+            cache.path(name).unlink(missing_ok=True)
+
+
 def _refuse_if_used(rwlock: Path) -> None:
     """DVC names there who reads and writes which path; entries of dead processes do not count."""
     try:
@@ -171,10 +182,11 @@ def _refuse_if_used(rwlock: Path) -> None:
     except (OSError, ValueError):
         content = {}
     pids = {int(pid) for pid in re.findall(r'"pid": (\d+)', json.dumps(content))}
-    if any(psutil.pid_exists(pid) for pid in pids):
+    alive = [pid for pid in sorted(pids) if psutil.pid_exists(pid)]
+    if alive:
         raise UserError(
-            f"`dvc` is running in this repository (process {min(pids)}); wait until it has ended"
-            " and type the same again."
+            f"`dvc` is running in this repository (process {alive[0]}); wait until it has ended and"
+            " type the same again."
         )
 
 
@@ -185,10 +197,17 @@ def _md5(path: Path) -> str:
 
 def _pointers(directory: Path) -> Iterator[Path]:
     """dvc.lock and *.dvc below `directory`, not in the folders of data and packages."""
-    skipped = {".git", ".venv", "mlruns", "__pycache__", "cache"}
+    skipped = {directory / name for name in (".git", ".venv", "mlruns", ".dvc/cache")}
     for folder, names, files in os.walk(directory):
-        names[:] = [name for name in names if name not in skipped]
+        names[:] = [name for name in names if Path(folder, name) not in skipped]
         yield from (Path(folder, f) for f in files if f == "dvc.lock" or f.endswith(".dvc"))
+
+
+def _stashed(directory: Path) -> list[str]:
+    """Commits that only a reflog names: git's stashes, and DVC's queued experiments."""
+    refs = ("refs/stash", "refs/exps/stash", "refs/exps/celery/stash", "refs/exps/celery/failed")
+    found = (_git(directory, b"", "reflog", "--format=%H", ref, may_fail=True) for ref in refs)
+    return b" ".join(found).decode().split()
 
 
 def _in_objects(directory: Path, listed: bytes) -> set[str]:

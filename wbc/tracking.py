@@ -157,6 +157,8 @@ def publish_comparison(speeds: Mapping[Path, Mapping[str, float]]) -> None:
                 costs = {f"cost/{name}": number for name, number in numbers.items()}
                 tracking_log.log_scores(store, run.info.run_id, costs)
                 tracking_log.log_shared_files(store, run.info.run_id)
+                # When evaluate logged it, dvc.lock did not name evaluate's own outputs yet.
+                tracking_log.log_dvc_lock(store, run.info.run_id)
     except Exception as error:
         _warn(error)
 

@@ -16,7 +16,7 @@ from typing import Final
 from urllib.parse import unquote, urlsplit
 
 from wbc.errors import UserError
-from wbc.tracking_database import backup, check_writable, unusable
+from wbc.tracking_database import backup, check_writable, reading, unusable
 
 ARTIFACTS: Final = "artifacts"  # the folder beside the database
 # Every column in which MLflow 3.17 keeps an absolute path. `source` and `value` hold one only where
@@ -121,7 +121,8 @@ def _relocate(connection: sqlite3.Connection, database: Path) -> Brought | None:
             f" {database.parent / ARTIFACTS} nor in {homes[0] / ARTIFACTS}; put that folder beside"
             " the database and type the same again."
         )
-    kept = backup(connection, database, "before relocate")
+    with reading(database) as reader:  # SQLite cannot copy through a connection that writes
+        kept = backup(reader, database, "before relocate")
     num_brought = sum(_bring(row, database.name) for row in folders)
     for row in rows:
         change = f"UPDATE {row.table} SET {row.column} = ? WHERE rowid = ?"
@@ -131,9 +132,9 @@ def _relocate(connection: sqlite3.Connection, database: Path) -> Brought | None:
 
 @contextmanager
 def _alone(database: Path) -> Iterator[sqlite3.Connection]:
-    """A transaction in which nobody else reads or writes; undone by an exception."""
+    """A transaction in which nobody else writes; undone by an exception."""
     with closing(sqlite3.connect(database, timeout=_SECONDS, isolation_level=None)) as connection:
-        connection.execute("BEGIN EXCLUSIVE")
+        connection.execute("BEGIN IMMEDIATE")
         try:
             yield connection
         except BaseException:

@@ -76,7 +76,8 @@ def prepare(database: Path, found: str) -> None:
     command = (sys.executable, "-m", "mlflow", "db", "upgrade", f"{SQLITE}{database}")
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
-        reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
+        lines = [line for line in done.stderr.splitlines() if "Error: " in line]
+        reason = lines[-1].partition("Error: ")[2] if lines else f"status {done.returncode}"
         raise UserError(
             f"MLflow {version('mlflow')} could not upgrade {database} ({reason}); put the copy back"
             f" with `cp {kept} {database}` and install the MLflow of requirements.txt."
