@@ -124,3 +124,21 @@ def test_sync_says_it_in_one_sentence(tmp_path: Path, monkeypatch: pytest.Monkey
         "error: The MLflow server http://127.0.0.1:9 does not answer: connection refused; check"
         " MLFLOW_TRACKING_URI, or start the server."
     )
+
+
+def test_a_server_that_asks_for_an_hours_patience_gets_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    new_home(tmp_path / "home", monkeypatch)
+    asked = "/api/2.0/mlflow/experiments/get-by-name"
+    routes = {
+        "/version": lambda handler: send(handler, b"3.17.2"),
+        asked: lambda handler: send(handler, b"", 503, {"Retry-After": "3600"}),
+    }
+    with LoopbackServer(routes) as server:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", server.url)
+        started = time.monotonic()
+        with pytest.raises(Exception, match="503"):
+            tracking_store.connect()
+        assert time.monotonic() - started < 60
+        assert [path for _, path, _ in server.requests].count(asked) == 2
