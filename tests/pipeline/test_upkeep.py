@@ -4,6 +4,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from mlflow import MlflowClient
 
 from tests.pipeline.conftest import Repository
 
@@ -58,11 +59,16 @@ def test_sync_knows_the_commit_and_moves_the_alias(repository: Repository) -> No
     assert run.data.tags["git.dirty"] == "false" and run.data.tags["recorded"] == "afterwards"
     assert "Version 1 is challenger already" in repository.run("python", "-m", "wbc", "sync")
 
-    repository.run("rm", "-r", "mlruns/mlflow.db", "mlruns/artifacts")
-    repository.set(train__epochs=3)  # the outputs are those of another parameter now
+    # To another database; the outputs are those of another parameter now.
+    repository.environment = {
+        **repository.environment,
+        "MLFLOW_TRACKING_URI": f"sqlite:///{repository.path}/other/mlflow.db",
+    }
+    repository.set(train__epochs=3)
     assert "the commit is not known" in repository.run("python", "-m", "wbc", "sync")
-    [version] = repository.versions()
-    assert "git.commit" not in version.tags
+    client = MlflowClient(repository.environment["MLFLOW_TRACKING_URI"])
+    [version] = client.search_model_versions("name='wbc-classifier'")
+    assert "git.commit" not in version.tags and version.tags["data_sha256"]
 
 
 def objects(repository: Repository) -> set[Path]:
@@ -77,11 +83,11 @@ def test_clean_keeps_all_that_a_version_with_an_alias_needs(
     repository.run("python", "-m", "wbc", "relocate")
     assert "Nothing to remove" in repository.run("python", "-m", "wbc", "clean", "--yes")
     committed = objects(repository)
-    repository.set(preprocess__size=32, train__epochs=1, train__head_epochs=0)
+    repository.set(preprocess__context=1.2, train__epochs=1, train__head_epochs=0)
     repository.run("dvc", "repro")
     made = objects(repository)
     repository.mlflow().set_registered_model_alias("wbc-classifier", "champion", "2")
-    repository.set(preprocess__size=40)
+    repository.set(preprocess__context=1.8)
     repository.run("dvc", "repro", "preprocess")  # an attempt that nobody kept
     attempt = objects(repository) - made
     repository.run("git", "checkout", "-q", "params.yaml", "dvc.lock")
@@ -106,7 +112,7 @@ def test_clean_keeps_all_that_a_version_with_an_alias_needs(
         shutil.rmtree(repository.path / name)
     repository.run("dvc", "checkout", "--force")  # fails where one object is gone
     settings = (repository.path / "data" / "pixels" / "store.json").read_text(encoding="utf-8")
-    assert '"size": 32' in settings
+    assert '"context": 1.2' in settings
 
     shutil.copytree(repository.path / ".dvc" / "cache", tmp_path / "shared")
     repository.run("dvc", "config", "cache.dir", str(tmp_path / "shared"))
