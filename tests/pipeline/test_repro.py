@@ -222,6 +222,25 @@ def test_a_mistake_in_params_stops_before_any_work(repository: Repository) -> No
     assert "train.batch_size is 'many'" in output and "Traceback" not in output
 
 
+def _begun(command: list[str], repository: Repository) -> "subprocess.Popen[str]":
+    """The command as soon as DVC has copied the repository, before which it lets no other begin."""
+    process = subprocess.Popen(
+        command,
+        cwd=repository.path,
+        env=repository.environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    assert process.stdout
+    lines = []
+    for line in process.stdout:
+        lines.append(line)
+        if "Reproducing experiment" in line:
+            return process
+    raise AssertionError("".join(lines))
+
+
 def test_four_experiments_at_once_make_one_database(repository: Repository) -> None:
     """Four trainings, and nobody has made the database before; what they register is tested in
     tests/wbc/test_tracking_store.py.
@@ -229,17 +248,7 @@ def test_four_experiments_at_once_make_one_database(repository: Repository) -> N
     commit(repository, "clean")
     repository.set(train__epochs=1, train__head_epochs=0)
     command = [sys.executable, "-m", "dvc", "exp", "run", "--temp", f"train@{NAME}", "-S"]
-    started = [
-        subprocess.Popen(
-            [*command, f"train.label_smoothing=0.{number}"],
-            cwd=repository.path,
-            env=repository.environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        for number in range(1, 5)
-    ]
+    started = [_begun([*command, f"train.label_smoothing=0.{n}"], repository) for n in range(1, 5)]
     said = [process.communicate(timeout=300)[0] for process in started]
     assert [process.returncode for process in started] == [0, 0, 0, 0], "\n".join(said)
     assert not any("MLflow could not" in words for words in said), "\n".join(said)
