@@ -60,7 +60,7 @@ def prepare(folder: Path, network: str, num_cells: int) -> params.Params:
     document = yaml.load((ROOT / "params.yaml").read_text(encoding="utf-8"))
     document["architectures"] = [network]
     document["model"]["weights"] = "none"
-    document["preprocess"].update(size=SIZE, crop="none")
+    document["preprocess"].update(input_size=SIZE, crop="none")
     document["data"]["sources"].append(OTHER)
     document["train"].update(epochs=1, head_epochs=0, threads=0)
     with (folder / "params.yaml").open("w", encoding="utf-8") as file:

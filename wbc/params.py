@@ -112,7 +112,7 @@ class Split:
 
 @dataclass(frozen=True)
 class Preprocess:
-    size: Annotated[int, Range(32, 1024)]
+    input_size: Annotated[int, Range(32, 1024)]
     crop: Literal["none", "cell", "mask"]
     context: Annotated[float, Range(1.0, 4.0)]
     max_broken_share: Share

@@ -62,7 +62,7 @@ def _create(path: Path, shape: tuple[int, ...], num_bytes_in_all: int) -> None:
             f"{path.parent} needs {num_bytes_in_all / 1e9:.3g} GB for the cells, but"
             f" {free / 1e9:.3g} GB are free there, or a quota is used up; make room (what only old"
             " versions need goes with `dvc gc --workspace --all-commits`), or lower"
-            " preprocess.size, and run the same command again."
+            " preprocess.input_size, and run the same command again."
         ) from None
 
 

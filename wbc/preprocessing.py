@@ -72,7 +72,7 @@ def fill_store(
             cannot do the work.
     """
     wanted = cells[cells["split"] != ""].sort_values(["split", "path"]).reset_index(drop=True)
-    places = allocate(target, len(wanted), settings.size, settings.shard_cells)
+    places = allocate(target, len(wanted), settings.input_size, settings.shard_cells)
     tasks = [
         Cell(path, mask, place)
         for path, mask, place in zip(wanted["path"], wanted["mask"], places, strict=True)
@@ -89,7 +89,7 @@ def fill_store(
     write_table(quarantine, target / QUARANTINE_FILE)
     _check_share(quarantine, len(cells), settings)
     _check_sets(wanted, index, target / QUARANTINE_FILE)
-    options = {"size": settings.size, "crop": settings.crop, "context": settings.context}
+    options = {"size": settings.input_size, "crop": settings.crop, "context": settings.context}
     finish(target, index, options)
     _report(index, quarantine, settings)
     return index, quarantine
@@ -138,7 +138,7 @@ def _prepare_chunk(
         try:
             mask = _mask_of(cell, job.raw_dir) if settings.crop == "mask" else None
             data = (job.raw_dir / cell.path).read_bytes()
-            square = prepare(data, settings.size, settings.crop, settings.context, mask)
+            square = prepare(data, settings.input_size, settings.crop, settings.context, mask)
         except UnreadableImage as error:
             written.append(Written(located=False, problem=str(error)))
         except OSError as error:  # its own text would name an absolute path

@@ -19,7 +19,7 @@ SMALL = {
     "architectures": ["squeezenet1_1"],
     "data.sources[0].num_cells": 300,
     "data.sources[0].image_size": 128,
-    "preprocess.size": 48,
+    "preprocess.input_size": 48,
     "model.weights": "none",
     "train.epochs": 2,
     "train.head_epochs": 1,

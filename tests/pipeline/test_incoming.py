@@ -31,7 +31,7 @@ def lab(tmp_path: Path) -> Repository:
         for number in range(12):
             picture(outside / name / f"{number}.png", 100 * label + number)
     repository.run("dvc", "import-url", str(outside), str(LAB))
-    repository.set(data__sources=[SOURCE], preprocess__size=32, preprocess__crop="none")
+    repository.set(data__sources=[SOURCE], preprocess__input_size=32, preprocess__crop="none")
     commit(repository, "our laboratory")
     assert "download" in repository.ran(repository.run("dvc", "repro", "preprocess"))
     commit(repository, "first run")

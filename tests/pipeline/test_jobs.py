@@ -24,7 +24,7 @@ from wbc.sources import raabin, sample
 
 pytestmark = pytest.mark.pipeline
 SHRUNK = {
-    "preprocess__size": 64,
+    "preprocess__input_size": 64,
     "train__epochs": 2,
     # On weights that are no real ImageNet's a head epoch is the best one; none, and the epoch that
     # is kept has trained the upper layers.

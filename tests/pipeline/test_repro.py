@@ -35,7 +35,7 @@ def test_images_in_a_registered_model_out(finished: Repository) -> None:
     assert run.info.status == "FINISHED"
     assert run.data.metrics["test_a/macro_f1"] == scores["test_a"]["macro_f1"]["value"]
     assert run.data.params["train.epochs"] == "2"
-    assert run.data.params["split.seed"] and run.data.params["preprocess.size"] == "48"
+    assert run.data.params["split.seed"] and run.data.params["preprocess.input_size"] == "48"
     assert version.run_id == run.info.run_id
     assert {entry.dataset.name for entry in run.inputs.dataset_inputs} >= {"data/pixels"}
     history = finished.mlflow().get_metric_history(run.info.run_id, "epoch/val/macro_f1")

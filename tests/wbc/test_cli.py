@@ -62,7 +62,7 @@ def test_params_merges_a_profile_and_lists_it(here: Path) -> None:
         capture_output=True,
     )
     assert done.returncode == 0, done.stderr
-    assert "preprocess.size: 128 -> 224" in done.stdout
+    assert "preprocess.input_size: 128 -> 224" in done.stdout
     cli.main(["check"])
 
 

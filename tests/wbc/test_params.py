@@ -4,9 +4,10 @@ import dataclasses
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
+from dvc_data.hashfile.meta import Meta
 from ruamel.yaml import YAML
 from ruamel.yaml.nodes import MappingNode, Node, SequenceNode
 
@@ -104,7 +105,11 @@ def test_exponents_are_numbers_as_in_dvc(tmp_path: Path) -> None:
         ("seed", "-1", "seed is -1, but must be from 0 to"),
         ("split.val_share", "0.5", "split.val_share is 0.5, but must be from 0.05 to 0.4"),
         ("split.max_group_share", "0", "split.max_group_share is 0.0, but must be above 0 to 1"),
-        ("preprocess.size", "16", "preprocess.size is 16, but must be from 32 to 1024"),
+        (
+            "preprocess.input_size",
+            "16",
+            "preprocess.input_size is 16, but must be from 32 to 1024",
+        ),
         ("preprocess.crop", "cells", "preprocess.crop is 'cells', but must be one of none, cell,"),
         ("train.learning_rate", "0", "train.learning_rate is 0.0, but must be above 0"),
         ("train.learning_rate", "1e400", "train.learning_rate is inf, but must be"),
@@ -269,6 +274,19 @@ def test_the_file_holds_every_setting_that_code_knows() -> None:
                 params.Evaluate, params.Promotion, params.SampleSource]  # fmt: skip
     known = {field.name for section in sections for field in dataclasses.fields(section)}
     assert names == (known - {"augment"}) | {"seed", "architectures"}
+
+
+def test_no_setting_has_a_name_that_dvcs_run_cache_overlooks() -> None:
+    """DVC 3.67 takes every key `size` and `nfiles` out of its hash (dvc/stage/cache.py).
+
+    With a setting of that name `dvc repro` would restore the outputs of another value of it.
+    """
+    overlooked = {Meta.PARAM_SIZE, Meta.PARAM_NFILES}
+    assert overlooked == {"size", "nfiles"}
+    flat = params.flatten(params.load(ROOT / "params.yaml"), "resnet18")
+    named = {part for name in flat for part in re.split(r"[.\[\]]+", name)}
+    options = {field.name for kind in get_args(params.Source) for field in dataclasses.fields(kind)}
+    assert not overlooked & (named | options)
 
 
 def test_flat_names_are_those_of_the_file() -> None:

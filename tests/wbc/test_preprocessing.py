@@ -21,7 +21,7 @@ from wbc.preprocessing import fill_store
 
 
 def settings(**changes: object) -> Preprocess:
-    values = {"size": 32, "crop": "none", "context": 1.5, "max_broken_share": 0.5}
+    values = {"input_size": 32, "crop": "none", "context": 1.5, "max_broken_share": 0.5}
     more = {"shard_cells": 3, "backend": "loky"}
     return Preprocess(**{**values, **more, **changes})  # type: ignore[arg-type]
 
@@ -122,7 +122,7 @@ def test_memory_does_not_grow_with_the_number_of_images(
         cells = pd.concat([one] * number, ignore_index=True)
         tracemalloc.start()
         with joblib.parallel_config(backend="sequential"):
-            fill_store(cells, tmp_path / "raw", tmp_path / f"{number}", settings(size=64))
+            fill_store(cells, tmp_path / "raw", tmp_path / f"{number}", settings(input_size=64))
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
     assert peaks[2] - peaks[1] < 256 * 64 * 64 * 3 / 4

@@ -36,7 +36,7 @@ def test_raabin_is_the_real_job(root: Path) -> None:
     profiles.apply("raabin", root)
     loaded = params.load(root / "params.yaml")
     assert loaded.data.sources == (params.RaabinSource("raabin", "raabin", "auto", "kaggle"),)
-    assert (loaded.model.weights, loaded.preprocess.size) == ("imagenet", 224)
+    assert (loaded.model.weights, loaded.preprocess.input_size) == ("imagenet", 224)
     assert (loaded.preprocess.crop, loaded.train.unfreeze) == ("cell", "upper")
     assert (loaded.train.epochs, loaded.train.head_epochs) == (25, 3)
     assert (loaded.train.batch_size, loaded.train.batch_norm) == (64, "auto")
@@ -46,7 +46,7 @@ def test_krd_wbc_is_the_real_job(root: Path) -> None:
     profiles.apply("krd-wbc", root)
     loaded = params.load(root / "params.yaml")
     assert loaded.data.sources == (params.KrdWbcSource("krd-wbc", "krd-wbc", "auto", "mendeley"),)
-    assert (loaded.model.weights, loaded.preprocess.size) == ("imagenet", 224)
+    assert (loaded.model.weights, loaded.preprocess.input_size) == ("imagenet", 224)
     assert (loaded.preprocess.crop, loaded.train.batch_size) == ("cell", 32)
 
 
