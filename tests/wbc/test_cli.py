@@ -68,7 +68,7 @@ def test_params_merges_a_profile_and_lists_it(here: Path) -> None:
 
 def test_a_command_that_is_not_there_is_named() -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "wbc", "promote"], cwd=ROOT, text=True, capture_output=True
+        [sys.executable, "-m", "wbc", "demote"], cwd=ROOT, text=True, capture_output=True
     )
-    assert done.returncode == 2 and "invalid choice: 'promote'" in done.stderr
+    assert done.returncode == 2 and "invalid choice: 'demote'" in done.stderr
     assert "Traceback" not in done.stderr
