@@ -57,7 +57,9 @@ def watch(events: Events) -> None:
     import torch
 
     from stages import train
-    from wbc import checkpoints, model, tracking, tracking_log, training
+    from wbc import checkpoints, model, training
+    from wbc.tracking import log as tracking_log
+    from wbc.tracking import runs as tracking
 
     events.around(torch.optim.AdamW, "step", "optimizer step")
     events.around(training.TrainingModule, "validation_step", "validation step")

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from stages._run import code_sha256, scratch_dir
-from wbc import classical, params, tracking
+from wbc import classical, params
 from wbc.card import make_card, recorded
 from wbc.cells import CLASSICAL, write_table
 from wbc.classical_training import NUM_FOLDS, Cells, Fitted, fit
@@ -20,6 +20,7 @@ from wbc.seeds import write_others
 from wbc.smears import names_of
 from wbc.start import read_start
 from wbc.temperature import fit_temperature
+from wbc.tracking import runs as tracking
 from wbc.training import Outcome
 
 log = logging.getLogger(__name__)

@@ -18,13 +18,13 @@ from wbc import (
     metrics,
     model,
     params,
-    tracking,
 )
 from wbc.cells import read_table, write_table
 from wbc.comparison import compare, read, sets_of
 from wbc.comparison_tests import paired_table
 from wbc.pixels import evaluation_set_sha256, open_store
 from wbc.registry.challenger import propose_winners
+from wbc.tracking import runs as tracking
 
 log = logging.getLogger(__name__)
 

@@ -9,10 +9,11 @@ from pathlib import Path
 
 from stages import _figures, _trust
 from stages._run import run
-from wbc import device, metrics, model, params, report, seeds, tracking
+from wbc import device, metrics, model, params, report, seeds
 from wbc.cells import write_table
 from wbc.evaluation import Evaluation, evaluate
 from wbc.pixels import PixelStore, open_store
+from wbc.tracking import runs as tracking
 
 AllScores = dict[str, metrics.Scores]  # of all sets, as in metrics.json
 

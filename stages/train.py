@@ -19,7 +19,7 @@ import pandas as pd
 
 from stages import _classical
 from stages._run import code_sha256, run, scratch_dir
-from wbc import device, launching, model, params, processes, tracking, training
+from wbc import device, launching, model, params, processes, training
 from wbc.backbones import Network
 from wbc.card import make_card, recorded, with_temperature
 from wbc.cells import CLASSICAL, write_table
@@ -28,6 +28,7 @@ from wbc.plan import Plan, make_plan
 from wbc.seeds import OTHERS, write_others
 from wbc.start import Start, load_into, read_start
 from wbc.team import Team, ending_with_the_others, read_team
+from wbc.tracking import runs as tracking
 
 log = logging.getLogger(__name__)
 

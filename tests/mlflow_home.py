@@ -18,9 +18,10 @@ import pytest
 import torch
 from ruamel.yaml import YAML
 
-from wbc import model, tracking_store
+from wbc import model
 from wbc.backbones import Network
 from wbc.cells import CLASSES
+from wbc.tracking import store as tracking_store
 
 ARCHITECTURE = "squeezenet1_1"  # the smallest file of all, 3 MB
 HISTORY = """epoch,phase,learning_rate,train/loss,val/loss,val/accuracy,val/macro_f1

@@ -15,12 +15,12 @@ import pandas as pd
 import pytest
 
 from tests.mlflow_home import new_home
-from wbc import tracking_store
 from wbc.cells import CLASSES, write_table
 from wbc.params import Promotion
 from wbc.registry import loading, promotion, trail
 from wbc.registry.promotion import Outcome, Request
-from wbc.tracking_store import MODEL, Store
+from wbc.tracking import store as tracking_store
+from wbc.tracking.store import MODEL, Store
 
 RULES = Promotion(set="auto", recall_margin=0.05, floor=0.8)
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from wbc import adapt, adapt_report, device, evaluation, metrics, model, params, tracking_adapt
+from wbc import adapt, adapt_report, device, evaluation, metrics, model, params
 from wbc.backbones import ARCHITECTURES
 from wbc.cells import CLASSES, write_table
 from wbc.errors import UserError, one_line
@@ -20,7 +20,8 @@ from wbc.labelled import Draw, draw
 from wbc.pixels import PixelStore, open_store
 from wbc.scoring import set_scores
 from wbc.shift_report import reference_set
-from wbc.tracking_record import flat_scores
+from wbc.tracking import adapt as tracking_adapt
+from wbc.tracking.record import flat_scores
 
 log = logging.getLogger(__name__)
 

@@ -17,11 +17,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from wbc import lineage_experiments as experiments
-from wbc import params, sweep_table, tracking_sweep
+from wbc import params, sweep_table
 from wbc.errors import UserError
+from wbc.lineage import experiments
 from wbc.profiles import merged
-from wbc.tracking_store import Store
+from wbc.tracking import sweep as tracking_sweep
+from wbc.tracking.store import Store
 
 log = logging.getLogger(__name__)
 

@@ -19,7 +19,8 @@ from typing import Any
 import pytest
 
 from tests.pipeline.conftest import Repository
-from wbc import cli, model, tracking
+from wbc import cli, model
+from wbc.tracking import runs as tracking
 
 pytestmark = pytest.mark.pipeline
 NETWORK, CLASSICAL = "squeezenet1_1", "classical"

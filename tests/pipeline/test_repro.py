@@ -243,7 +243,7 @@ def _begun(command: list[str], repository: Repository) -> "subprocess.Popen[str]
 
 def test_four_experiments_at_once_make_one_database(repository: Repository) -> None:
     """Four trainings, and nobody has made the database before; what they register is tested in
-    tests/wbc/test_tracking_store.py.
+    tests/wbc/tracking/test_store.py.
     """
     commit(repository, "clean")
     repository.set(train__epochs=1, train__head_epochs=0)

@@ -18,10 +18,12 @@ import pytest
 from tests.mlflow_home import ARCHITECTURE, DVC_LOCK, write_model
 from tests.pipeline.conftest import Repository, commit
 from tests.team_server import ADMIN, BUCKET_KEY, Server, installed, mlflow_server
-from wbc import tracking, tracking_publish, tracking_store
 from wbc.errors import UserError
 from wbc.model import model_sha256
 from wbc.registry import challenger
+from wbc.tracking import publish as tracking_publish
+from wbc.tracking import runs as tracking
+from wbc.tracking import store as tracking_store
 
 pytestmark = pytest.mark.pipeline
 NAME = "squeezenet1_1"

@@ -16,7 +16,8 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from tests.pipeline.conftest import Repository, commit
-from wbc import cli, lineage
+from wbc import cli
+from wbc.lineage import state as lineage
 from wbc.model import model_sha256
 
 pytestmark = pytest.mark.pipeline

@@ -61,7 +61,7 @@ def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[int]:
         seen.append(flat["seed"])
         yield Live()
 
-    monkeypatch.setattr("wbc.tracking.training_run", run)
+    monkeypatch.setattr("wbc.tracking.runs.training_run", run)
     return seen
 
 
@@ -122,7 +122,7 @@ def test_evaluate_scores_all_seeds(runs: list[int], monkeypatch: pytest.MonkeyPa
         assert (report_dir / "metrics.json").is_file()
         published.append((model_dir.as_posix(), registered))
 
-    monkeypatch.setattr("wbc.tracking.publish", publish)
+    monkeypatch.setattr("wbc.tracking.runs.publish", publish)
     evaluate.main()
     assert published == [(f"models/{NAME}", True), (f"models/{NAME}/seeds/1", False)]
 

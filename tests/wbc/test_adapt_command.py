@@ -11,8 +11,9 @@ import pytest
 
 from tests.mlflow_home import ARCHITECTURE, card, write_model
 from tests.wbc.stores import SIZE, make_store
-from wbc import cli, model, tracking_store
+from wbc import cli, model
 from wbc.cells import read_table, write_table
+from wbc.tracking import store as tracking_store
 
 ROOT = Path(__file__).parent.parent.parent
 INPUT = {"size": SIZE, "crop": "none", "context": 1.5}

@@ -20,9 +20,11 @@ import requests
 from PIL import Image
 
 from tests.mlflow_home import ARCHITECTURE, REPORT, card, new_home, write_model
-from wbc import tracking, tracking_store, tracking_views
 from wbc.pixels import evaluation_set_sha256
 from wbc.registry import versions
+from wbc.tracking import runs as tracking
+from wbc.tracking import store as tracking_store
+from wbc.tracking import views as tracking_views
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 FLAGS = ("--headless", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=15000")

@@ -45,21 +45,21 @@ def _add_clean(commands: Any) -> None:
 
 
 def _sync(_options: argparse.Namespace) -> None:
-    from wbc import tracking
+    from wbc.tracking import runs as tracking
 
     for sentence in tracking.sync(Path.cwd()) or ["Nothing to publish: no model is there yet."]:
         log.info("%s", sentence)
 
 
 def _relocate(_options: argparse.Namespace) -> None:
-    from wbc import tracking_relocate
+    from wbc.tracking import relocate as tracking_relocate
 
     for sentence in tracking_relocate.relocate(Path.cwd()):
         log.info("%s", sentence)
 
 
 def _clean(options: argparse.Namespace) -> None:
-    from wbc import tracking_clean
+    from wbc.tracking import clean as tracking_clean
 
     tracking_clean.run(
         Path.cwd(), options.keep_last, options.tips, dry_run=options.dry_run, sure=options.yes
@@ -67,6 +67,6 @@ def _clean(options: argparse.Namespace) -> None:
 
 
 def _ui(options: argparse.Namespace) -> None:
-    from wbc import tracking
+    from wbc.tracking import runs as tracking
 
     tracking.ui(options.port)

@@ -6,10 +6,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from wbc import tracking_store
 from wbc.errors import UserError, one_line
 from wbc.registry.versions import all_versions
-from wbc.tracking_store import MODEL, Store
+from wbc.tracking import store as tracking_store
+from wbc.tracking.store import MODEL, Store
 
 _PASSWORD = re.compile(r"://[^/@]*@")
 

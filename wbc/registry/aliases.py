@@ -13,7 +13,7 @@ from wbc.registry import champion, trail
 from wbc.registry.champion import CHAMPION, PREVIOUS, name_of
 from wbc.registry.trail import Event
 from wbc.registry.versions import all_versions
-from wbc.tracking_store import MODEL, Store
+from wbc.tracking.store import MODEL, Store
 
 
 def move(

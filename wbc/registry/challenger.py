@@ -6,10 +6,11 @@ from typing import Any, Final
 
 import pandas as pd
 
-from wbc import tracking_reach, tracking_store
 from wbc.errors import UserError, one_line
 from wbc.registry.versions import find_version
-from wbc.tracking_store import MODEL, Store
+from wbc.tracking import reach as tracking_reach
+from wbc.tracking import store as tracking_store
+from wbc.tracking.store import MODEL, Store
 
 CHALLENGER: Final = "challenger"
 _SETTLED: Final = 1.0  # seconds, in which two requests to a server are surely done
@@ -26,7 +27,7 @@ def propose_winners(table: pd.DataFrame, models_dir: Path, evaluation_set_sha256
         evaluation_set_sha256: names the validation cells (`pixels.evaluation_set_sha256`).
     """
     from wbc.comparison import winners  # brings torch, which promotion does not wait for
-    from wbc.tracking_record import identity
+    from wbc.tracking.record import identity
 
     sentences = []
     for architecture in winners(table).values():

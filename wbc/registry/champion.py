@@ -11,7 +11,7 @@ from typing import Any, Final
 from wbc.errors import UserError
 from wbc.registry import loading, trail
 from wbc.registry.versions import all_versions
-from wbc.tracking_store import MODEL, Store
+from wbc.tracking.store import MODEL, Store
 
 CHAMPION: Final = "champion"
 PREVIOUS: Final = "previous"

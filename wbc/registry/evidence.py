@@ -18,7 +18,7 @@ from wbc.intervals import Judged, score_intervals
 from wbc.metrics import class_indices
 from wbc.paired import Pair
 from wbc.pixels import evaluation_set_sha256
-from wbc.tracking_store import Store
+from wbc.tracking.store import Store
 
 PREDICTIONS: Final = "report/predictions.csv"
 TESTS: Final = ("test", "test_a", "test_b")  # sets of the sources that are learned from

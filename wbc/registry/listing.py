@@ -9,7 +9,7 @@ from wbc.registry.champion import PREVIOUS
 from wbc.registry.evidence import TESTS
 from wbc.registry.trail import Event
 from wbc.registry.versions import all_versions
-from wbc.tracking_store import MODEL, Store
+from wbc.tracking.store import MODEL, Store
 
 _NONE: Final = "-"
 

@@ -19,10 +19,10 @@ from typing import Any, Final
 
 import pandas as pd
 
-from wbc import tracking_store
 from wbc.cells import CLASSES
 from wbc.errors import one_line
-from wbc.tracking_store import MODEL, Store
+from wbc.tracking import store as tracking_store
+from wbc.tracking.store import MODEL, Store
 
 SECONDS: Final = 300.0  # for download, loading and answers, before the version counts as unreadable
 CELLS_PER_CLASS: Final = 2

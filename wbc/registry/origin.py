@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from wbc import tracking_store
 from wbc.errors import UserError, one_line
-from wbc.tracking_store import MODEL, Store
+from wbc.tracking import store as tracking_store
+from wbc.tracking.store import MODEL, Store
 
 _PREFIX: Final = "models:/"
 

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Final
 
 import wbc
-from wbc import tracking_store
 from wbc.cells import CLASSES
+from wbc.tracking import store as tracking_store
 
 PACKAGES: Final = (  # what a version imports, beside the standard library
     "joblib",

@@ -11,8 +11,8 @@ from typing import Any
 
 import pandas as pd
 
-from wbc import lineage
 from wbc.errors import UserError
+from wbc.lineage import state as lineage
 from wbc.params import Promotion
 from wbc.registry import access, aliases, champion, evidence, gate, loading, trail
 from wbc.registry.champion import CHAMPION, Standing, name_of
@@ -21,7 +21,7 @@ from wbc.registry.gate import Verdict
 from wbc.registry.loading import Unreadable
 from wbc.registry.trail import Event
 from wbc.registry.versions import all_versions
-from wbc.tracking_store import Store
+from wbc.tracking.store import Store
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,11 @@ from typing import Any, Final
 
 from ruamel.yaml import YAML
 
-from wbc import lineage, lineage_dvc, lineage_git, processes
+from wbc import processes
 from wbc.errors import UserError
+from wbc.lineage import dvc as lineage_dvc
+from wbc.lineage import git as lineage_git
+from wbc.lineage import state as lineage
 from wbc.params import flatten_values
 from wbc.registry import differences
 from wbc.registry.origin import Origin

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from wbc.tracking_store import MODEL, Store
+from wbc.tracking.store import MODEL, Store
 
 _EVENT: Final = "event/"
 _LOOKS: Final = "looks/"

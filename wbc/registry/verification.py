@@ -9,12 +9,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-from wbc import lineage_git, tracking_record
 from wbc.errors import UserError, one_line
+from wbc.lineage import git as lineage_git
 from wbc.registry import differences, origin, rebuild
 from wbc.registry.origin import Origin
 from wbc.registry.rebuild import Rebuilt
-from wbc.tracking_store import MODEL, Store
+from wbc.tracking import record as tracking_record
+from wbc.tracking.store import MODEL, Store
 
 log = logging.getLogger(__name__)
 

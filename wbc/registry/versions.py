@@ -9,9 +9,10 @@ import tempfile
 from pathlib import Path
 from typing import Any, Final
 
-from wbc import tracking_log, tracking_record
 from wbc.registry.packaging import package
-from wbc.tracking_store import MODEL, Store, patience
+from wbc.tracking import log as tracking_log
+from wbc.tracking import record as tracking_record
+from wbc.tracking.store import MODEL, Store, patience
 
 _VERSION_TAGS: Final = ("model_sha256", "data_sha256", "architecture", "start", "drawn")
 

@@ -3,8 +3,10 @@
 from pathlib import Path
 from typing import Final
 
-from wbc import lineage, lineage_dvc, lineage_git
 from wbc.errors import UserError
+from wbc.lineage import dvc as lineage_dvc
+from wbc.lineage import git as lineage_git
+from wbc.lineage import state as lineage
 from wbc.registry import origin
 from wbc.registry.origin import Origin
 

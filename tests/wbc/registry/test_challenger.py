@@ -5,9 +5,10 @@ from pathlib import Path
 import pytest
 
 from tests.mlflow_home import ARCHITECTURE, new_home, write_model
-from wbc import tracking, tracking_store
 from wbc.model import model_sha256
 from wbc.registry import challenger, versions
+from wbc.tracking import runs as tracking
+from wbc.tracking import store as tracking_store
 
 
 @pytest.fixture

@@ -7,12 +7,12 @@ import pytest
 
 from tests.mlflow_home import new_home
 from tests.registry_home import RULES, Registry, answers, loads_everything
-from wbc import tracking_adapt
 from wbc.errors import UserError
 from wbc.registry import champion, listing, loading, promotion
 from wbc.registry.loading import Unreadable
 from wbc.registry.promotion import Request
-from wbc.tracking_store import MODEL
+from wbc.tracking import adapt as tracking_adapt
+from wbc.tracking.store import MODEL
 
 REFERENCE = "models:/wbc-classifier@champion"
 

@@ -8,7 +8,7 @@ from tests.mlflow_home import new_home
 from tests.registry_home import RULES, Registry, answers, loads_everything
 from wbc.registry import listing, promotion
 from wbc.registry.promotion import Request
-from wbc.tracking_store import MODEL
+from wbc.tracking.store import MODEL
 
 
 @pytest.fixture

@@ -11,12 +11,13 @@ import pandas as pd
 import pytest
 
 from tests.mlflow_home import ARCHITECTURE, new_home, write_model
-from wbc import tracking, tracking_store
 from wbc.cells import CLASSES
 from wbc.registry import loading
 from wbc.registry.loading import Cell, Unreadable
 from wbc.registry.versions import all_versions
-from wbc.tracking_store import Store
+from wbc.tracking import runs as tracking
+from wbc.tracking import store as tracking_store
+from wbc.tracking.store import Store
 
 
 @pytest.fixture(scope="module")

@@ -7,10 +7,13 @@ from typing import Any
 import pytest
 
 from tests.mlflow_home import ARCHITECTURE, new_home, write_model
-from wbc import cli, lineage, tracking, tracking_store
+from wbc import cli
 from wbc.errors import UserError
-from wbc.lineage import Lineage
+from wbc.lineage import state as lineage
+from wbc.lineage.state import Lineage
 from wbc.registry import origin, versions
+from wbc.tracking import runs as tracking
+from wbc.tracking import store as tracking_store
 
 COMMIT = "0123456789" * 4
 

@@ -19,7 +19,7 @@ from tests.registry_home import (
 from wbc.errors import UserError
 from wbc.registry import loading, promotion, trail
 from wbc.registry.loading import Unreadable
-from wbc.tracking_store import MODEL
+from wbc.tracking.store import MODEL
 
 
 @pytest.fixture

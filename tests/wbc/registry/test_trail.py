@@ -9,7 +9,7 @@ from tests.mlflow_home import new_home
 from tests.registry_home import Registry
 from wbc.registry import trail
 from wbc.registry.trail import Event
-from wbc.tracking_store import MODEL
+from wbc.tracking.store import MODEL
 
 
 @pytest.fixture

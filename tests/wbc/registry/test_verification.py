@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from wbc import lineage_git, tracking_record
 from wbc.errors import UserError
+from wbc.lineage import git as lineage_git
 from wbc.registry import verification
 from wbc.registry.origin import Origin
 from wbc.registry.verification import Verdict
+from wbc.tracking import record as tracking_record
 
 HERE = {"processor": "A CPU", "version.torch": "2.0", "version.cuda": "13.0"}
 PARAMETERS = {

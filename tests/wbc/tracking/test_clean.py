@@ -1,0 +1,162 @@
+"""wbc.tracking.clean: what goes, what stays, and that it is asked first; MLflow's side.
+
+tests/pipeline/test_upkeep.py has DVC's, on a real pipeline.
+"""
+
+import logging
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.mlflow_home import ARCHITECTURE, new_home, write_model
+from wbc.errors import UserError
+from wbc.tracking import clean as tracking_clean
+from wbc.tracking import needs as tracking_needs
+from wbc.tracking import runs as tracking
+from wbc.tracking import store as tracking_store
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Four versions: 1 is champion, 2 nobody's, 3 challenger, 4 the workspace's."""
+    home = new_home(tmp_path / "home", monkeypatch)
+    for seed in range(1, 5):
+        tracking.publish(ARCHITECTURE, *write_model(home, seed=seed))
+    client = tracking_store.connect().client
+    client.set_registered_model_alias("wbc-classifier", "champion", "1")
+    client.set_registered_model_alias("wbc-classifier", "challenger", "3")
+    return home
+
+
+def clean(home: Path, keep_last: int | None = None, **options: bool) -> None:
+    chosen = {"dry_run": False, "sure": True, **options}
+    tracking_clean.run(home, keep_last, False, **chosen)
+
+
+def versions() -> list[int]:
+    return sorted(int(v.version) for v in tracking_needs.all_versions(tracking_store.connect()))
+
+
+def folders(home: Path) -> set[str]:
+    return {path.name for path in (home / "mlruns" / "artifacts").glob("**/m-*")}
+
+
+def test_nothing_goes_by_default(home: Path, caplog: pytest.LogCaptureFixture) -> None:
+    before = set((home / "mlruns").rglob("*"))
+    with caplog.at_level(logging.INFO, "wbc"):
+        clean(home)
+    assert caplog.messages == ["Nothing to remove."]
+    assert set((home / "mlruns").rglob("*")) == before
+
+
+def test_versions_without_an_alias_go_when_asked(home: Path) -> None:
+    import mlflow.pyfunc
+
+    store = tracking_store.connect()
+    run_id = store.client.get_model_version("wbc-classifier", "2").run_id
+    clean(home, keep_last=0, dry_run=True)
+    assert versions() == [1, 2, 3, 4]
+    clean(home, keep_last=0)
+    assert versions() == [1, 3, 4] and len(folders(home)) == 3
+    assert store.client.get_run(run_id).data.metrics["val/macro_f1"] == 0.7
+    assert mlflow.pyfunc.load_model("models:/wbc-classifier@champion")
+    (copy,) = (home / "mlruns" / "backups").iterdir()
+    assert copy.name.endswith("-before-clean.db")
+    assert "is there already" in tracking.sync(home)[0]
+
+
+def test_the_newest_stay(home: Path) -> None:
+    clean(home, keep_last=3)
+    assert versions() == [1, 2, 3, 4]
+    write_model(home, seed=9)  # version 4 is no longer the workspace's
+    clean(home, keep_last=1)
+    assert versions() == [1, 3, 4]
+
+
+def _runs(home: Path) -> dict[str, str]:
+    """{name: id} of runs that could go, each with a file."""
+    store, made = tracking_store.connect(), {}
+    for name in ("failed", "theirs", "continued", "deleted", "named"):
+        run = store.client.create_run(store.experiment_id, run_name=name)
+        store.client.log_text(run.info.run_id, "x" * 100, "file.txt")
+        if name != "theirs":
+            store.client.set_tag(run.info.run_id, "recorded", "live")
+        store.client.set_terminated(run.info.run_id, "FAILED")
+        made[name] = run.info.run_id
+    store.client.delete_run(made["deleted"])
+    folder = home / "scratch" / "train-x-1"
+    folder.mkdir(parents=True)
+    (folder / "run").write_text(made["continued"])
+    return made
+
+
+def test_runs_that_nothing_needs_go(home: Path) -> None:
+    made, store = _runs(home), tracking_store.connect()
+    champions = store.client.get_model_version("wbc-classifier", "1").run_id
+    store.client.delete_run(champions)  # MLflow lets it; its version still needs it
+    clean(home)
+    left = store.client.search_runs([store.experiment_id], run_view_type=3)
+    names = {run.info.run_name for run in left}
+    assert {"theirs", "continued", "named"} & names == {"theirs", "continued"}
+    assert not {"failed", "deleted"} & names
+    assert champions in {run.info.run_id for run in left}
+    assert not (home / "mlruns" / "artifacts" / made["failed"]).exists()
+    assert (home / "mlruns" / "artifacts" / made["theirs"]).exists()
+
+
+def test_the_model_of_a_deleted_version_goes(home: Path) -> None:
+    store = tracking_store.connect()
+    store.client.delete_model_version("wbc-classifier", "2")
+    assert len(folders(home)) == 4
+    clean(home)
+    assert len(folders(home)) == 3 and versions() == [1, 3, 4]
+
+
+def test_scratch_goes_after_a_week(home: Path) -> None:
+    for name in ("train-a-1", "train-b-2", "train-c-3.done"):
+        (home / "scratch" / name).mkdir(parents=True)
+    old = time.time() - 8 * 24 * 3600
+    os.utime(home / "scratch" / "train-a-1", (old, old))
+    clean(home)
+    assert [path.name for path in (home / "scratch").iterdir()] == ["train-b-2"]
+
+
+def test_a_champion_that_does_not_say_what_it_needs_stops_everything(home: Path) -> None:
+    store = tracking_store.connect()
+    run_id = store.client.get_model_version("wbc-classifier", "1").run_id
+    place = home / "mlruns" / "artifacts" / run_id / "artifacts" / "lineage" / "dvc.lock"
+    hashes = tracking_needs.hashes(store, home, tracking_needs.all_versions(store))
+    assert "1" * 32 + ".dir" in hashes
+    place.unlink()
+    with pytest.raises(UserError, match=r"Version 1 \(champion\) should say what it was made of"):
+        tracking_needs.hashes(store, home, tracking_needs.all_versions(store))
+
+
+def test_it_asks_and_takes_no_for_an_answer(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _runs(home)
+    before = len(_all())
+    with pytest.raises(UserError, match="clean --yes"):
+        clean(home, sure=False)
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
+    for answer in ("", "n"):
+        monkeypatch.setattr("builtins.input", lambda _, answer=answer: answer)
+        with pytest.raises(UserError, match="Nothing was removed"):
+            clean(home, sure=False)
+    assert len(_all()) == before
+    monkeypatch.setattr("builtins.input", lambda _: "y")
+    clean(home, sure=False)
+    assert len(_all()) < before
+
+
+def _all() -> list[Any]:
+    store = tracking_store.connect()
+    return list(store.client.search_runs([store.experiment_id], run_view_type=3))
+
+
+def test_a_server_that_is_away_is_one_sentence(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    with pytest.raises(UserError, match=r"run `python -m wbc clean` again\. It is http://127"):
+        clean(home)

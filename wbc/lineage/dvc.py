@@ -1,0 +1,226 @@
+"""DVC for those who go back: recorded data out of the cache, a stage run anew, a checkout."""
+
+import contextlib
+import hashlib
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from ruamel.yaml import YAML
+
+from wbc.errors import UserError
+
+_DIRECTORY: Final = ".dir"  # how DVC's hash of a folder ends
+# Of the caller's: they would lead a rebuild to other code, another repository, another server.
+_OUR_OWN: Final = (
+    *("DVC_ROOT", "DVC_STAGE", "DVC_EXP_", "MLFLOW_", "GIT_DIR", "GIT_INDEX_FILE", "GIT_WORK_TREE"),
+    *("PYTHONPATH", "PYTHONHOME", "PYTHONSAFEPATH"),
+)
+_UNSAVED: Final = "unsaved files without confirmation"
+
+
+class LostError(Exception):
+    """Recorded data are not in the cache; the message says which."""
+
+
+class DamagedError(Exception):
+    """Recorded data are in the cache, but with other bytes; the message says which."""
+
+
+def cache_dir(directory: Path) -> Path:
+    """The cache that the repository in `directory` uses, which may be shared or elsewhere.
+
+    Raises:
+        UserError: there is no DVC repository.
+    """
+    done = _dvc(directory, "cache", "dir")
+    if done.returncode:
+        raise UserError(
+            f"{directory} is no DVC repository; run the command from the repository's root."
+        )
+    return (directory / done.stdout.strip().splitlines()[-1]).resolve()
+
+
+def bring(cache: Path, md5: str, target: Path) -> None:
+    """Copy what DVC's hash names out of a cache, every byte checked on the way.
+
+    A copy, not a link: nothing that is done to it can reach the cache.
+
+    Raises:
+        LostError: a part is not there.
+        DamagedError: a part has other bytes than its name says.
+    """
+    if not md5.endswith(_DIRECTORY):
+        _bring_file(cache, md5, target)
+        return
+    target.mkdir(parents=True, exist_ok=True)
+    for entry in json.loads(_object(cache, md5)):
+        path = target / entry["relpath"]
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _bring_file(cache, entry["md5"], path)
+
+
+def changed_in(cache: Path, md5: str, folder: Path) -> list[str]:
+    """Files of `folder` that are not as in the folder that `md5` names; [] where unknown."""
+    try:
+        listed = {entry["relpath"]: entry["md5"] for entry in json.loads(_object(cache, md5))}
+    except (LostError, DamagedError):
+        return []
+    here = {
+        path.relative_to(folder).as_posix(): _md5(path.read_bytes())
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+    return sorted(name for name in listed.keys() | here if listed.get(name) != here.get(name))
+
+
+def prepare(directory: Path) -> None:
+    """Give a copy of a repository an empty cache of its own and no recorded outputs.
+
+    So neither the caller's cache, nor a shared one that is committed or set for the machine, nor
+    dvc.lock can restore an output there; and DVC's notes on files (site_cache_dir), which it would
+    keep for each path for ever, go with the copy.
+    """
+    (directory / "dvc.lock").unlink(missing_ok=True)
+    own = directory / ".dvc"
+    text = (
+        f"[core]\n    analytics = false\n    site_cache_dir = {own / 'tmp' / 'site'}\n"
+        f"[cache]\n    dir = {own / 'cache'}\n"
+    )
+    (directory / ".dvc" / "config.local").write_text(text, encoding="utf-8")
+
+
+def run_stage(directory: Path, stage: str, log_path: Path, variables: Mapping[str, str]) -> bool:
+    """Run one stage of a prepared copy, and only it; its output is added to the log.
+
+    The run cache is off and nothing goes to the cache; dvc.lock gets the hashes. `python` is this
+    interpreter. Whoever ends this process ends the stage.
+    """
+    words = ("repro", "--single-item", "--force", "--no-run-cache", "--no-commit", stage)
+    with log_path.open("ab") as log:
+        child = subprocess.Popen(
+            [sys.executable, "-m", "dvc", *words],
+            cwd=directory,
+            env={**_environment(), **variables},
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        try:
+            return child.wait() == 0
+        except BaseException:
+            _end(child)
+            raise
+
+
+def checkout(directory: Path) -> list[str]:
+    """`dvc checkout` without force. Returns data that only the workspace has, relative to it.
+
+    [] means done, as far as the cache has the data; with any, nothing was changed.
+
+    Raises:
+        UserError: DVC failed otherwise.
+    """
+    done = _dvc(directory, "checkout", "--allow-missing")
+    if done.returncode and _UNSAVED in done.stderr:
+        after = done.stderr.partition(_UNSAVED)[2].splitlines()[1:]
+        return [os.path.relpath(line, directory) for line in after if line.strip()]
+    if done.returncode:
+        words = " ".join(done.stderr.replace("ERROR:", " ").split())[:300]
+        raise UserError(f"`dvc checkout` failed ({words}); mend that and run the command again.")
+    return []
+
+
+def without_contradictions(lock: bytes) -> bytes:
+    """dvc.lock without the stages that ran on other data than the rest of it names.
+
+    A run's dvc.lock is from the moment of its publication, when the stages that followed were yet
+    to run: what it says of them belongs to the model before.
+    """
+    yaml = YAML()
+    document: Any = yaml.load(lock.decode("utf-8"))
+    stages: dict[str, Any] = document["stages"]
+    made = {
+        out["path"]: out.get("md5") for stage in stages.values() for out in stage.get("outs", [])
+    }
+    kept = dict(stages)
+    while stale := [name for name, stage in kept.items() if _contradicts(stage, made)]:
+        for name in stale:
+            made.update({out["path"]: None for out in kept.pop(name).get("outs", [])})
+    if len(kept) == len(stages):
+        return lock
+    for name in set(stages) - set(kept):
+        del stages[name]
+    text = io.StringIO()
+    yaml.dump(document, text)
+    return text.getvalue().encode("utf-8")
+
+
+def _contradicts(stage: Mapping[str, Any], made: Mapping[str, str | None]) -> bool:
+    """Whether a dep is not what was made there, or a folder of outputs, which nobody can tell."""
+    deps = {dep["path"]: dep.get("md5") for dep in stage.get("deps", [])}
+    return any(
+        made.get(path, md5) != md5 or any(out.startswith(f"{path}/") for out in made)
+        for path, md5 in deps.items()
+    )
+
+
+def _bring_file(cache: Path, md5: str, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_bytes(_object(cache, md5))
+
+
+def _object(cache: Path, md5: str) -> bytes:
+    """An object's content, which must be what its name says."""
+    path = cache / "files" / "md5" / md5[:2] / md5[2:]
+    try:
+        content = path.read_bytes()
+    except OSError:
+        raise LostError(f"{md5} is not in DVC's cache {cache}") from None
+    if _md5(content) != md5.removesuffix(_DIRECTORY):
+        raise DamagedError(
+            f"{path} in DVC's cache is damaged: its content has another hash than its name"
+        )
+    return content
+
+
+def _md5(content: bytes) -> str:
+    return hashlib.md5(content, usedforsecurity=False).hexdigest()
+
+
+def _end(child: subprocess.Popen[bytes]) -> None:
+    """End a child and all that it started: DVC leaves its stage alive when it is killed itself."""
+    for number, seconds in ((signal.SIGTERM, 15), (signal.SIGKILL, 5)):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(child.pid, number)
+            until = time.monotonic() + seconds
+            while time.monotonic() < until:
+                child.poll()  # takes its status, or it would stay as a zombie
+                os.killpg(child.pid, 0)
+                time.sleep(0.1)
+
+
+def _environment() -> dict[str, str]:
+    """This environment without what belongs to the caller alone; `python` is this interpreter."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(_OUR_OWN)}
+    return {**kept, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{kept.get('PATH', '')}"}
+
+
+def _dvc(directory: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "dvc", *arguments],
+        cwd=directory,
+        env=_environment(),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )

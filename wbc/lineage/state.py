@@ -1,0 +1,170 @@
+"""Where a run comes from: the git commit, what was not committed, DVC's experiment and hashes.
+
+Everything is read from a directory of the caller's choice,
+in a stage its own working directory: under `dvc exp run --temp` and `--queue` that is a copy of
+the repository with the experiment's own changes. dvc.lock is left out of the dirty test, because
+every upstream stage rewrites it while the pipeline runs.
+"""
+
+import getpass
+import hashlib
+import os
+import subprocess
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from ruamel.yaml import YAML
+
+MAX_PATCH_BYTES: Final = 5_000_000  # of one patch
+MAX_UNTRACKED_BYTES: Final = 1_000_000  # of one new file; larger ones are only named
+_NOT_DVC_LOCK: Final = (".", ":(exclude)dvc.lock")
+
+
+@dataclass(frozen=True)
+class Lineage:
+    """The state of the code. Empty strings where there is no git or no DVC experiment."""
+
+    commit: str
+    dirty: bool
+    patch: bytes  # `git apply` on the commit brings the changes back; b"" when clean
+    patch_note: str  # what the patch could not hold; "" when it holds everything
+    experiment: str
+    baseline: str
+
+
+def read(directory: Path) -> Lineage:
+    """Read git's and DVC's view of the repository that `directory` belongs to.
+
+    The files are compared with HEAD by content, through an index of our own. Git's index goes by
+    size and whole seconds and calls params.yaml clean when DVC has just changed one digit in it;
+    and so the user's index and object store stay as they are.
+    """
+    commit = _git(directory, "rev-parse", "HEAD").decode().strip()
+    changed, patch, note = b"", b"", ""
+    if commit:
+        with tempfile.TemporaryDirectory() as scratch:
+            fresh = {"GIT_INDEX_FILE": str(Path(scratch) / "index")}
+            _git(directory, "read-tree", "HEAD", environment=fresh)
+            status = ("status", "--porcelain", "--", *_NOT_DVC_LOCK)
+            changed = _git(directory, *status, environment=fresh)
+            patch, note = _patch(directory, fresh) if changed else (b"", "")
+    return Lineage(
+        commit=commit,
+        dirty=bool(changed),
+        patch=patch,
+        patch_note=note,
+        experiment=os.environ.get("DVC_EXP_NAME", ""),
+        baseline=os.environ.get("DVC_EXP_BASELINE_REV", ""),
+    )
+
+
+def data_hashes(directory: Path) -> dict[str, str]:
+    """Path -> DVC's md5 of every stage output that dvc.lock in `directory` names."""
+    lock = directory / "dvc.lock"
+    return outs_of(lock.read_bytes()) if lock.is_file() else {}
+
+
+def stage_params(directory: Path, architecture: str) -> dict[str, Any]:
+    """The parameters, nested by section, that made the model's stages, as dvc.lock recorded them.
+
+    Stages of other networks (`train@OTHER`) are left out; {} where there is no dvc.lock.
+    """
+    values: dict[str, Any] = {}
+    for name, stage in _locked_stages(directory).items():
+        if name.partition("@")[2] in ("", architecture):
+            values.update(stage.get("params", {}).get("params.yaml", {}))
+    return values
+
+
+def changed_modules(directory: Path, architecture: str) -> list[str]:
+    """Modules that made the model's pixels and weights and are not now what they were then.
+
+    dvc.lock has the hash of each module when its stage ran; [] where there is no dvc.lock.
+    """
+    changed = set()
+    stages = _locked_stages(directory)
+    for name in ("preprocess", f"train@{architecture}"):
+        for dep in stages.get(name, {}).get("deps", []):
+            path = directory / dep["path"]
+            if dep["path"].endswith(".py") and _md5(path) != dep.get("md5"):
+                changed.add(dep["path"])
+    return sorted(changed)
+
+
+def user_name(directory: Path) -> str:
+    """Who acts here: the name that git writes into commits, else the operating system's."""
+    named = _git(directory, "config", "user.name").decode(errors="replace").strip()
+    try:
+        return named or getpass.getuser()
+    except (KeyError, OSError):  # a container's user without a name
+        return f"user {os.getuid()}"
+
+
+def _md5(path: Path) -> str:
+    if not path.is_file():
+        return ""
+    return hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()
+
+
+def _locked_stages(directory: Path) -> dict[str, Any]:
+    lock = directory / "dvc.lock"
+    return stages_of(lock.read_bytes()) if lock.is_file() else {}
+
+
+def stages_of(lock: bytes) -> dict[str, Any]:
+    """What a dvc.lock says of each stage: deps, params and outs."""
+    document: Any = YAML(typ="safe", pure=True).load(lock.decode("utf-8"))
+    stages: dict[str, Any] = (document or {}).get("stages") or {}
+    return stages
+
+
+def outs_of(lock: bytes) -> dict[str, str]:
+    """Path -> DVC's md5 of every stage output that a dvc.lock names."""
+    outs = [out for stage in stages_of(lock).values() for out in stage.get("outs", [])]
+    return {out["path"]: out["md5"] for out in outs if "md5" in out}
+
+
+def _patch(directory: Path, fresh: dict[str, str]) -> tuple[bytes, str]:
+    """Everything that differs from HEAD, new files included, and what was left out of it."""
+    list_new = ("ls-files", "--others", "--exclude-standard", "-z", "--", ".")
+    listed = _git(directory, *list_new, environment=fresh)
+    names = [name.decode(errors="surrogateescape") for name in listed.split(b"\0") if name]
+    small = [name for name in names if _size(directory / name) <= MAX_UNTRACKED_BYTES]
+    left_out = sorted(set(names) - set(small))
+    note = f"too large for the patch: {', '.join(left_out)}" if left_out else ""
+    if small:
+        wanted = "\0".join(f":(literal){name}" for name in small)
+        add = ("add", "--intent-to-add", "--pathspec-from-file=-", "--pathspec-file-nul")
+        _git(directory, *add, environment=fresh, text=wanted.encode(errors="surrogateescape"))
+    diff = ("-c", "diff.noprefix=false", "diff", "--binary", "--no-color", "--no-ext-diff")
+    patch = _git(directory, *diff, "HEAD", "--", *_NOT_DVC_LOCK, environment=fresh)
+    if len(patch) > MAX_PATCH_BYTES:
+        return patch[:MAX_PATCH_BYTES], f"cut at {MAX_PATCH_BYTES} of {len(patch)} bytes"
+    return patch, note
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.lstat().st_size
+    except OSError:  # gone since git listed it
+        return 0
+
+
+def _git(
+    directory: Path, *arguments: str, environment: dict[str, str] | None = None, text: bytes = b""
+) -> bytes:
+    """What git prints; b"" where there is no git, no repository or no commit yet."""
+    try:
+        done = subprocess.run(
+            ["git", *arguments],
+            cwd=directory,
+            env={**os.environ, "GIT_OPTIONAL_LOCKS": "0", **(environment or {})},
+            input=text,
+            capture_output=True,
+            check=False,
+        )
+    except OSError:
+        return b""
+    return done.stdout if done.returncode == 0 else b""
