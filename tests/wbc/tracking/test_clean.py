@@ -158,5 +158,5 @@ def _all() -> list[Any]:
 
 def test_a_server_that_is_away_is_one_sentence(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
-    with pytest.raises(UserError, match=r"run `python -m wbc clean` again\. It is http://127"):
+    with pytest.raises(UserError, match="does not answer: connection refused"):
         clean(home)
