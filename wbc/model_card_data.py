@@ -17,6 +17,11 @@ SCORES: Final = {
     "ece": "ECE",
     "brier": "Brier",
 }
+DECISIONS: Final = {
+    "logit_adjustment": "the most probable type after dividing by its share in training, so that"
+    " rare types count as much as common ones (logit adjustment, Menon et al. 2021)",
+    "argmax": "the most probable type",
+}
 NOTE_TITLES: Final = {  # notes that belong to the quantitative analyses, in this order
     "shift": "Other laboratories",
     "counts": "Counts",
@@ -41,6 +46,21 @@ def evaluation_data(card: Json, metrics: Mapping[str, Json]) -> list[str]:
             )
         )
     return table(("set", "role", "cells", "smears", "of each type", "lacks"), rows)
+
+
+def crop_words(card: Json) -> str:
+    """What of a picture the model sees."""
+    given = card.get("input", {})
+    around = {"cell": "around the leukocyte found", "mask": "around the given mask"}
+    if given.get("crop") not in around:
+        return "the whole picture"
+    return f"{around[given['crop']]}, {given.get('context')} cell diameters wide"
+
+
+def kind(card: Json) -> str:
+    if is_classical(card):
+        return "hand-made features of nucleus and cell with multinomial logistic regression"
+    return "a convolutional neural network of torchvision"
 
 
 def is_classical(card: Json) -> bool:

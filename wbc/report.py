@@ -12,13 +12,14 @@ from typing import Any
 
 import pandas as pd
 
-from wbc import report_end, report_scores, report_trust
+from wbc import report_end, report_method, report_scores, report_trust
 from wbc.cells import CLASSES
 from wbc.comparison import STARTS
 from wbc.figures import set_title
 from wbc.model import model_sha256
 from wbc.model_card import model_card
-from wbc.page import Banner, Block, Cell, Page, Section, Table, Text, render, table
+from wbc.model_card_data import kind
+from wbc.page import Banner, Block, Cell, Page, Section, Table, Text, render
 from wbc.report_scores import interval
 
 Json = Mapping[str, Any]
@@ -98,15 +99,16 @@ def build(material: Material) -> Page:
         Section("shortcuts", "Shortcuts", report_trust.shortcuts(material)),
         Section("training", "Training", report_end.training(material)),
         Section("limits", "Limits", report_end.limits(material)),
-        Section("reproduce", "How to make it again", reproduce(material)),
+        Section("method", "How it works", report_method.method(material)),
+        Section("reproduce", "How to make it again", report_method.reproduce(material)),
     ]
     shown = {section.name: section.title for section in sections if section.blocks}
-    blocks = report_end.checklist_tables(shown)
+    blocks = report_end.checklist_tables(shown, report_end.facts(material))
     sections.append(Section("checklists", "CLAIM and TRIPOD+AI", blocks))
     return Page(
         title=f"{card['architecture']}: white blood cells in five types",
-        lead=f"Model {material.sha256[:12]}, {STARTS[card['start']]},"
-        f" trained on {card['num_train']:,} cells.",
+        lead=f"{kind(card).capitalize()}, {STARTS[card['start']]}, trained on"
+        f" {card['num_train']:,} cells. Model {material.sha256[:12]}.",
         sections=sections,
         banners=banners(material),
         footer="Research software; not a medical device: nothing here may decide about a patient.",
@@ -187,6 +189,17 @@ def data(material: Material) -> list[Block]:
                 "warning",
             )
         )
+    else:
+        shared = division.get("smears_in_train_and_test", 0)
+        found.append(
+            Text(
+                "What is divided here is whole smears, where they are known: none lies on both sides."
+                + (
+                    f" The published division shares {shared:,} of training and test."
+                    * bool(shared)
+                )
+            )
+        )
     found.append(
         Text(
             f"Copies: {division['exact_copies']:,} exact and {division['near_copies']:,} near pairs"
@@ -196,41 +209,6 @@ def data(material: Material) -> list[Block]:
         )
     )
     return found
-
-
-def reproduce(material: Material) -> list[Block]:
-    """Hashes, commands and parameters."""
-    inputs = material.card["inputs"]
-    architecture = material.card["architecture"]
-    hashes = [
-        [Cell(name), Cell(value)]
-        for name, value in (
-            ("model (SHA-256 of weights and card)", material.sha256),
-            ("pixels", str(inputs["pixels"])),
-            ("starting weights", str(inputs["weights"])),
-        )
-    ]
-    parameters = pd.DataFrame(
-        [(name, _text(value)) for name, value in sorted(material.card["parameters"].items())],
-        columns=["parameter", "value"],
-    )
-    return [
-        Text(
-            "With the commit that the model's MLflow run names (tag git.commit), whose"
-            " requirements.txt pins the software, the same data and the parameters below, the same"
-            " machine makes the same bytes:"
-        ),
-        Text(
-            f"git checkout COMMIT\ndvc repro train@{architecture} evaluate@{architecture}",
-            "commands",
-        ),
-        Table(["what", "SHA-256"], hashes, words=(1,)),
-        table(parameters, "The parameters that decide the model."),
-    ]
-
-
-def _text(value: object) -> str:
-    return value if isinstance(value, str) else json.dumps(value)
 
 
 def _json(path: Path) -> Json:

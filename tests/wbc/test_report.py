@@ -170,6 +170,32 @@ def test_parts_without_files_are_left_out_and_claimed_nowhere(folders: Path) -> 
     assert "Other laboratories" not in words(page).partition("CLAIM 2024")[2]
 
 
+@pytest.mark.parametrize("external", [True, False])
+def test_external_validation_is_claimed_only_where_it_was(folders: Path, external: bool) -> None:
+    """shift.csv has rows of val and test, too."""
+    sources = CARD["sources"] if external else CARD["sources"][:1]
+    card, path = {**CARD, "sources": sources}, folders / "models" / "model.json"
+    path.write_text(json.dumps(card), encoding="utf-8")
+    rows = [shifted(name, False, "in domain") for name in ("val", "test")]
+    pd.DataFrame(rows).to_csv(folders / "reports" / "shift.csv", index=False)
+    page = made(folders)
+    assert 'id="shift"' in page
+    lists = words(page.partition('id="checklists"')[2])
+    for item in ("33 Testing on external data", "12d Heterogeneity between clusters",
+                 "23b Heterogeneity of the performance"):  # fmt: skip
+        assert (f"{item} Other laboratories" in lists) == external
+        assert (f"{item} nothing yet: no cells of another laboratory" in lists) != external
+
+
+def test_the_page_says_how_the_model_works(folders: Path) -> None:
+    card = {**CARD, "input": {"size": 224, "crop": "cell", "context": 1.5}, "decision": "argmax"}
+    (folders / "models" / "model.json").write_text(json.dumps(card), encoding="utf-8")
+    text = words(made(folders))
+    assert "A convolutional neural network of torchvision, from ImageNet weights" in text
+    assert "224 × 224 pixels, around the leukocyte found, 1.5 cell diameters wide" in text
+    assert "decision the most probable type" in text and "version.*" in text
+
+
 def test_the_same_files_give_the_same_page_and_card(folders: Path) -> None:
     page = made(folders)
     card = (folders / "reports" / report.CARD_FILE).read_bytes()
