@@ -193,7 +193,7 @@ def data(material: Material) -> list[Block]:
         shared = division.get("smears_in_train_and_test", 0)
         found.append(
             Text(
-                "What is divided here is whole smears, where they are known: none lies on both sides."
+                "Divided were whole smears, where they are known: none lies on both sides."
                 + (
                     f" The published division shares {shared:,} of training and test."
                     * bool(shared)

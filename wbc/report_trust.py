@@ -28,12 +28,14 @@ def counts(material: Material) -> list[Block]:
         for name, part in found.groupby("set", sort=False)
         if (words := caution(int(part["n"].iloc[0])))
     ]
+    how = "without logit adjustment, which would count rare types too often"
+    if material.card["parameters"].get("train.imbalance") == "loss_weights":
+        how = "under the training mix, which the weights of the loss had evened out, put back"
     blocks: list[Block] = [
         Text(
-            "A laboratory counts cells. Counted: each cell as what it most probably is"
-            " (without logit adjustment, which would count rare types too often), with"
-            " Rümke's interval (the luck of the draw alone). Adjusted: corrected by the errors that"
-            " the model made on the validation set, with an interval over both. Bias: counted minus"
+            f"A laboratory counts cells. Counted: each cell as what it most probably is ({how}),"
+            " with Rümke's interval (the luck of the draw alone). Adjusted: corrected by the errors"
+            " that the model made on the validation set, with an interval over both. Bias: counted minus"
             " true, in percentage points. The correction presumes that types are mixed up as in"
             " validation, which need not hold in another laboratory."
         ),
