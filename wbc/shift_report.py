@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from wbc.calibration import confidences
 from wbc.cells import CLASSES
 from wbc.evaluation import Evaluation
 from wbc.intervals import Judged, score_intervals
@@ -156,11 +157,11 @@ def _balanced_accuracy(
 def calibration(judged: Judged, scores: Mapping[str, Any]) -> dict[str, float]:
     """What the probabilities are worth in one set.
 
-    `confidence` is the mean of the largest probability, `hit_rate` how often that class is the
-    true one, `overconfidence` their difference; ece before and after the temperature.
+    `confidence` is the mean probability of the decisions, as in ECE, `hit_rate` how many of them
+    are right (the accuracy), `overconfidence` the difference; ece before and after the temperature.
     """
-    confidence = float(judged.calibrated.max(axis=1).mean())
-    hit_rate = float((judged.calibrated.argmax(axis=1) == judged.labels).mean())
+    confidence = float(confidences(judged.calibrated, judged.decisions).mean())
+    hit_rate = float(judged.right.mean())
     return {
         "confidence": confidence,
         "hit_rate": hit_rate,
