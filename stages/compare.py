@@ -17,14 +17,13 @@ from wbc import (
     device,
     figures,
     figures_compare,
-    metrics,
     model,
     params,
     tracking,
 )
 from wbc.cells import read_table, write_table
 from wbc.comparison import Model, compare, sets_of, winners
-from wbc.comparison_tests import paired_table
+from wbc.comparison_tests import paired_table, rounded
 from wbc.pixels import evaluation_set_sha256, open_store
 from wbc.registry.challenger import propose_challenger
 
@@ -59,7 +58,7 @@ def read(architecture: str) -> Model:
 def write(table: pd.DataFrame, tests: pd.DataFrame, drawn: bool) -> None:
     """The table as CSV, Markdown and HTML, the tests, and a figure for each set."""
     write_table(table, OUT_DIR / "compare.csv")
-    write_table(tests.round(metrics.NUM_DECIMALS), OUT_DIR / "paired.csv")
+    write_table(rounded(tests), OUT_DIR / "paired.csv")
     report = comparison_text.report(table, tests)
     (OUT_DIR / "compare.md").write_text(report, encoding="utf-8")
     for name in sets_of(table):

@@ -1,6 +1,7 @@
 """The ranking: validation only, and only among models with the same start; tests and words."""
 
 import copy
+import json
 from typing import Any
 
 import pandas as pd
@@ -8,10 +9,11 @@ import pytest
 
 from wbc.cells import CLASSES, write_table
 from wbc.comparison import Model, compare, sets_of, winners
-from wbc.comparison_tests import COLUMNS, paired_table
+from wbc.comparison_tests import COLUMNS, paired_table, rounded
 from wbc.comparison_text import display_tables, report, sentences, to_markdown
 from wbc.cost import Size
 from wbc.errors import UserError
+from wbc.metrics import metrics_json
 
 
 def model(
@@ -182,6 +184,15 @@ def test_the_best_is_tested_against_the_others_of_its_start_only() -> None:
     assert "38 are right only with googlenet and 0 only with resnet18 (McNemar p below" in words[0]
     assert "balanced accuracy +0.3800" in words[0] and ": a difference is shown" in words[0]
     assert words[1].count("no difference is shown") == 2
+
+
+def test_no_p_value_is_written_as_0() -> None:
+    written = rounded(paired_of(MODELS))
+    assert written["mcnemar/p"].tolist() == [7.28e-12, 1.0]  # 2 / 2**38
+    assert written["balanced_accuracy/difference"].tolist() == [0.38, 0.01]
+    assert list(written.columns) == list(COLUMNS)
+    text = metrics_json({"change": {"p_value": 2 / 2**38, "value": 0.12345678}})
+    assert json.loads(text) == {"change": {"p_value": 7.28e-12, "value": 0.123457}}
 
 
 def test_few_smears_are_named() -> None:
