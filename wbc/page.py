@@ -92,6 +92,9 @@ class Banner:
     kind: Literal["warning", "note"] = "warning"
 
 
+NOT_A_DEVICE = Banner("Not a medical device: no result may decide about a patient.", "note")
+
+
 @dataclass(frozen=True)
 class Page:
     title: str

@@ -19,7 +19,7 @@ from wbc.figures import set_title
 from wbc.model import model_sha256
 from wbc.model_card import model_card
 from wbc.model_card_data import kind
-from wbc.page import Banner, Block, Cell, Page, Section, Table, Text, render
+from wbc.page import NOT_A_DEVICE, Banner, Block, Cell, Page, Section, Table, Text, render
 from wbc.report_scores import interval
 
 Json = Mapping[str, Any]
@@ -118,7 +118,7 @@ def build(material: Material) -> Page:
 def banners(material: Material) -> list[Banner]:
     """What must not be overlooked."""
     card = material.card
-    found = [Banner("Not a medical device: no result may decide about a patient.", "note")]
+    found = [NOT_A_DEVICE]
     if card["drawn"]:
         found.append(
             Banner(

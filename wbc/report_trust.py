@@ -35,9 +35,9 @@ def counts(material: Material) -> list[Block]:
         Text(
             f"A laboratory counts cells. Counted: each cell as what it most probably is ({how}),"
             " with Rümke's interval (the luck of the draw alone). Adjusted: corrected by the errors"
-            " that the model made on the validation set, with an interval over both. Bias: counted minus"
-            " true, in percentage points. The correction presumes that types are mixed up as in"
-            " validation, which need not hold in another laboratory."
+            " that the model made on the validation set, with an interval over both. Bias: counted"
+            " minus true, in percentage points. The correction presumes that types are mixed up as"
+            " in validation, which need not hold in another laboratory."
         ),
         *cautions,
         Table(head, rows, words=(1,)),
