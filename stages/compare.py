@@ -40,7 +40,7 @@ def main() -> None:
     table = compare(models)
     predictions = {name: read_table(Path("reports") / name / "predictions.csv") for name in names}
     tests = paired_table(table, predictions, {model.name: model.metrics for model in models})
-    write(table, tests, drawn=any(model.card["drawn"] for model in models))
+    write(table, tests, models)
     log.info("%s", comparison_text.report(table, tests))
     propose(table)
     speeds = measure(names, settings.train.threads)
@@ -55,7 +55,7 @@ def read(architecture: str) -> Model:
     return Model(card, _json(report_dir / "metrics.json"), seeds, cost.size_of(folder, card))
 
 
-def write(table: pd.DataFrame, tests: pd.DataFrame, drawn: bool) -> None:
+def write(table: pd.DataFrame, tests: pd.DataFrame, models: list[Model]) -> None:
     """The table as CSV, Markdown and HTML, the tests, and a figure for each set."""
     write_table(table, OUT_DIR / "compare.csv")
     write_table(rounded(tests), OUT_DIR / "paired.csv")
@@ -63,7 +63,9 @@ def write(table: pd.DataFrame, tests: pd.DataFrame, drawn: bool) -> None:
     (OUT_DIR / "compare.md").write_text(report, encoding="utf-8")
     for name in sets_of(table):
         figures.save(figures_compare.scores(table, name), OUT_DIR / f"{name}.png")
-    comparison_page.write(table, tests, OUT_DIR, drawn)
+    drawn = any(model.card["drawn"] for model in models)
+    notes = {model.name: str(model.card["start_note"]) for model in models}
+    comparison_page.write(table, tests, OUT_DIR, drawn, notes)
 
 
 def propose(table: pd.DataFrame) -> None:
