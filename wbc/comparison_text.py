@@ -12,9 +12,9 @@ from wbc.wording import NBSP, p_value, signed
 
 HEADINGS = {"balanced_accuracy": "balanced accuracy", "macro_f1": "macro-F1"}
 INTRODUCTION = (
-    "Ranked by macro-F1 on the validation set alone, and only among models with the same start: rank"
-    " 1 is the best of its start, so there may be several. The other sets are shown for reading;"
-    " nothing is chosen on them. In brackets: 95 % intervals."
+    "Ranked by macro-F1 on the validation set alone, and only among models with the same start:"
+    " rank 1 is the best of its start, so there may be several. The other sets are shown for"
+    " reading; nothing is chosen on them. In brackets: 95 % intervals."
 )
 MULTIPLY_ADDS = "Multiply-adds: of one image, in convolutions and linear layers."
 SEEDS = (
@@ -27,11 +27,11 @@ TESTS = (
     " as independent even where smears are known, and is then too sure. The paired bootstrap"
     f" ({paired.NUM_DRAWS:,} draws over cells of each type, and where smears are known over smears"
     " as well, of which the wider interval and the larger p count) gives the difference of the"
-    " scores, the best's less the other's. Both models are one trained model each, that of the first"
-    " seed: how much another seed would change is in no interval and no p. p-values are corrected after Holm over all"
-    " comparisons within a set, each kind of test by itself; a difference is called shown where p"
-    " is below 0.05 and the interval leaves out 0. On the validation set the best was chosen, so"
-    " there it looks better than it is."
+    " scores, the best's less the other's. Both models are one trained model each, that of the"
+    " first seed: how much another seed would change is in no interval and no p. p-values are"
+    " corrected after Holm over all comparisons within a set, each kind of test by itself; a"
+    " difference is called shown where p is below 0.05 and the interval leaves out 0. On the"
+    " validation set the best was chosen, so there it looks better than it is."
 )
 
 

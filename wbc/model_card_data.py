@@ -5,6 +5,7 @@ from typing import Any, Final
 
 from wbc.cells import CLASSES, CLASSICAL
 from wbc.figures import set_title
+from wbc.wording import percent
 
 Json = Mapping[str, Any]
 Notes = Mapping[str, Sequence[str]]
@@ -142,10 +143,13 @@ def _constant(name: str, scores: Json) -> str:
     constant = scores["constant"]
     text = (
         f"{set_title(name)}: always answering {constant['class']} would give accuracy"
-        f" {constant['accuracy']:.1%}, balanced accuracy {constant['balanced_accuracy']:.1%}."
+        f" {percent(constant['accuracy'])}, balanced accuracy"
+        f" {percent(constant['balanced_accuracy'])}."
     )
     if scores.get("share_impossible"):
-        text += f" {scores['share_impossible']:.1%} of the cells go to types that the set lacks."
+        text += (
+            f" {percent(scores['share_impossible'])} of the cells go to types that the set lacks."
+        )
     return text
 
 

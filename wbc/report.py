@@ -21,6 +21,7 @@ from wbc.model_card import model_card
 from wbc.model_card_data import kind
 from wbc.page import NOT_A_DEVICE, Banner, Block, Cell, Page, Section, Table, Text, render
 from wbc.report_scores import interval
+from wbc.wording import percent
 
 Json = Mapping[str, Any]
 PAGE_FILE, CARD_FILE = "report.html", "model_card.md"
@@ -49,8 +50,8 @@ class Material:
         return [name for name in self.metrics if name != "val" and name not in self.external()]
 
     def in_order(self) -> list[str]:
-        """The sets as figures show them: tests, other laboratories, and validation last."""
-        return [*self.internal(), *self.external(), "val"]
+        """The sets as tables show them: validation, tests, other laboratories."""
+        return ["val", *self.internal(), *self.external()]
 
 
 def read(model_dir: Path, report_dir: Path, division: Path) -> Material:
@@ -145,19 +146,29 @@ def summary(material: Material) -> list[Block]:
 
 
 def _sentence(name: str, scores: Json) -> str:
-    weakest = min(scores["recall"], key=lambda label: float(scores["recall"][label]["value"]))
-    share = scores["recall"][weakest]
     text = (
         f"{set_title(name)} ({scores['num_cells']:,} cells): {interval(scores['accuracy'])} of the"
         f" cells are named right; averaged over cell types,"
         f" {interval(scores['balanced_accuracy'])}. Always answering"
-        f" “{scores['constant']['class']}” would give {scores['constant']['accuracy']:.1%} and"
-        f" {scores['constant']['balanced_accuracy']:.1%}. Weakest: {weakest},"
-        f" {interval(share)} of {scores['support'][weakest]:,} found."
+        f" “{scores['constant']['class']}” would give {percent(scores['constant']['accuracy'])} and"
+        f" {percent(scores['constant']['balanced_accuracy'])}. {_weakest(scores)}"
     )
     if scores.get("share_impossible"):
-        text += f" {scores['share_impossible']:.1%} of the cells are sent to types that it lacks."
+        text += (
+            f" {percent(scores['share_impossible'])} of the cells are sent to types that it lacks."
+        )
     return text
+
+
+def _weakest(scores: Json) -> str:
+    """The types that are found least, all of them where several are."""
+    found = {label: float(score["value"]) for label, score in scores["recall"].items()}
+    weakest = [label for label in found if found[label] == min(found.values())]
+    if len(weakest) > 1 and len(weakest) == len(found):
+        return f"Every type is found equally often, {percent(found[weakest[0]])}."
+    each = (f"{label}, {interval(scores['recall'][label])} of {scores['support'][label]:,} found"
+            for label in weakest)  # fmt: skip
+    return f"Weakest: {'; '.join(each)}."
 
 
 def data(material: Material) -> list[Block]:

@@ -29,6 +29,7 @@ from wbc.shift import (
     sample_rows,
 )
 from wbc.smears import smears_of
+from wbc.wording import percent
 
 MAX_PICTURES: Final = 400  # squares of a set whose statistics are taken, 5 ms each
 NOTABLE: Final = 1.0  # standard deviations; a picture statistic that is named in the banner
@@ -176,7 +177,7 @@ def banner(row: Mapping[str, Any], statistics: pd.DataFrame) -> str:
     words = {"in domain": "lies in domain", "shifted": "is SHIFTED"}
     words["out of domain"] = "is OUT OF DOMAIN"
     parts = [
-        f"{row['set']} {words[row['verdict']]}: {row['share_far']:.0%} of its"
+        f"{row['set']} {words[row['verdict']]}: {percent(row['share_far'], 0)} of its"
         f" {row['num_cells']:,} cells lie farther from the training cells than 99 % of the"
         " validation cells do.",
         _fall_words(row),
@@ -219,8 +220,8 @@ def _calibration_words(row: Mapping[str, Any]) -> str:
     if abs(surplus) < NOTABLE_SURPLUS:
         return ""
     return (
-        f"Its probabilities are {'too high' if surplus > 0 else 'too low'}: {row['confidence']:.0%}"
-        f" sure on average, right in {row['hit_rate']:.0%}."
+        f"Its probabilities are {'too high' if surplus > 0 else 'too low'}:"
+        f" {percent(row['confidence'], 0)} sure on average, right in {percent(row['hit_rate'], 0)}."
     )
 
 

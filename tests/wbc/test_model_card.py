@@ -96,8 +96,8 @@ def test_scores_and_recalls_have_their_intervals() -> None:
     recall = section(text, "Recall of each type, of the cells of that type")
     assert "| lymphocyte | 0.950 (0.900 to 0.990) of 30 |" in recall
     assert "monocyte" not in recall  # no set has one
-    assert "always answering neutrophil would give accuracy 76.9%" in recall
-    assert "4.0% of the cells go to types that the set lacks" in recall
+    assert "always answering neutrophil would give accuracy 76.9\u00a0%" in recall
+    assert "4.0\u00a0% of the cells go to types that the set lacks" in recall
 
 
 def test_what_must_not_be_overlooked_stands_first() -> None:

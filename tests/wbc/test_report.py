@@ -72,10 +72,12 @@ def words(page: str) -> str:
 
 def test_the_summary_says_how_good_how_sure_and_against_what(folders: Path) -> None:
     text = words(made(folders))
-    assert "Test set (500 cells): 90.0% (85.0–94.0) of the cells are named right" in text
-    assert "Always answering “neutrophil” would give 50.0% and 20.0%." in text
-    assert "Other laboratory other (200 cells): 60.0% (55.0–64.0)" in text
-    assert "12.5% of the cells are sent to types that it lacks." in text
+    assert "Test set (500 cells): 90.0 % (85.0–94.0) of the cells are named right" in text
+    assert "Always answering “neutrophil” would give 50.0 % and 20.0 %." in text
+    assert "Other laboratory other (200 cells): 60.0 % (55.0–64.0)" in text
+    assert "Every type is found equally often, 90.0 %." in text
+    assert "On cells of the other laboratory other they are off by 60.0 points" in text
+    assert "12.5 % of the cells are sent to types that it lacks." in text
 
 
 def test_what_a_set_lacks_is_a_limit(folders: Path) -> None:
@@ -141,7 +143,7 @@ def test_counts_are_shown_with_cautions_and_the_worst_one_in_the_summary(folders
     pd.DataFrame(rows).to_csv(folders / "reports" / "counts.csv", index=False)
     text = words(made(folders))
     assert "too few cells: 90" in text
-    assert "off most for neutrophils of Test set: -2.5 points (-4.0 to +2.0)" in text
+    assert "off most for neutrophils of the test set: −2.5 points (−4.0 to +2.0)" in text
     assert "nan" not in text.replace("nancy", "")
 
 
