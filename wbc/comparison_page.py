@@ -76,8 +76,8 @@ def _tables(models: pd.DataFrame, folder: Path) -> list[Section]:
     for name, shown in text.display_tables(models).items():
         words = text.MULTIPLY_ADDS if name == "Models" else ""
         blocks: list[Block] = [table(shown, words)]
-        if name != "Models" and text.is_seeded(models):
-            blocks.insert(0, Text(text.SEEDS))
+        if name == "Models" and text.is_seeded(models):
+            blocks.append(Text(text.SEEDS))
         key = name.removeprefix("Set ")
         blocks += picture(folder / f"{key}.png", f"Scores of all models with intervals, {name}")
         title = name if name == "Models" else set_title(key)

@@ -33,12 +33,9 @@ def scores(models: pd.DataFrame, evaluation_set: str) -> Figure:
     axes.set_yticks(places, names, fontsize=8.5)
     axes.set_ylim(len(shown) - 0.5, -0.5)
     axes.xaxis.set_major_formatter(PercentFormatter(1))
-    left = min(axes.get_xlim()[0], 0.99)
-    ticks = [tick for tick in axes.get_xticks() if left <= tick < 1]
-    axes.set_xticks([*ticks, 1.0])
-    axes.set_xlim(left, 1)
-    for line in axes.get_children():
-        line.set_clip_on(False)  # marks at 100 % are whole
+    axes.set_xlim(max(0.0, min(axes.get_xlim()[0], 0.99)), 1)
+    for drawn in axes.get_children():
+        drawn.set_clip_on(False)  # marks at 100 % are whole
     axes.grid(axis="x", alpha=0.3)
     axes.spines[["top", "right"]].set_visible(False)
     figure.legend(loc="outside lower center", ncols=2, frameon=False, fontsize=9)

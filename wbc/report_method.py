@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from wbc.report import Material
 
 IMBALANCE = {
-    "logit_adjustment": "in the decision (logit adjustment), not in training",
+    "logit_adjustment": "the probabilities hold the training shares, the decision divides by"
+    " them (logit adjustment)",
     "loss_weights": "inverse class frequencies as weights of the training loss",
     "none": "nothing is done about it",
 }

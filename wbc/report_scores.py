@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from wbc.cells import CLASSES, CLASSICAL
-from wbc.figures import set_title
+from wbc.figures import set_phrase, set_title
 from wbc.page import Block, Cell, Table, Text, picture
 from wbc.wording import percent
 
@@ -75,7 +75,7 @@ def _score_cell(found: Json, key: str) -> Cell:
 def _method(material: Material) -> str:
     by_smear = [n for n, found in material.metrics.items() if found["interval"] == "smears"]
     by_cell = [n for n in material.metrics if n not in by_smear]
-    by_smear, by_cell = list(map(set_title, by_smear)), list(map(set_title, by_cell))
+    by_smear, by_cell = list(map(set_phrase, by_smear)), list(map(set_phrase, by_cell))
     chosen = (
         "Nothing but the temperature was fitted on the validation set; the model was tuned inside"
         " the training cells."
