@@ -184,9 +184,9 @@ def test_the_best_is_tested_against_the_others_of_its_start_only() -> None:
     assert tests["mcnemar/p_holm"].tolist() == pytest.approx([4 / 2**38, 1.0])
     assert tests["balanced_accuracy/difference"].tolist() == pytest.approx([0.38, 0.01])
     head, *rows = (dict(enumerate(row)) for row in paired_rows(tests))
-    assert head[4] == "only best right" and rows[0][4] == "38" and rows[0][5] == "0"
-    assert rows[0][6].split() == ["below", "0.001"] and rows[1][6] == "1.000"
-    assert rows[0][7].startswith("+0.3800") and rows[0][9] == "yes" and rows[1][9] == "no"
+    assert head[3] == "only best right" and rows[0][3] == "38" and rows[0][4] == "0"
+    assert rows[0][5].split() == ["below", "0.001"] and rows[1][5] == "1.000"
+    assert rows[0][6].startswith("+0.380") and rows[0][8] == "yes" and rows[1][8] == "no"
 
 
 def test_no_p_value_is_written_as_0() -> None:
