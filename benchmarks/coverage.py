@@ -5,6 +5,10 @@ python -m benchmarks.coverage [--draws 400] [--replicates 500]
 Cells are drawn with the class mix of a differential count. With smears, a smear's recalls differ
 from the mean as a beta distribution does whose intraclass correlation is given, all classes of it
 together. A share below 0.95 means intervals that are too narrow.
+
+How sure the model is of a cell varies as a beta distribution about the recall. Before calibration
+(`ece_uncalibrated`) it says too much, the log-odds times 1.5; after it (`ece`, `brier`) it is
+perfectly calibrated, so that the true error is 0.
 """
 
 import argparse
@@ -13,12 +17,16 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import expit, logit
 from scipy.stats import beta
 
-from wbc import intervals
+from wbc import calibration, ece_interval, intervals
 from wbc.intervals import COUNTED, Judged, confusion_scores, score_intervals
 
 MIX = (0.61, 0.24, 0.07, 0.055, 0.025)  # the shares of the five classes in blood
+SPREAD, TOO_SURE = 3.0, 1.5  # of how sure it is: the beta's concentration; times the log-odds
+MANY = 400_000  # cells that stand for endlessly many
+SCORES = (*COUNTED, "brier", "ece", "ece_uncalibrated")
 EVEN, GOOD, MIXED = (0.95,) * 5, (0.99,) * 5, (0.98, 0.95, 0.85, 0.8, 0.9)
 
 
@@ -45,15 +53,19 @@ def main() -> None:
     parser.add_argument("--replicates", type=int, default=500)
     arguments = parser.parse_args()
     intervals.NUM_REPLICATES = arguments.replicates  # type: ignore[misc]
-    print("| cells | smears | ICC | recalls |", " | ".join(COUNTED), "|")
-    print("|---" * (4 + len(COUNTED)) + "|")
+    ece_interval.NUM_SIMULATED = arguments.replicates  # type: ignore[misc]
+    print("| cells | smears | ICC | recalls |", " | ".join(SCORES), "|")
+    print("|---" * (4 + len(SCORES)) + "|")
     for case in CASES:
         hits = list(covered(case, arguments.draws))
-        shares = [f"{np.mean([hit[name] for hit in hits]):.3f}" for name in COUNTED]
+        shares = [f"{np.mean([hit[name] for hit in hits]):.3f}" for name in SCORES]
         recalls = " ".join(f"{recall:g}" for recall in case.recalls)
         smears = case.num_smears or "–"
         print(
-            f"| {case.num_cells} | {smears} | {case.icc:g} | {recalls} |", " | ".join(shares), "|"
+            f"| {case.num_cells} | {smears} | {case.icc:g} | {recalls} |",
+            " | ".join(shares),
+            "|",
+            flush=True,
         )
 
 
@@ -65,7 +77,7 @@ def covered(case: Case, num_draws: int) -> Iterator[dict[str, bool]]:
         found = score_intervals(judged, smears)
         yield {
             name: found[name]["low"] - 1e-9 <= truth[name] <= found[name]["high"] + 1e-9
-            for name in COUNTED
+            for name in SCORES
         }
 
 
@@ -74,7 +86,26 @@ def true_scores(case: Case) -> dict[str, float]:
     recalls, counts = np.array(case.recalls), class_counts(case)
     shares = np.repeat((1 - recalls)[:, None] / 4, 5, axis=1)
     np.fill_diagonal(shares, recalls)
-    return {k: float(v) for k, v in confusion_scores(shares * counts[:, None]).items()}
+    found = {k: float(v) for k, v in confusion_scores(shares * counts[:, None]).items()}
+    return found | {"ece": 0.0} | _true_calibration(recalls, counts)
+
+
+def _true_calibration(recalls: NDArray[np.float64], counts: NDArray[np.int64]) -> dict[str, float]:
+    rng = np.random.default_rng(0)
+    chance = how_sure(rng.choice(recalls, MANY, p=counts / counts.sum()), rng)
+    wrong = 1 - chance
+    squares = chance * wrong**2 * 1.25 + wrong * (
+        chance**2 + (1 - wrong / 4) ** 2 + 3 / 16 * wrong**2
+    )
+    said = expit(TOO_SURE * logit(chance))
+    gaps = np.bincount(calibration.bin_of(said), said - chance, calibration.NUM_BINS)
+    return {"brier": float(squares.mean()), "ece_uncalibrated": float(np.abs(gaps).sum() / MANY)}
+
+
+def how_sure(recalls: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.float64]:
+    """(N,) the chance of each cell to be named rightly, `recalls` (N,) on average."""
+    chances = rng.beta(SPREAD * recalls, SPREAD * (1 - recalls))
+    return np.asarray(np.clip(chances, 1e-6, 1 - 1e-6))
 
 
 def class_counts(case: Case) -> NDArray[np.int64]:
@@ -84,17 +115,24 @@ def class_counts(case: Case) -> NDArray[np.int64]:
 def draw(case: Case, rng: np.random.Generator) -> tuple[Judged, NDArray[np.int64] | None]:
     """Decisions on one set, and the smears of its cells."""
     labels = rng.permutation(np.repeat(np.arange(5), class_counts(case)))
-    recalls, smears = np.array(case.recalls)[labels], None
+    sure, smears = how_sure(np.array(case.recalls)[labels], rng), None
+    chances = sure
     if case.num_smears:
         _, smears = np.unique(rng.integers(case.num_smears, size=len(labels)), return_inverse=True)
         concentration = (1 - case.icc) / case.icc
         quality = rng.random(case.num_smears)[smears]
-        recalls = beta.ppf(quality, recalls * concentration, (1 - recalls) * concentration)
+        chances = beta.ppf(quality, sure * concentration, (1 - sure) * concentration)
     elsewhere = (labels + rng.integers(1, 5, size=len(labels))) % 5
-    decisions = np.where(rng.random(len(labels)) < recalls, labels, elsewhere)
-    probabilities = np.full((len(labels), 5), 0.05)
-    probabilities[np.arange(len(labels)), decisions] = 0.8
-    return Judged(labels, decisions, probabilities, probabilities), smears
+    decisions = np.where(rng.random(len(labels)) < chances, labels, elsewhere)
+    too_sure = expit(TOO_SURE * logit(sure))
+    return Judged(labels, decisions, _spread(too_sure, decisions), _spread(sure, decisions)), smears
+
+
+def _spread(sure: NDArray[np.float64], decisions: NDArray[np.int64]) -> NDArray[np.float64]:
+    """(N, 5) probabilities: `sure` of the decision, the rest evenly."""
+    probabilities = np.repeat((1 - sure)[:, None] / 4, 5, axis=1)
+    probabilities[np.arange(len(sure)), decisions] = sure
+    return probabilities
 
 
 if __name__ == "__main__":

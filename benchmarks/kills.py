@@ -36,7 +36,8 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 from tests.wbc.stores import make_store
-from wbc import tracking_store, weights
+from wbc import weights
+from wbc.tracking import store as tracking_store
 from wbc.backbones import Network
 folder, name = Path(sys.argv[1]), sys.argv[2]
 make_store(folder / "data" / "pixels")

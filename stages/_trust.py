@@ -9,13 +9,18 @@ from wbc.cells import write_table
 from wbc.evaluation import Evaluation, predict
 from wbc.figures import save
 from wbc.metrics import NUM_DECIMALS
-from wbc.model import Classifier
+from wbc.model import Card, Classifier
 from wbc.pixels import PixelStore
 
 
-def count(evaluation: Evaluation, words: str, report_dir: Path) -> None:
+def count(
+    evaluation: Evaluation, card: Card, store: PixelStore, words: str, report_dir: Path
+) -> None:
     """The differential of every set, counted and adjusted, against the truth."""
-    table = counts.counts_table(evaluation.predictions)
+    predictions = evaluation.predictions
+    if card["parameters"].get("train.imbalance") == "loss_weights":
+        predictions = counts.in_training_mix(predictions, store.part("train").labels)
+    table = counts.counts_table(predictions)
     write_table(table, report_dir / "counts.csv")
     for name, rows in table.groupby("set", sort=False):
         figure = figures_counts.differential(rows.reset_index(drop=True), str(name), words)

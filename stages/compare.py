@@ -15,13 +15,12 @@ from wbc import (
     device,
     figures,
     figures_compare,
-    metrics,
     model,
     params,
 )
 from wbc.cells import read_table, write_table
-from wbc.comparison import compare, read, sets_of
-from wbc.comparison_tests import paired_table
+from wbc.comparison import Model, compare, read, sets_of
+from wbc.comparison_tests import paired_table, rounded
 from wbc.pixels import evaluation_set_sha256, open_store
 from wbc.registry.challenger import propose_winners
 from wbc.tracking import runs as tracking
@@ -39,22 +38,24 @@ def main() -> None:
     table = compare(models)
     predictions = {name: read_table(Path("reports") / name / "predictions.csv") for name in names}
     tests = paired_table(table, predictions, {model.name: model.metrics for model in models})
-    write(table, tests, drawn=any(model.card["drawn"] for model in models))
+    write(table, tests, models)
     log.info("%s", comparison_text.report(table, tests))
     propose(table)
     speeds = measure(names, settings.train.threads)
     tracking.publish_comparison({Path("models") / name: speeds[name] for name in names})
 
 
-def write(table: pd.DataFrame, tests: pd.DataFrame, drawn: bool) -> None:
+def write(table: pd.DataFrame, tests: pd.DataFrame, models: list[Model]) -> None:
     """The table as CSV, Markdown and HTML, the tests, and a figure for each set."""
     write_table(table, OUT_DIR / "compare.csv")
-    write_table(tests.round(metrics.NUM_DECIMALS), OUT_DIR / "paired.csv")
+    write_table(rounded(tests), OUT_DIR / "paired.csv")
     report = comparison_text.report(table, tests)
     (OUT_DIR / "compare.md").write_text(report, encoding="utf-8")
     for name in sets_of(table):
         figures.save(figures_compare.scores(table, name), OUT_DIR / f"{name}.png")
-    comparison_page.write(table, tests, OUT_DIR, drawn)
+    drawn = any(model.card["drawn"] for model in models)
+    notes = {model.name: str(model.card["start_note"]) for model in models}
+    comparison_page.write(table, tests, OUT_DIR, drawn, notes)
 
 
 def propose(table: pd.DataFrame) -> None:

@@ -97,7 +97,7 @@ def examine(
 ) -> None:
     """What scores do not say: counts, shortcuts, where the network looks, other laboratories."""
     words = title(classifier.card)
-    _trust.count(evaluation, words, report_dir)
+    _trust.count(evaluation, classifier.card, store, words, report_dir)
     _trust.check_shortcuts(classifier, evaluation, store, words, report_dir)
     _trust.show_where_it_looks(classifier, evaluation, store, words, report_dir)
     _trust.measure_shift(classifier, evaluation, store, words, report_dir, batch_size)

@@ -4,6 +4,8 @@ import argparse
 import dataclasses
 import json
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -62,17 +64,34 @@ def adapt_and_judge(
     with TemporaryDirectory() as scratch:
         outcome = adapt.fine_tune(parent_dir, card, cells, train, job.seed, chosen, Path(scratch))
     new_card = adapt.make_card(card, parent_sha256, job, train, cells, outcome)
-    place = f"{job.evaluation_set}-{job.per_class}"
-    folder = ADAPTED_DIR / place / f"{card['architecture']}-{job.seed}"
-    model.save(folder, outcome.network, new_card)
-    write_table(pd.DataFrame(outcome.history), folder / "history.csv")
-    adapted = model.load(folder, chosen.type)
-    results = {
-        name: judge(parent, adapted, part, settings.evaluate.batch_size)
-        for name, part in judged_parts(store, card, job, drawn).items()
-    }
-    write(folder, new_card, results, drawn, notes(card, store, job, drawn))
-    return folder, results
+    place = ADAPTED_DIR / f"{job.evaluation_set}-{job.per_class}"
+    with whole(place / f"{card['architecture']}-{job.seed}") as folder:
+        model.save(folder, outcome.network, new_card)
+        write_table(pd.DataFrame(outcome.history), folder / "history.csv")
+        adapted = model.load(folder, chosen.type)
+        results = {
+            name: judge(parent, adapted, part, settings.evaluate.batch_size)
+            for name, part in judged_parts(store, card, job, drawn).items()
+        }
+        write(folder, new_card, results, drawn, notes(card, store, job, drawn))
+    return place / folder.name, results
+
+
+@contextmanager
+def whole(folder: Path) -> Iterator[Path]:
+    """A folder to write in that becomes `folder` at the end, in one step, or never.
+
+    A run that was killed before leaves nothing that looks like a model; the former one stays
+    until then.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(dir=folder.parent, prefix=".unfinished-") as scratch:
+        new = Path(scratch) / folder.name
+        new.mkdir()
+        yield new
+        if folder.exists():
+            folder.rename(Path(scratch) / "former")
+        new.rename(folder)
 
 
 def judged_parts(

@@ -9,7 +9,9 @@ from wbc import paired
 from wbc.cells import CLASSES
 from wbc.figures import set_title
 from wbc.model import Card
-from wbc.page import Banner, Block, Cell, Items, Page, Section, Table, Text, render
+from wbc.model_card_data import SCORES as NAMES
+from wbc.page import NOT_A_DEVICE, Banner, Block, Cell, Items, Page, Section, Table, Text, render
+from wbc.wording import cells, p_value, signed
 
 CONFUSION: Final = "After adapting, rows are the true types"
 SCORES: Final = (
@@ -104,7 +106,7 @@ def html(
             _page_table(confusion_rows(result), f"{CONFUSION}, columns the decisions."),
         ]
         sections.append(Section(f"set-{name}", heading, blocks))
-    banners = [Banner(sentence) for sentence in notes]
+    banners = [NOT_A_DEVICE, *[Banner(sentence) for sentence in notes]]
     shown = sections if shortages else sections[1:]
     return render(Page(title(card), introduction(card), shown, banners))
 
@@ -128,9 +130,9 @@ def change(result: Mapping[str, Any]) -> str:
     found = result["difference"]
     gain = found["balanced_accuracy"]
     return (
-        f"Balanced accuracy changes by {gain['value']:+.3f} ({gain['low']:+.3f} to"
-        f" {gain['high']:+.3f}); {found['mended']} cells became right and {found['broken']}"
-        f" wrong (McNemar p {found['p_value']:.2g})."
+        f"Balanced accuracy changes by {signed(gain['value'], 3)} ({signed(gain['low'], 3)} to"
+        f" {signed(gain['high'], 3)}); {cells(found['mended'])} became right and"
+        f" {cells(found['broken'])} wrong (McNemar {p_value(found['p_value'])})."
     )
 
 
@@ -139,8 +141,15 @@ def score_rows(result: Mapping[str, Any]) -> list[list[str]]:
     rows = [["score", "before", "after"]]
     for score in _score_names(result["before"]):
         pair = [_words(_interval(result[when], score)) for when in ("before", "after")]
-        rows.append([score, *pair])
+        rows.append([_name(score), *pair])
     return rows
+
+
+def _name(score: str) -> str:
+    """A score as people call it; recall/monocyte is recall of monocytes."""
+    if score.startswith("recall/"):
+        return f"recall of {score.removeprefix('recall/')}s"
+    return NAMES.get(score, "ECE without temperature" if score == "ece_uncalibrated" else score)
 
 
 def confusion_rows(result: Mapping[str, Any]) -> list[list[str]]:

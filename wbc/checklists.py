@@ -33,7 +33,7 @@ ANALYSES, CAVEATS = "Quantitative analyses", "Caveats and recommendations"
 
 # number, topic, sections of the report, section of the card, what a person must add
 _CLAIM: Final = (
-    ("1", "Identified as a study of AI, with the technology used", "summary", DETAILS, ""),
+    ("1", "Identified as a study of AI, with the technology used", "method", DETAILS, ""),
     ("2", "Structured summary", "summary", "", "aims and conclusions of your study"),
     ("3", "Background, intended use and role", "", USE, "the clinical background"),
     ("4", "Aims, objectives and hypotheses", "", "", "all of it"),
@@ -41,7 +41,7 @@ _CLAIM: Final = (
     ("6", "Study goal", "", "", "all of it"),
     ("7", "Data sources", "data", TRAINING, "places, dates and licences of your own sources"),
     ("8", "Inclusion and exclusion criteria", "", "", "which patients, smears and cells"),
-    ("9", "Preprocessing", "reproduce", DETAILS, ""),
+    ("9", "Preprocessing", "method", DETAILS, ""),
     ("10", "Selection of subsets of the data", "data", DETAILS, ""),
     ("11", "De-identification", "", "", "all of it"),
     ("12", "Missing data", "", "", "cells left out before the data came here"),
@@ -54,9 +54,15 @@ _CLAIM: Final = (
     ("19", "Assignment to partitions", "data", TRAINING, ""),
     ("20", "Level at which partitions are disjoint", "data", TRAINING, ""),
     ("21", "Intended sample size", "", "", "all of it"),
-    ("22", "Description of the model", "reproduce", DETAILS, ""),
+    (
+        "22",
+        "Description of the model",
+        "method",
+        DETAILS,
+        "the network's layers; torchvision has them",
+    ),
     ("23", "Software and packages", "reproduce", "", ""),
-    ("24", "Initialisation of the parameters", "reproduce", DETAILS, ""),
+    ("24", "Initialisation of the parameters", "method", DETAILS, ""),
     ("25", "Training approach", "training reproduce", TRAINING, ""),
     ("26", "Selection of the final model", "training", DETAILS, ""),
     ("27", "Ensembling", "", "", "nothing where one network answers, as here; say so"),
@@ -77,7 +83,7 @@ _CLAIM: Final = (
     (
         "42",
         "Protocol or further technical details",
-        "reproduce",
+        "method reproduce",
         DETAILS,
         "a protocol, where there is one",
     ),
@@ -85,7 +91,7 @@ _CLAIM: Final = (
     ("44", "Funding", "", "", "all of it"),
 )
 _TRIPOD: Final = (
-    ("1", "Title", "summary", DETAILS, "the target population"),
+    ("1", "Title", "method", DETAILS, "the target population"),
     ("2", "Abstract", "", "", "all of it"),
     ("3a", "Healthcare context and rationale", "", "", "all of it"),
     ("3b", "Target population, purpose and users", "", USE, "the target population"),
@@ -96,27 +102,27 @@ _TRIPOD: Final = (
     ("6a", "Setting", "", "", "laboratories and their number"),
     ("6b", "Eligibility", "", "", "all of it"),
     ("6c", "Treatments", "", "", "all of it"),
-    ("7", "Data preparation and quality checks", "data reproduce", TRAINING, ""),
+    ("7", "Data preparation and quality checks", "data method", TRAINING, ""),
     ("8a", "Outcome and how it is assessed", "", DETAILS, "how cells were named"),
     ("8b", "Qualifications of the assessors", "", "", "all of it"),
     ("8c", "Blinding of the assessors", "", "", "all of it"),
-    ("9a", "Choice of predictors", "reproduce", DETAILS, ""),
-    ("9b", "Definition of the predictors", "reproduce", DETAILS, ""),
+    ("9a", "Choice of predictors", "method", DETAILS, ""),
+    ("9b", "Definition of the predictors", "method", DETAILS, ""),
     ("9c", "Subjective predictors", "", "", "nothing where pixels alone are used, as here; say so"),
     ("10", "Sample size", "", "", "all of it"),
     ("11", "Missing data", "", "", "cells left out before the data came here"),
     ("12a", "How the data were used and divided", "data", TRAINING, ""),
-    ("12b", "Handling of predictors", "reproduce", DETAILS, ""),
-    ("12c", "Type of model, building steps, internal validation", "training reproduce", DETAILS,
-     "why this type"),
+    ("12b", "Handling of predictors", "method", DETAILS, ""),
+    ("12c", "Type of model, building steps, internal validation", "method training calibration",
+     DETAILS, "why this type"),
     ("12d", "Heterogeneity between clusters", "shift", ANALYSES, ""),
     ("12e", "Measures and plots of performance", "scores curves calibration", METRICS,
      "clinical utility"),
-    ("12f", "Model updating", "calibration", DETAILS, ""),
-    ("12g", "How predictions are calculated", "reproduce", DETAILS, ""),
-    ("13", "Class imbalance", "reproduce", DETAILS, ""),
+    ("12f", "Model updating", "", "", "nothing here; what `adapt` did, where used"),
+    ("12g", "How predictions are calculated", "method", DETAILS, ""),
+    ("13", "Class imbalance", "method calibration", DETAILS, ""),
     ("14", "Fairness", "", FACTORS, "any analysis by age, sex or descent"),
-    ("15", "Output of the model", "reproduce", DETAILS, ""),
+    ("15", "Output of the model", "method", DETAILS, ""),
     ("16", "Differences between training and evaluation data", "data shift", EVALUATION,
      "settings and eligibility"),
     ("17", "Ethical approval", "", "", "all of it"),
@@ -132,7 +138,7 @@ _TRIPOD: Final = (
     ("20c", "Comparison of development and evaluation data", "shift", EVALUATION,
      "important variables other than the pictures"),
     ("21", "Numbers in development and evaluation", "data", EVALUATION, ""),
-    ("22", "The full model", "reproduce", DETAILS, "where others get the weights"),
+    ("22", "The full model", "method reproduce", DETAILS, "where others get the weights"),
     ("23a", "Performance with intervals", "scores", ANALYSES, "subgroups of patients"),
     ("23b", "Heterogeneity of the performance", "shift", ANALYSES, ""),
     ("24", "Results of updating", "", "", "what `adapt` gave, where it was used"),
@@ -149,14 +155,21 @@ ITEMS: Final = tuple(
     for number, topic, sections, card, by_hand in rows
 )
 
-# What the model card must know to answer an item: the division of the cells, scores with intervals,
-# another laboratory's set, the shortcut check or several seeds, a temperature.
+# What must be known to answer an item, in the report as on the card: the division of the cells,
+# scores with intervals, another laboratory's set, shortcut check or several seeds, a temperature.
 _NEEDS: Final = {
     "division": ((CLAIM, "19 20"), (TRIPOD, "7 12a")),
     "intervals": ((CLAIM, "29 37 38"), (TRIPOD, "23a")),
     "external": ((CLAIM, "33"), (TRIPOD, "12d 16 20c 23b")),
     "sensitivity": ((CLAIM, "30"),),
-    "calibrated": ((TRIPOD, "12f"),),
+    "calibrated": ((TRIPOD, "12c 13"),),
+}
+UNDONE: Final = {
+    "division": "the division of the cells, from the stage split",
+    "intervals": "intervals, from the stage evaluate",
+    "external": "nothing yet: no cells of another laboratory were tested",
+    "sensitivity": "nothing yet: neither shortcuts nor several seeds were looked at",
+    "calibrated": "the model has no temperature",
 }
 NEEDS: Final = {
     (checklist, number): need
@@ -166,15 +179,29 @@ NEEDS: Final = {
 }
 
 
-def answered_in_report(item: Item, sections: Collection[str]) -> tuple[str, ...]:
-    """The report's sections that answer an item, where all that it needs are among `sections`."""
-    return item.sections if item.sections and set(item.sections) <= set(sections) else ()
+def answered_in_report(
+    item: Item, sections: Collection[str], facts: Mapping[str, bool]
+) -> tuple[str, ...]:
+    """The report's sections that answer an item, where all that it needs are among `sections` and
+    what it needs is known."""
+    there = _is_known(item, facts) and set(item.sections) <= set(sections)
+    return item.sections if there else ()
 
 
 def answered_in_card(item: Item, facts: Mapping[str, bool]) -> str:
     """The card's section that answers an item, "" where what it needs is not known."""
+    return item.card if _is_known(item, facts) else ""
+
+
+def _is_known(item: Item, facts: Mapping[str, bool]) -> bool:
     need = NEEDS.get((item.checklist, item.number))
-    return item.card if need is None or facts[need] else ""
+    return need is None or facts[need]
+
+
+def missing_in_report(item: Item, facts: Mapping[str, bool]) -> str:
+    """What is still to be done or written for the report to answer an item."""
+    undone = "" if _is_known(item, facts) else UNDONE[NEEDS[item.checklist, item.number]]
+    return "; ".join(text for text in (undone, item.by_hand) if text)
 
 
 def open_items(found: Sequence[tuple[Item, bool]]) -> list[tuple[Item, str]]:

@@ -7,6 +7,7 @@ import pandas as pd
 
 from wbc import paired
 from wbc.comparison import Json, winners
+from wbc.metrics import NUM_DECIMALS, significant
 
 COLUMNS = (
     *("set", "start", "best", "other", "num_cells", "resampled", "num_smears"),
@@ -40,6 +41,13 @@ def paired_table(
         tested = [_row(name, pair, starts[pair[0]], predictions, metrics) for pair in pairs]
         rows += _corrected(tested)
     return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def rounded(tests: pd.DataFrame) -> pd.DataFrame:
+    """The table as it is written: decimals for scores, significant digits for p-values."""
+    columns = [name for name in tests if str(name).endswith(("/p", "/p_holm"))]
+    written = tests.round(dict.fromkeys(set(tests) - set(columns), NUM_DECIMALS))
+    return written.assign(**{name: tests[name].map(significant) for name in columns})
 
 
 def _row(

@@ -2,7 +2,8 @@
 
 Counted is what a cell most probably is under the training mix, the argmax of p_<class>. The
 decision of an evaluation may be logit-adjusted, as if all types were equally frequent: right for
-naming one rare cell, wrong for counting, since it takes many common cells for rare ones.
+naming one rare cell, wrong for counting, since it takes many common cells for rare ones. Where the
+loss was weighted, so that p_<class> are those of even classes, `in_training_mix` comes first.
 
 Adjusted counting (Gart & Buck 1966; Forman 2008, "Quantifying counts and costs via
 classification") takes the classifier's known errors out of the count: with C[t, d] the share of
@@ -65,6 +66,24 @@ def types(table: pd.DataFrame, classes: Sequence[str] = CLASSES) -> Counts:
     """What each cell is counted as: class indices (N,)."""
     probabilities = table[[f"p_{name}" for name in classes]].to_numpy(np.float64)
     return np.asarray(probabilities.argmax(axis=1), np.int64)
+
+
+def in_training_mix(
+    table: pd.DataFrame, labels: NDArray[np.integer[Any]], classes: Sequence[str] = CLASSES
+) -> pd.DataFrame:
+    """The table with p_<class> of the training mix, where they are those of evenly frequent types.
+
+    A loss with weights of inverse class frequencies teaches p(x | type) alone; Bayes' rule puts the
+    frequencies back (Elkan 2001, "The foundations of cost-sensitive learning", theorem 2).
+
+    Args:
+        labels: of the training cells; a type without cells counts as one cell, as in training.
+    """
+    names = [f"p_{name}" for name in classes]
+    mix = np.maximum(np.bincount(labels, minlength=len(classes)), 1)
+    weighted = table[names].to_numpy(np.float64) * mix
+    weighted /= weighted.sum(axis=1, keepdims=True)
+    return table.assign(**dict(zip(names, weighted.T, strict=True)))
 
 
 def errors(table: pd.DataFrame, classes: Sequence[str] = CLASSES) -> Counts:

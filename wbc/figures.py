@@ -51,6 +51,14 @@ def set_title(evaluation_set: str) -> str:
     return SET_TITLES.get(evaluation_set, f"Other laboratory {evaluation_set}")
 
 
+def set_phrase(evaluation_set: str) -> str:
+    """The same within a sentence: the test set, the other laboratory NAME, Test-A."""
+    title = set_title(evaluation_set)
+    if title.startswith("Test-"):
+        return title
+    return f"the {title[0].lower()}{title[1:]}"
+
+
 @plain()
 def confusion_matrix(
     counts: NDArray[np.integer[Any]],

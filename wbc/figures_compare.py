@@ -33,7 +33,9 @@ def scores(models: pd.DataFrame, evaluation_set: str) -> Figure:
     axes.set_yticks(places, names, fontsize=8.5)
     axes.set_ylim(len(shown) - 0.5, -0.5)
     axes.xaxis.set_major_formatter(PercentFormatter(1))
-    axes.set_xlim(right=1 + 0.02 * (1 - axes.get_xlim()[0]))
+    axes.set_xlim(max(0.0, min(axes.get_xlim()[0], 0.99)), 1)
+    for drawn in axes.get_children():
+        drawn.set_clip_on(False)  # marks at 100 % are whole
     axes.grid(axis="x", alpha=0.3)
     axes.spines[["top", "right"]].set_visible(False)
     figure.legend(loc="outside lower center", ncols=2, frameon=False, fontsize=9)

@@ -3,7 +3,8 @@
 Scores are bootstrapped over smears where they are known, since cells of one smear resemble each
 other, else over cells, class by class. Neither knows what it has never seen: a class without a
 mistake looks certain, and few smears look alike. So no interval is narrower than what the counts
-alone allow for independent cells (`limits_of_counts`). How often the intervals hold the truth is
+alone allow for independent cells (`limits_of_counts`). The calibration error, which chance alone
+makes larger than 0, is left to `wbc.ece_interval`. How often the intervals hold the truth is
 measured by `python -m benchmarks.coverage`.
 """
 
@@ -17,6 +18,7 @@ from scipy import stats
 
 from wbc import calibration
 from wbc.binomial import LEVEL, clopper_pearson, wilson
+from wbc.ece_interval import bins_of, design_effect, ece_interval
 from wbc.smears import number_of, several, weights
 
 NUM_REPLICATES: Final = 2000
@@ -27,6 +29,7 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.integer[Any]]
 Limits = tuple[float, float]
 COUNTED: Final = ("accuracy", "balanced_accuracy", "macro_f1", "mcc")  # from the confusions alone
+CALIBRATION: Final = ("ece", "ece_uncalibrated")  # in the order of the sums' last columns
 
 
 @dataclass(frozen=True)
@@ -67,17 +70,22 @@ def score_intervals(judged: Judged, smears: Ints | None) -> dict[str, dict[str, 
     smears = several(smears)
     share = tail(number_of(smears))
     limits = limits_of_counts(judged.counts)
+    limits["brier"] = _brier_limits(judged, limits["accuracy"])
     spared = _spared_losses(judged.right)
+    sums = _replicates(judged, smears)
     result = {}
-    for name, replicates in _scores(_replicates(judged, smears)).items():
+    for name, replicates in _scores(sums).items():
         value = values[name]
         low, high = np.quantile(replicates, [share, 1 - share])
         if name in COUNTED:
             low, high = min(low, limits[name][0]), max(high, limits[name][1])
             low = max(low, -1.0 if name == "mcc" else 0.0)  # rounding may go beyond
             high = 1 - (1 - value) * spared if high >= 1 else high
-        elif name != "brier":
-            low, high = _reflected(value, float(low), float(high))
+        elif name == "brier":
+            low, high = min(low, limits[name][0]), max(high, limits[name][1])
+        else:
+            low, high = _ece_limits(judged, name, sums, smears)
+        low, high = min(low, value), max(high, value)  # but for their last digits they are
         result[name] = {"value": value, "low": float(low), "high": float(high)}
     return result
 
@@ -233,10 +241,27 @@ def _spared_losses(right: NDArray[np.bool_]) -> float:
     return float(low) * len(right) / wrong if wrong else 0.0
 
 
-def _reflected(value: float, low: float, high: float) -> Limits:
-    """The basic bootstrap interval, for scores of which replicates are larger than the score.
+def _brier_limits(judged: Judged, accuracy: Limits) -> Limits:
+    """The Brier score, were the accuracy at either of its limits and a mistake as bad as those
+    seen; without any, as each cell's would be if the next likeliest class were the true one."""
+    right, squares = judged.right, calibration.squared_errors(judged.calibrated, judged.labels)
+    wrong = squares[~right]
+    if right.all():
+        next_best = np.argsort(judged.calibrated, axis=1)[:, -2]
+        wrong = calibration.squared_errors(judged.calibrated, next_best)
+    good = squares[right].mean() if right.any() else 0.0
+    low, high = (float(share * good + (1 - share) * wrong.mean()) for share in reversed(accuracy))
+    return low, high
 
-    ECE sums absolute values, so chance alone makes it larger, and a replicate has more of that
-    than the set itself: percentiles could lie wholly above the value.
-    """
-    return min(max(2 * value - high, 0.0), value), min(max(2 * value - low, value), 1.0)
+
+def _ece_limits(judged: Judged, name: str, sums: Floats, smears: Ints | None) -> Limits:
+    """The calibration error's, with the design effect that the replicates `sums` show."""
+    probabilities = judged.calibrated if name == "ece" else judged.uncalibrated
+    bins = bins_of(calibration.confidences(probabilities, judged.decisions), judged.right)
+    if smears is None:
+        return ece_interval(bins)
+    size, num_bins = judged.num_classes, calibration.NUM_BINS
+    first = size * size + 1 + CALIBRATION.index(name) * num_bins
+    gaps = sums[:, first : first + num_bins] / sums[:, : size * size].sum(axis=1, keepdims=True)
+    widened = stats.norm.ppf(tail(number_of(smears))) / stats.norm.ppf(tail(0))
+    return ece_interval(bins, design_effect(bins, gaps, float(widened)))

@@ -195,7 +195,15 @@ def _check(
         )
 
 
+def significant(p: float, digits: int = 3) -> float:
+    """A p-value to its first digits: decimals would make a small one 0, which none is."""
+    return float(f"{p:.{digits}g}")
+
+
 def _rounded(tree: Any) -> Any:
     if isinstance(tree, Mapping):
-        return {name: _rounded(value) for name, value in tree.items()}
+        return {
+            name: significant(value) if str(name).startswith("p_value") else _rounded(value)
+            for name, value in tree.items()
+        }
     return round(tree, NUM_DECIMALS) if isinstance(tree, float) else tree

@@ -13,22 +13,20 @@ from wbc.cells import CLASSES
 from wbc.comparison import STARTS
 from wbc.figures import set_title
 from wbc.model_card_data import (
+    DECISIONS,
     Json,
     Notes,
     analyses,
     bullets,
+    crop_words,
     evaluation_data,
     is_classical,
+    kind,
     role,
     table,
     training_data,
 )
 
-DECISIONS: Final = {
-    "logit_adjustment": "the most probable type after dividing by its share in training, so that"
-    " rare types count as much as common ones (logit adjustment, Menon et al. 2021)",
-    "argmax": "the most probable type",
-}
 MISSING: Final = "not recorded; to be filled in by hand"
 
 
@@ -89,16 +87,12 @@ def _banners(card: Json) -> list[str]:
 
 def _details(card: Json, sha256: str) -> list[str]:
     given, best, classical = card.get("input", {}), card.get("best", {}), is_classical(card)
-    around = {"cell": "around the leukocyte found", "mask": "around the given mask"}
-    crop = "the whole picture"
-    if given.get("crop") in around:
-        crop = f"{around[given['crop']]}, {given.get('context')} cell diameters wide"
     rows = [
-        ("Model", card["architecture"]),
+        ("Model", f"{card['architecture']}, {kind(card)}"),
         ("Identity", f"SHA-256 `{sha256}`" if sha256 else ""),
         ("Task", "one picture of one leukocyte → one of five cell types, with probabilities"),
         ("Classes", ", ".join(card.get("classes", CLASSES))),
-        ("Input", f"RGB, {given.get('size')} × {given.get('size')} pixels, {crop}"),
+        ("Input", f"RGB, {given.get('size')} × {given.get('size')} pixels, {crop_words(card)}"),
         ("Started", STARTS.get(card.get("start", ""), "")),
         ("Layers trained", card.get("trained", "")),
         ("Epoch kept", "" if classical else f"{best.get('epoch')}, by macro-F1 on validation"),

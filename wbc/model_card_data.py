@@ -5,6 +5,7 @@ from typing import Any, Final
 
 from wbc.cells import CLASSES, CLASSICAL
 from wbc.figures import set_title
+from wbc.wording import percent
 
 Json = Mapping[str, Any]
 Notes = Mapping[str, Sequence[str]]
@@ -16,6 +17,11 @@ SCORES: Final = {
     "mcc": "MCC",
     "ece": "ECE",
     "brier": "Brier",
+}
+DECISIONS: Final = {
+    "logit_adjustment": "the most probable type after dividing by its share in training, so that"
+    " rare types count as much as common ones (logit adjustment, Menon et al. 2021)",
+    "argmax": "the most probable type",
 }
 NOTE_TITLES: Final = {  # notes that belong to the quantitative analyses, in this order
     "shift": "Other laboratories",
@@ -41,6 +47,21 @@ def evaluation_data(card: Json, metrics: Mapping[str, Json]) -> list[str]:
             )
         )
     return table(("set", "role", "cells", "smears", "of each type", "lacks"), rows)
+
+
+def crop_words(card: Json) -> str:
+    """What of a picture the model sees."""
+    given = card.get("input", {})
+    around = {"cell": "around the leukocyte found", "mask": "around the given mask"}
+    if given.get("crop") not in around:
+        return "the whole picture"
+    return f"{around[given['crop']]}, {given.get('context')} cell diameters wide"
+
+
+def kind(card: Json) -> str:
+    if is_classical(card):
+        return "hand-made features of nucleus and cell with multinomial logistic regression"
+    return "a convolutional neural network of torchvision"
 
 
 def is_classical(card: Json) -> bool:
@@ -122,10 +143,13 @@ def _constant(name: str, scores: Json) -> str:
     constant = scores["constant"]
     text = (
         f"{set_title(name)}: always answering {constant['class']} would give accuracy"
-        f" {constant['accuracy']:.1%}, balanced accuracy {constant['balanced_accuracy']:.1%}."
+        f" {percent(constant['accuracy'])}, balanced accuracy"
+        f" {percent(constant['balanced_accuracy'])}."
     )
     if scores.get("share_impossible"):
-        text += f" {scores['share_impossible']:.1%} of the cells go to types that the set lacks."
+        text += (
+            f" {percent(scores['share_impossible'])} of the cells go to types that the set lacks."
+        )
     return text
 
 

@@ -48,12 +48,16 @@ class Cell:
 
 @dataclass(frozen=True)
 class Table:
-    """`words`: columns of words, which stand to the left; the first column always does."""
+    """`words`: columns of words, which stand to the left; the first column always does.
+
+    `folded` is what stands for the table until it is opened, "" for one that is open.
+    """
 
     head: Sequence[str]
     rows: Sequence[Sequence[Cell]]
     caption: str = ""
     words: Sequence[int] = ()
+    folded: str = ""
     kind: str = "table"
 
 
@@ -86,6 +90,9 @@ class Banner:
 
     text: str
     kind: Literal["warning", "note"] = "warning"
+
+
+NOT_A_DEVICE = Banner("Not a medical device: no result may decide about a patient.", "note")
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from wbc.label_quality import CONFLICT, DUPLICATE, ERROR, FEW, KINDS, NUM_FOLDS, OUTLIER, Issues
-from wbc.page import Block, Cell, Page, Section, Table, Text, render
+from wbc.page import NOT_A_DEVICE, Block, Cell, Page, Section, Table, Text, render
+from wbc.wording import NBSP, percent
 
 SHOWN: Final = 50  # rows of each kind
 _TILE: Final = 96  # pixels
@@ -40,9 +41,9 @@ def page(issues: Issues, picture: Picture) -> str:
             "Data quality: which cells to look at again",
             f"{issues.num_cells:,} cells with pixels were judged on their own colours and textures,"
             " test sets and other laboratories as well. Nothing was changed; this is a reading"
-            " list. A label that you find wrong belongs corrected where the data come from, then"
-            " `dvc repro`.",
+            " list. Correct a wrong label where the data come from, then run dvc repro.",
             sections,
+            [NOT_A_DEVICE],
         )
     )
 
@@ -75,7 +76,7 @@ def _words(issues: Issues) -> str:
     text = (
         f"Label errors: {issues.num_judged:,} cells were judged in {NUM_FOLDS} parts, each by a"
         " plain classifier that had not learned from it (whole smears at a time where they are"
-        f" known). It agrees with {issues.accuracy:.1%} of the labels."
+        f" known). It agrees with {percent(issues.accuracy)} of the labels."
     )
     if issues.accuracy < 0.9:
         text += " That is little: many of these doubts are its own mistakes."
@@ -107,14 +108,11 @@ def _row(row: "pd.Series[object]", picture: Picture) -> list[Cell]:
 def _score(kind: str, score: float) -> str:
     if kind == ERROR:
         share = 1 - score
-        return (
-            "label: under 0.1 % probable"
-            if share < 0.001
-            else f"label: {100 * share:.1f} % probable"
-        )
+        digits = f"{100 * share:.2g}" if share >= 1e-6 else "under 0.0001"
+        return f"label: {digits}{NBSP}% probable"
     if kind == OUTLIER:
-        return f"{score:.1f} times as far as usual"
-    return "identical hash" if score == 1 else f"{score:.0%} of the hash equal"
+        return f"{score:.2f} times as far as usual"
+    return "identical hash" if score == 1 else f"{percent(score, 0)} of the hash equal"
 
 
 def _thumbnail(path: str, picture: Picture) -> str:

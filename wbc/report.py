@@ -12,14 +12,16 @@ from typing import Any
 
 import pandas as pd
 
-from wbc import report_end, report_scores, report_trust
+from wbc import report_end, report_method, report_scores, report_trust
 from wbc.cells import CLASSES
 from wbc.comparison import STARTS
 from wbc.figures import set_title
 from wbc.model import model_sha256
 from wbc.model_card import model_card
-from wbc.page import Banner, Block, Cell, Page, Section, Table, Text, render, table
+from wbc.model_card_data import kind
+from wbc.page import NOT_A_DEVICE, Banner, Block, Cell, Page, Section, Table, Text, render
 from wbc.report_scores import interval
+from wbc.wording import percent
 
 Json = Mapping[str, Any]
 PAGE_FILE, CARD_FILE = "report.html", "model_card.md"
@@ -48,8 +50,8 @@ class Material:
         return [name for name in self.metrics if name != "val" and name not in self.external()]
 
     def in_order(self) -> list[str]:
-        """The sets as figures show them: tests, other laboratories, and validation last."""
-        return [*self.internal(), *self.external(), "val"]
+        """The sets as tables show them: validation, tests, other laboratories."""
+        return ["val", *self.internal(), *self.external()]
 
 
 def read(model_dir: Path, report_dir: Path, division: Path) -> Material:
@@ -98,15 +100,16 @@ def build(material: Material) -> Page:
         Section("shortcuts", "Shortcuts", report_trust.shortcuts(material)),
         Section("training", "Training", report_end.training(material)),
         Section("limits", "Limits", report_end.limits(material)),
-        Section("reproduce", "How to make it again", reproduce(material)),
+        Section("method", "How it works", report_method.method(material)),
+        Section("reproduce", "How to make it again", report_method.reproduce(material)),
     ]
     shown = {section.name: section.title for section in sections if section.blocks}
-    blocks = report_end.checklist_tables(shown)
+    blocks = report_end.checklist_tables(shown, report_end.facts(material))
     sections.append(Section("checklists", "CLAIM and TRIPOD+AI", blocks))
     return Page(
         title=f"{card['architecture']}: white blood cells in five types",
-        lead=f"Model {material.sha256[:12]}, {STARTS[card['start']]},"
-        f" trained on {card['num_train']:,} cells.",
+        lead=f"{kind(card).capitalize()}, {STARTS[card['start']]}, trained on"
+        f" {card['num_train']:,} cells. Model {material.sha256[:12]}.",
         sections=sections,
         banners=banners(material),
         footer="Research software; not a medical device: nothing here may decide about a patient.",
@@ -116,7 +119,7 @@ def build(material: Material) -> Page:
 def banners(material: Material) -> list[Banner]:
     """What must not be overlooked."""
     card = material.card
-    found = [Banner("Not a medical device: no result may decide about a patient.", "note")]
+    found = [NOT_A_DEVICE]
     if card["drawn"]:
         found.append(
             Banner(
@@ -143,19 +146,29 @@ def summary(material: Material) -> list[Block]:
 
 
 def _sentence(name: str, scores: Json) -> str:
-    weakest = min(scores["recall"], key=lambda label: float(scores["recall"][label]["value"]))
-    share = scores["recall"][weakest]
     text = (
         f"{set_title(name)} ({scores['num_cells']:,} cells): {interval(scores['accuracy'])} of the"
         f" cells are named right; averaged over cell types,"
         f" {interval(scores['balanced_accuracy'])}. Always answering"
-        f" “{scores['constant']['class']}” would give {scores['constant']['accuracy']:.1%} and"
-        f" {scores['constant']['balanced_accuracy']:.1%}. Weakest: {weakest},"
-        f" {interval(share)} of {scores['support'][weakest]:,} found."
+        f" “{scores['constant']['class']}” would give {percent(scores['constant']['accuracy'])} and"
+        f" {percent(scores['constant']['balanced_accuracy'])}. {_weakest(scores)}"
     )
     if scores.get("share_impossible"):
-        text += f" {scores['share_impossible']:.1%} of the cells are sent to types that it lacks."
+        text += (
+            f" {percent(scores['share_impossible'])} of the cells are sent to types that it lacks."
+        )
     return text
+
+
+def _weakest(scores: Json) -> str:
+    """The types that are found least, all of them where several are."""
+    found = {label: float(score["value"]) for label, score in scores["recall"].items()}
+    weakest = [label for label in found if found[label] == min(found.values())]
+    if len(weakest) > 1 and len(weakest) == len(found):
+        return f"Every type is found equally often, {percent(found[weakest[0]])}."
+    each = (f"{label}, {interval(scores['recall'][label])} of {scores['support'][label]:,} found"
+            for label in weakest)  # fmt: skip
+    return f"Weakest: {'; '.join(each)}."
 
 
 def data(material: Material) -> list[Block]:
@@ -187,6 +200,17 @@ def data(material: Material) -> list[Block]:
                 "warning",
             )
         )
+    else:
+        shared = division.get("smears_in_train_and_test", 0)
+        found.append(
+            Text(
+                "Divided were whole smears, where they are known: none lies on both sides."
+                + (
+                    f" The published division shares {shared:,} of training and test."
+                    * bool(shared)
+                )
+            )
+        )
     found.append(
         Text(
             f"Copies: {division['exact_copies']:,} exact and {division['near_copies']:,} near pairs"
@@ -196,41 +220,6 @@ def data(material: Material) -> list[Block]:
         )
     )
     return found
-
-
-def reproduce(material: Material) -> list[Block]:
-    """Hashes, commands and parameters."""
-    inputs = material.card["inputs"]
-    architecture = material.card["architecture"]
-    hashes = [
-        [Cell(name), Cell(value)]
-        for name, value in (
-            ("model (SHA-256 of weights and card)", material.sha256),
-            ("pixels", str(inputs["pixels"])),
-            ("starting weights", str(inputs["weights"])),
-        )
-    ]
-    parameters = pd.DataFrame(
-        [(name, _text(value)) for name, value in sorted(material.card["parameters"].items())],
-        columns=["parameter", "value"],
-    )
-    return [
-        Text(
-            "With the commit that the model's MLflow run names (tag git.commit), whose"
-            " requirements.txt pins the software, the same data and the parameters below, the same"
-            " machine makes the same bytes:"
-        ),
-        Text(
-            f"git checkout COMMIT\ndvc repro train@{architecture} evaluate@{architecture}",
-            "commands",
-        ),
-        Table(["what", "SHA-256"], hashes, words=(1,)),
-        table(parameters, "The parameters that decide the model."),
-    ]
-
-
-def _text(value: object) -> str:
-    return value if isinstance(value, str) else json.dumps(value)
 
 
 def _json(path: Path) -> Json:

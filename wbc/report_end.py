@@ -49,8 +49,21 @@ def limits(material: Material) -> list[Block]:
     return [Items([*items, *few, *missing])]
 
 
-def checklist_tables(sections: Mapping[str, str]) -> list[Block]:
-    """Where the items of CLAIM and TRIPOD+AI are answered; `sections`: {name: title} shown."""
+def facts(material: Material) -> dict[str, bool]:
+    """What the items of the checklists need, by the names in `checklists.UNDONE`."""
+    scores = material.metrics.values()
+    return {
+        "division": bool(material.division),
+        "intervals": all(isinstance(found["accuracy"], Mapping) for found in scores),
+        "external": bool(material.external()),
+        "sensitivity": bool(shortcut_sentences(material) or _seed_sentences(material)),
+        "calibrated": "temperature" in material.card,
+    }
+
+
+def checklist_tables(sections: Mapping[str, str], known: Mapping[str, bool]) -> list[Block]:
+    """Where the items of CLAIM and TRIPOD+AI are answered; `sections`: {name: title} shown,
+    `known`: see `facts`."""
     blocks: list[Block] = [
         Text(
             "What two reporting guidelines ask for, where this page answers it, and what only the"
@@ -62,14 +75,18 @@ def checklist_tables(sections: Mapping[str, str]) -> list[Block]:
             [
                 Cell(item.number),
                 Cell(item.topic),
-                Cell(", ".join(sections[n] for n in checklists.answered_in_report(item, sections))),
-                Cell(item.by_hand),
+                Cell(
+                    ", ".join(
+                        sections[n] for n in checklists.answered_in_report(item, sections, known)
+                    )
+                ),
+                Cell(checklists.missing_in_report(item, known)),
             ]
             for item in checklists.ITEMS
             if item.checklist == checklist
         ]
         head = ("item", "topic", "answered here in", "to be written by hand")
-        blocks.append(Table(head, rows, checklist, words=(1, 2, 3)))
+        blocks.append(Table(head, rows, words=(1, 2, 3), folded=f"{checklist}: {len(rows)} items"))
     return blocks
 
 

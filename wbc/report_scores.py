@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from wbc.cells import CLASSES, CLASSICAL
-from wbc.figures import set_title
+from wbc.figures import set_phrase, set_title
 from wbc.page import Block, Cell, Table, Text, picture
+from wbc.wording import percent
 
 if TYPE_CHECKING:
     from wbc.report import Material
@@ -23,15 +24,15 @@ SHARES = {
 
 def interval(score: Json) -> str:
     """98.7 % (97.4–99.4) of a share and its 95 % interval."""
-    return f"{score['value']:.1%} ({100 * score['low']:.1f}–{100 * score['high']:.1f})"
+    return f"{percent(score['value'])} ({100 * score['low']:.1f}–{100 * score['high']:.1f})"
 
 
-def interval_cell(score: Json | None, percent: bool = True) -> Cell:
+def interval_cell(score: Json | None, as_percent: bool = True) -> Cell:
     """Value, and its interval in small; – where the set has none."""
     if score is None:
         return Cell("–")
-    if percent:
-        return Cell(f"{score['value']:.1%}", f"{100 * score['low']:.1f}–{100 * score['high']:.1f}")
+    if as_percent:
+        return Cell(percent(score["value"]), f"{100 * score['low']:.1f}–{100 * score['high']:.1f}")
     return Cell(f"{score['value']:.3f}", f"{score['low']:.3f}–{score['high']:.3f}")
 
 
@@ -57,7 +58,7 @@ def _by_set(material: Material) -> Table:
                 Cell(f"{found['num_cells']:,}"),
                 *(_score_cell(found, key) for key in SHARES),
                 Cell(
-                    f"{constant['accuracy']:.1%} / {constant['balanced_accuracy']:.1%}",
+                    f"{percent(constant['accuracy'])} / {percent(constant['balanced_accuracy'])}",
                     f"{constant['class']}",
                 ),
             ]
@@ -74,7 +75,7 @@ def _score_cell(found: Json, key: str) -> Cell:
 def _method(material: Material) -> str:
     by_smear = [n for n, found in material.metrics.items() if found["interval"] == "smears"]
     by_cell = [n for n in material.metrics if n not in by_smear]
-    by_smear, by_cell = list(map(set_title, by_smear)), list(map(set_title, by_cell))
+    by_smear, by_cell = list(map(set_phrase, by_smear)), list(map(set_phrase, by_cell))
     chosen = (
         "Nothing but the temperature was fitted on the validation set; the model was tuned inside"
         " the training cells."
@@ -116,7 +117,7 @@ def _by_class(material: Material) -> Table:
                     Cell(label),
                     Cell(f"{found['support'][label]:,}"),
                     interval_cell(found["recall"][label]),
-                    Cell(f"{found['precision'][label]:.1%}"),
+                    Cell(f"{percent(found['precision'][label])}"),
                     Cell(f"{found['f1'][label]:.3f}"),
                     _number(found["auroc"].get(label)),
                     _number(found["average_precision"].get(label)),
@@ -170,7 +171,7 @@ def calibration(material: Material) -> list[Block]:
             Cell(set_title(name)),
             interval_cell(found["ece_uncalibrated"]),
             interval_cell(found["ece"]),
-            interval_cell(found["brier"], percent=False),
+            interval_cell(found["brier"], as_percent=False),
             Cell(f"{found['log_loss']:.3f}"),
             Cell(f"{found['aurc']:.4f}"),
         ]

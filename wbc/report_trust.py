@@ -9,8 +9,9 @@ import pandas as pd
 from wbc.cells import CLASSES
 from wbc.counts import caution
 from wbc.explain import KINDS
-from wbc.figures import set_title
+from wbc.figures import set_phrase, set_title
 from wbc.page import Block, Cell, Table, Text, picture
+from wbc.wording import MINUS, percent, signed
 
 if TYPE_CHECKING:
     from wbc.report import Material
@@ -28,14 +29,16 @@ def counts(material: Material) -> list[Block]:
         for name, part in found.groupby("set", sort=False)
         if (words := caution(int(part["n"].iloc[0])))
     ]
+    how = "without logit adjustment, which would count rare types too often"
+    if material.card["parameters"].get("train.imbalance") == "loss_weights":
+        how = "under the training mix, which the weights of the loss had evened out, put back"
     blocks: list[Block] = [
         Text(
-            "A laboratory counts cells. Counted: each cell as what it most probably is"
-            " (without logit adjustment, which would count rare types too often), with"
-            " Rümke's interval (the luck of the draw alone). Adjusted: corrected by the errors that"
-            " the model made on the validation set, with an interval over both. Bias: counted minus"
-            " true, in percentage points. The correction presumes that types are mixed up as in"
-            " validation, which need not hold in another laboratory."
+            f"A laboratory counts cells. Counted: each cell as what it most probably is ({how}),"
+            " with Rümke's interval (the luck of the draw alone). Adjusted: corrected by the errors"
+            " that the model made on the validation set, with an interval over both. Bias: counted"
+            " minus true, in percentage points. The correction presumes that types are mixed up as"
+            " in validation, which need not hold in another laboratory."
         ),
         *cautions,
         Table(head, rows, words=(1,)),
@@ -69,11 +72,11 @@ def shift(material: Material) -> list[Block]:
         [
             Cell(set_title(row["set"])),
             Cell(str(row["verdict"])),
-            Cell(f"{row['share_far']:.1%}"),
+            Cell(f"{percent(row['share_far'])}"),
             _number(row["auroc"]),
             _number(row["auroc_errors"]),
             _fall(row),
-            Cell(f"{100 * row['overconfidence']:+.1f} points"),
+            Cell(f"{signed(100 * row['overconfidence'], 1)} points"),
         ]
         for row in found.to_dict("records")
     ]
@@ -130,13 +133,17 @@ def shortcuts(material: Material) -> list[Block]:
             Cell(f"{row['num_cells']:,}"),
             *(_share(row, view) for view in ("plain", "cell_blanked", "background_blanked")),
             _informedness(row),
-            Cell(str(row["background"])),
+            Cell(
+                {"decides": "yes, it decides", "hints": "no, but hints"}.get(
+                    row["background"], str(row["background"])
+                )
+            ),
         ]
         for row in found.to_dict("records")
     ]
     head = (
         "cell type", "cells", "recall, whole picture", "cell blanked out", "background blanked out",
-        "informedness of the background", "verdict: it decides",
+        "informedness of the background", "does the background decide?",
     )  # fmt: skip
     blocks.append(
         Text(
@@ -166,10 +173,25 @@ def calibration_sentence(material: Material) -> list[str]:
     """Whether probabilities may be believed on the own test set."""
     name = next(iter(material.internal()), "val")
     error = 100 * material.metrics[name]["ece"]["value"]
-    return [
-        f"Its probabilities are off by {error:.1f} points on average ({set_title(name)});"
-        " the section on calibration says where."
-    ]
+    own = (
+        f"Its probabilities are off by {error:.1f} points on average ({set_phrase(name)}); the"
+        " section on calibration says where."
+    )
+    return [own, *(_calibration_abroad(material, name) for name in material.external())]
+
+
+def _calibration_abroad(material: Material, name: str) -> str:
+    """What the temperature, which was fitted at home, did to another laboratory's calibration."""
+    found = material.metrics[name]
+    before, after = (100 * found[score]["value"] for score in ("ece_uncalibrated", "ece"))
+    change = "made no difference there"
+    if abs(after - before) >= 0.1:
+        verb = "better" if after < before else "worse"
+        change = f"made it {verb} there, {before:.1f} points without it"
+    return (
+        f"On cells of {set_phrase(name)} they are off by {after:.1f} points; the temperature, which"
+        f" was fitted on validation, {change}."
+    )
 
 
 def count_sentence(material: Material) -> list[str]:
@@ -181,8 +203,8 @@ def count_sentence(material: Material) -> list[str]:
     worst = told.loc[told["bias_points"].abs().idxmax()]
     return [
         f"Counting with it, the differential is off most for {worst['class']}s of"
-        f" {set_title(worst['set'])}: {worst['bias_points']:+.1f} points"
-        f" ({worst['bias_low']:+.1f} to {worst['bias_high']:+.1f})."
+        f" {set_phrase(worst['set'])}: {signed(worst['bias_points'], 1)} points"
+        f" ({signed(worst['bias_low'], 1)} to {signed(worst['bias_high'], 1)})."
     ]
 
 
@@ -196,7 +218,7 @@ def _pictures(material: Material, kind: str, alt: str) -> list[Block]:
 
 def _share(row: dict[Any, Any], view: str) -> Cell:
     low, high = row[f"{view}_low"], row[f"{view}_high"]
-    return Cell(f"{row[view]:.1%}", f"{100 * low:.0f}–{100 * high:.0f}")
+    return Cell(f"{percent(row[view])}", f"{100 * low:.0f}–{100 * high:.0f}")
 
 
 def _count(row: dict[Any, Any]) -> list[Cell]:
@@ -207,7 +229,10 @@ def _count(row: dict[Any, Any]) -> list[Cell]:
         Cell(f"{row['true_count']:,} of {row['n']:,}", true),
         Cell(f"{row['percent']:.1f} %", f"{row['low']:.1f}–{row['high']:.1f}"),
         _adjusted(row),
-        Cell(f"{row['bias_points']:+.1f}", f"{row['bias_low']:+.1f} to {row['bias_high']:+.1f}"),
+        Cell(
+            signed(row["bias_points"], 1),
+            f"{signed(row['bias_low'], 1)} to {signed(row['bias_high'], 1)}",
+        ),
     ]
 
 
@@ -222,14 +247,16 @@ def _informedness(row: dict[Any, Any]) -> Cell:
     if pd.isna(row["informedness"]):
         return Cell("–")
     low, high = row["informedness_low"], row["informedness_high"]
-    return Cell(f"{row['informedness']:.2f}", f"{low:.2f} to {high:.2f}")
+    value, low, high = (f"{x:.2f}".replace("-", MINUS) for x in (row["informedness"], low, high))
+    return Cell(value, f"{low} to {high}")
 
 
 def _fall(row: dict[Any, Any]) -> Cell:
     if pd.isna(row.get("fall")):
         return Cell("–")
     low, high = row["fall_low"], row["fall_high"]
-    return Cell(f"{100 * row['fall']:.1f} points", f"{100 * low:.1f} to {100 * high:.1f}")
+    fall, low, high = (f"{100 * x:.1f}".replace("-", MINUS) for x in (row["fall"], low, high))
+    return Cell(f"{fall} points", f"{low} to {high}")
 
 
 def _number(value: float | None) -> Cell:

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from wbc.calibration import confidences
 from wbc.cells import CLASSES
 from wbc.evaluation import Evaluation
 from wbc.intervals import Judged, score_intervals
@@ -28,6 +29,7 @@ from wbc.shift import (
     sample_rows,
 )
 from wbc.smears import smears_of
+from wbc.wording import percent
 
 MAX_PICTURES: Final = 400  # squares of a set whose statistics are taken, 5 ms each
 NOTABLE: Final = 1.0  # standard deviations; a picture statistic that is named in the banner
@@ -156,11 +158,11 @@ def _balanced_accuracy(
 def calibration(judged: Judged, scores: Mapping[str, Any]) -> dict[str, float]:
     """What the probabilities are worth in one set.
 
-    `confidence` is the mean of the largest probability, `hit_rate` how often that class is the
-    true one, `overconfidence` their difference; ece before and after the temperature.
+    `confidence` is the mean probability of the decisions, as in ECE, `hit_rate` how many of them
+    are right (the accuracy), `overconfidence` the difference; ece before and after the temperature.
     """
-    confidence = float(judged.calibrated.max(axis=1).mean())
-    hit_rate = float((judged.calibrated.argmax(axis=1) == judged.labels).mean())
+    confidence = float(confidences(judged.calibrated, judged.decisions).mean())
+    hit_rate = float(judged.right.mean())
     return {
         "confidence": confidence,
         "hit_rate": hit_rate,
@@ -175,7 +177,7 @@ def banner(row: Mapping[str, Any], statistics: pd.DataFrame) -> str:
     words = {"in domain": "lies in domain", "shifted": "is SHIFTED"}
     words["out of domain"] = "is OUT OF DOMAIN"
     parts = [
-        f"{row['set']} {words[row['verdict']]}: {row['share_far']:.0%} of its"
+        f"{row['set']} {words[row['verdict']]}: {percent(row['share_far'], 0)} of its"
         f" {row['num_cells']:,} cells lie farther from the training cells than 99 % of the"
         " validation cells do.",
         _fall_words(row),
@@ -218,8 +220,8 @@ def _calibration_words(row: Mapping[str, Any]) -> str:
     if abs(surplus) < NOTABLE_SURPLUS:
         return ""
     return (
-        f"Its probabilities are {'too high' if surplus > 0 else 'too low'}: {row['confidence']:.0%}"
-        f" sure on average, right in {row['hit_rate']:.0%}."
+        f"Its probabilities are {'too high' if surplus > 0 else 'too low'}:"
+        f" {percent(row['confidence'], 0)} sure on average, right in {percent(row['hit_rate'], 0)}."
     )
 
 

@@ -32,6 +32,7 @@ from wbc.figures import set_title
 from wbc.metrics import NUM_DECIMALS, class_indices
 from wbc.model import Classifier
 from wbc.pixels import Pixels, PixelStore
+from wbc.wording import percent
 
 HINTS, DECIDES = 0.2, 0.5  # informedness, of 1
 MIN_BACKGROUND: Final = 0.1  # of the picture; with less there is nothing to check
@@ -130,10 +131,10 @@ def words(result: ShortcutCheck) -> list[str]:
     mean = rows[list(VIEWS)].mean()
     first = (
         f"{set_title(result.evaluation_set)}, {rows['num_cells'].sum():,} cells, at most"
-        f" {rows['num_cells'].max()} a class: mean recall {mean['plain']:.1%} as they are,"
-        f" {mean['background_blanked']:.1%} with the background blanked out and"
-        f" {mean['cell_blanked']:.1%} with the cell blanked out, where a constant answer has"
-        f" {1 / len(rows):.1%}."
+        f" {rows['num_cells'].max()} a class: mean recall {percent(mean['plain'])} as they are,"
+        f" {percent(mean['background_blanked'])} with the background blanked out and"
+        f" {percent(mean['cell_blanked'])} with the cell blanked out, where a constant answer has"
+        f" {percent(1 / len(rows))}."
     )
     if len(rows) == 1:
         first += (
@@ -143,8 +144,8 @@ def words(result: ShortcutCheck) -> list[str]:
         first += " No class is told by its background alone."
     if result.background_share < MIN_BACKGROUND:
         first += (
-            f" Yet only {result.background_share:.0%} of a picture is background, so that this"
-            " check could hardly find anything; a larger preprocess.context shows more."
+            f" Yet only {percent(result.background_share, 0)} of a picture is background, so that"
+            " this check could hardly find anything; a larger preprocess.context shows more."
         )
     if result.num_not_found:
         first += (
@@ -157,9 +158,9 @@ def words(result: ShortcutCheck) -> list[str]:
 
 def _warning(row: dict[Any, Any]) -> str:
     figures = (
-        f"with the cell blanked out {row['cell_blanked']:.0%} of {row['class']}s are still called"
-        f" {row['class']}, and {row['false_alarms']:.0%} of the other cells are (informedness"
-        f" {row['informedness']:.2f}, 95 % interval {row['informedness_low']:.2f} to"
+        f"with the cell blanked out {percent(row['cell_blanked'], 0)} of {row['class']}s are still"
+        f" called {row['class']}, and {percent(row['false_alarms'], 0)} of the other cells are"
+        f" (informedness {row['informedness']:.2f}, 95 % interval {row['informedness_low']:.2f} to"
         f" {row['informedness_high']:.2f})."
     )
     if row["background"] == "decides":

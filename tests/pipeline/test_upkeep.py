@@ -12,7 +12,7 @@ pytestmark = pytest.mark.pipeline
 NAME = "squeezenet1_1"
 LOAD = """
 import sys
-from wbc import tracking_store
+from wbc.tracking import store as tracking_store
 from pathlib import Path
 tracking_store.connect(Path.cwd())
 import mlflow.pyfunc

@@ -11,7 +11,7 @@ import pytest
 
 from tests.mlflow_home import ARCHITECTURE, card, write_model
 from tests.wbc.stores import SIZE, make_store
-from wbc import cli, model
+from wbc import adapt_command, cli, model
 from wbc.cells import read_table, write_table
 from wbc.tracking import store as tracking_store
 
@@ -83,6 +83,24 @@ def test_the_same_command_gives_the_same_bytes(home: Path) -> None:
     assert model.model_sha256(home / "adapted" / "abroad-3" / f"{ARCHITECTURE}-2") != (
         model.model_sha256(out)
     )
+
+
+def test_a_run_that_ends_early_leaves_no_model_and_the_former_one_as_it_was(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    adapt("--per-class", "3")
+    out, _ = results(home)
+    first = {path.name: path.read_bytes() for path in out.iterdir()}
+
+    def end(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(adapt_command, "judge", end)
+    for seed in ("1", "2"):
+        with pytest.raises(BaseException):  # noqa: B017 - whatever Ctrl-C becomes
+            adapt("--per-class", "3", "--seed", seed)
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == first
+    assert [path.name for path in out.parent.iterdir()] == [out.name]
 
 
 def refused(words: str, *more: str, name: str = "abroad") -> None:

@@ -66,9 +66,17 @@ def test_scores_with_and_without_intervals_are_written() -> None:
     adapted = {"from": "ab" * 32, "set": "abroad", "per_class": 3, "seed": 1, "num_rehearsed": 15,
                "cells": ["a.png"]}  # fmt: skip
     text = adapt_report.markdown(card(adapted=adapted), {"abroad": result}, ["x: 1"], ["Few."])
-    assert "| balanced_accuracy | 0.500 (0.250 to 0.750) | 0.500 (0.250 to 0.750) |" in text
+    assert "| balanced accuracy | 0.500 (0.250 to 0.750) | 0.500 (0.250 to 0.750) |" in text
     assert "| monocyte | 3 | 3 | 3 | 3 | 3 |" in text
-    assert "4 cells became right and 0 wrong" in text and "\n- x: 1." in text and "**Few.**" in text
+    assert "| recall of monocytes | 0.500 | 0.500 |" in text
+    assert "4 cells became right and 0 cells wrong" in " ".join(text.split())
+    assert "\n- x: 1." in text and "**Few.**" in text
     page = adapt_report.html(card(adapted=adapted), {"abroad": result}, ["x: 1"], ["Few."])
-    for words in ("0.500 (0.250 to 0.750)", "Few.", "x: 1.", "adapted to abroad"):
+    for words in (
+        "0.500 (0.250 to 0.750)",
+        "Few.",
+        "x: 1.",
+        "adapted to abroad",
+        "Not a medical device: no result",
+    ):
         assert words in page

@@ -1,17 +1,22 @@
 """The ranking: validation only, and only among models with the same start; tests and words."""
 
 import copy
+import json
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
 
+from wbc import comparison_page
 from wbc.cells import CLASSES, write_table
 from wbc.comparison import Model, compare, sets_of, winners
-from wbc.comparison_tests import COLUMNS, paired_table
-from wbc.comparison_text import display_tables, report, sentences, to_markdown
+from wbc.comparison_tests import COLUMNS, paired_table, rounded
+from wbc.comparison_text import cautions, display_tables, paired_rows, report, to_markdown
 from wbc.cost import Size
 from wbc.errors import UserError
+from wbc.metrics import metrics_json
+from wbc.wording import NBSP
 
 
 def model(
@@ -122,8 +127,8 @@ def test_seeds_stand_beside_the_first_seed_where_there_are_several() -> None:
     assert table["val/macro_f1/seeds_mean"].tolist() == [0.7, None]
     assert table["val/macro_f1/seeds_sd"].tolist() == [0.05, None]
     assert display_tables(table)["Set val"]["macro-F1"].tolist() == [
-        "0.7500 (0.6250–0.8750), 0.7000 ± 0.0500",
-        "0.5000 (0.3750–0.6250)",
+        "0.7500_(0.6250–0.8750), 0.7000_±_0.0500".replace("_", NBSP),
+        f"0.5000{NBSP}(0.3750–0.6250)",
     ]
 
 
@@ -178,17 +183,35 @@ def test_the_best_is_tested_against_the_others_of_its_start_only() -> None:
     assert tests["mcnemar/p"].tolist() == pytest.approx([2 / 2**38, 1.0])
     assert tests["mcnemar/p_holm"].tolist() == pytest.approx([4 / 2**38, 1.0])
     assert tests["balanced_accuracy/difference"].tolist() == pytest.approx([0.38, 0.01])
-    words = list(sentences(tests))
-    assert "38 are right only with googlenet and 0 only with resnet18 (McNemar p below" in words[0]
-    assert "balanced accuracy +0.3800" in words[0] and ": a difference is shown" in words[0]
-    assert words[1].count("no difference is shown") == 2
+    head, *rows = (dict(enumerate(row)) for row in paired_rows(tests))
+    assert head[3] == "only best right" and rows[0][3] == "38" and rows[0][4] == "0"
+    assert rows[0][5].split() == ["below", "0.001"] and rows[1][5] == "1.000"
+    assert rows[0][6].startswith("+0.380") and rows[0][8] == "yes" and rows[1][8] == "no"
+
+
+def test_no_p_value_is_written_as_0() -> None:
+    written = rounded(paired_of(MODELS))
+    assert written["mcnemar/p"].tolist() == [7.28e-12, 1.0]  # 2 / 2**38
+    assert written["balanced_accuracy/difference"].tolist() == [0.38, 0.01]
+    assert list(written.columns) == list(COLUMNS)
+    text = metrics_json({"change": {"p_value": 2 / 2**38, "value": 0.12345678}})
+    assert json.loads(text) == {"change": {"p_value": 7.28e-12, "value": 0.123457}}
 
 
 def test_few_smears_are_named() -> None:
     tests = paired_of(MODELS)
     assert tests["num_smears"].tolist() == [0, 0]
-    words = list(sentences(tests.assign(num_smears=[4, 8])))
-    assert "only 4 smears" in words[0] and "smears" not in words[1]
+    several = tests.assign(num_smears=[4, 8], set=["val", "test"])
+    [words] = cautions(several)
+    assert words.startswith("val: these are only 4 smears")
+
+
+def test_the_page_names_what_models_should_have_started_from(tmp_path: Path) -> None:
+    note = "ImageNet weights could not be had."
+    comparison_page.write(compare(MODELS), paired_of(MODELS), tmp_path, False, {"a": note, "b": ""})
+    page = (tmp_path / "compare.html").read_text(encoding="utf-8")
+    assert f'<p class="banner warning">a: {note}</p>' in page
+    assert "<td>38</td>" in page and "rank 1 is the best of its start" in page
 
 
 def test_the_report_says_what_was_ranked_by_what() -> None:

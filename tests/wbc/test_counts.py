@@ -44,6 +44,17 @@ def test_cells_are_counted_by_probability_and_not_by_the_adjusted_decision() -> 
     assert counts.differential(rows, None)["counted"].tolist() == [3, 0, 0, 0, 0]
 
 
+def test_weights_of_the_loss_are_taken_back_before_counting() -> None:
+    rows = predictions([0] * 4, [0, 4, 4, 4], [0.9, 0.6, 0.9, 0.999]).fillna(0)
+    rows["p_neutrophil"] = [0.9, 0.4, 0.1, 0.001]
+    training = np.repeat(np.arange(5), [610, 240, 70, 55, 25])
+    assert counts.types(rows).tolist() == [0, 4, 4, 4]
+    mixed = counts.in_training_mix(rows, training)
+    # odds of 25 to 610: a basophil must be 24 times as likely as a neutrophil
+    assert counts.types(mixed).tolist() == [0, 0, 0, 4]
+    assert mixed["p_basophil"].iloc[2] == pytest.approx(0.9 * 25 / (0.9 * 25 + 0.1 * 610))
+
+
 def test_adjusting_gives_back_the_mix_that_was_mixed_up() -> None:
     known = MIXED_UP / MIXED_UP.sum(axis=1, keepdims=True)
     mix = np.array([0.6, 0.3, 0.05, 0.04, 0.01])

@@ -12,7 +12,7 @@ from sklearn.metrics import (
     matthews_corrcoef,
 )
 
-from wbc import calibration, intervals
+from wbc import calibration, ece_interval, intervals
 from wbc.binomial import clopper_pearson
 from wbc.intervals import Judged, limits_of_counts, score_intervals
 from wbc.smears import weights
@@ -68,7 +68,10 @@ def test_every_interval_holds_its_value(smears: np.ndarray | None) -> None:
 
 
 @pytest.mark.parametrize("size", range(2, 7))
-def test_every_interval_of_a_tiny_set_holds_its_value(size: int) -> None:
+def test_every_interval_of_a_tiny_set_holds_its_value(
+    size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ece_interval, "NUM_SIMULATED", 50)
     for seed in range(40):
         draw = np.random.default_rng(seed)
         labels, decisions = draw.integers(0, 5, size), draw.integers(0, 5, size)
@@ -166,8 +169,10 @@ def test_nineteen_of_twenty_intervals_hold_the_truth(
     from benchmarks.coverage import Case, covered
 
     monkeypatch.setattr(intervals, "NUM_REPLICATES", 200)
+    monkeypatch.setattr(ece_interval, "NUM_SIMULATED", 100)
     smears = 30 if spread else 0
     case = Case(num_cells=200, recalls=(0.97, 0.95, 0.9, 0.8, 0.9), num_smears=smears, icc=spread)
-    for name in ("accuracy", "balanced_accuracy"):
-        share = np.mean([hit[name] for hit in covered(case, 60)])
+    hits = list(covered(case, 60))
+    for name in ("accuracy", "balanced_accuracy", "ece", "ece_uncalibrated"):
+        share = np.mean([hit[name] for hit in hits])
         assert 0.88 <= share <= 1, name

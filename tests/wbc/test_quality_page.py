@@ -34,8 +34,8 @@ def test_a_row_shows_picture_labels_and_place_in_one_file() -> None:
     copy = ("a.png", "test", "", "basophil", DUPLICATE, "", 1 - 6 / 64, "gone.png", "basophil")
     text = page(issues([error(NASTY), copy]), square)
     assert NASTY not in text and "&lt;script&gt;alert(1)" in text
-    assert "rather: lymphocyte" in text and "label: 3.0 % probable" in text
-    assert "smear 3" in text and "91% of the hash equal" in text
+    assert "rather: lymphocyte" in text and "label: 3\u00a0% probable" in text
+    assert "smear 3" in text and "91\u00a0% of the hash equal" in text
     assert "(no picture)" in text and "own: 7 basophils" in text
     assert "10 cells were not judged" in text
     assert not re.search(r"(src|href)=.?(http|//)", text)
@@ -49,7 +49,7 @@ def test_long_lists_are_cut_kind_by_kind_and_say_so() -> None:
     text = page(issues([error(f"{i}.png") for i in range(SHOWN + 13)] + [far]), square)
     assert text.count("<img") == SHOWN + 1
     assert f"{SHOWN + 13}</td>" in text and "13 more are in issues.csv" in text
-    assert "7.2 times as far as usual" in text
+    assert "7.25 times as far as usual" in text
 
 
 def test_nothing_found_and_a_poor_judge_are_said() -> None:

@@ -72,10 +72,12 @@ def words(page: str) -> str:
 
 def test_the_summary_says_how_good_how_sure_and_against_what(folders: Path) -> None:
     text = words(made(folders))
-    assert "Test set (500 cells): 90.0% (85.0–94.0) of the cells are named right" in text
-    assert "Always answering “neutrophil” would give 50.0% and 20.0%." in text
-    assert "Other laboratory other (200 cells): 60.0% (55.0–64.0)" in text
-    assert "12.5% of the cells are sent to types that it lacks." in text
+    assert "Test set (500 cells): 90.0 % (85.0–94.0) of the cells are named right" in text
+    assert "Always answering “neutrophil” would give 50.0 % and 20.0 %." in text
+    assert "Other laboratory other (200 cells): 60.0 % (55.0–64.0)" in text
+    assert "Every type is found equally often, 90.0 %." in text
+    assert "On cells of the other laboratory other they are off by 60.0 points" in text
+    assert "12.5 % of the cells are sent to types that it lacks." in text
 
 
 def test_what_a_set_lacks_is_a_limit(folders: Path) -> None:
@@ -141,7 +143,7 @@ def test_counts_are_shown_with_cautions_and_the_worst_one_in_the_summary(folders
     pd.DataFrame(rows).to_csv(folders / "reports" / "counts.csv", index=False)
     text = words(made(folders))
     assert "too few cells: 90" in text
-    assert "off most for neutrophils of Test set: -2.5 points (-4.0 to +2.0)" in text
+    assert "off most for neutrophils of the test set: −2.5 points (−4.0 to +2.0)" in text
     assert "nan" not in text.replace("nancy", "")
 
 
@@ -168,6 +170,32 @@ def test_parts_without_files_are_left_out_and_claimed_nowhere(folders: Path) -> 
     for name in ("counts", "shift", "shortcuts", "why"):
         assert f'id="{name}"' not in page
     assert "Other laboratories" not in words(page).partition("CLAIM 2024")[2]
+
+
+@pytest.mark.parametrize("external", [True, False])
+def test_external_validation_is_claimed_only_where_it_was(folders: Path, external: bool) -> None:
+    """shift.csv has rows of val and test, too."""
+    sources = CARD["sources"] if external else CARD["sources"][:1]
+    card, path = {**CARD, "sources": sources}, folders / "models" / "model.json"
+    path.write_text(json.dumps(card), encoding="utf-8")
+    rows = [shifted(name, False, "in domain") for name in ("val", "test")]
+    pd.DataFrame(rows).to_csv(folders / "reports" / "shift.csv", index=False)
+    page = made(folders)
+    assert 'id="shift"' in page
+    lists = words(page.partition('id="checklists"')[2])
+    for item in ("33 Testing on external data", "12d Heterogeneity between clusters",
+                 "23b Heterogeneity of the performance"):  # fmt: skip
+        assert (f"{item} Other laboratories" in lists) == external
+        assert (f"{item} nothing yet: no cells of another laboratory" in lists) != external
+
+
+def test_the_page_says_how_the_model_works(folders: Path) -> None:
+    card = {**CARD, "input": {"size": 224, "crop": "cell", "context": 1.5}, "decision": "argmax"}
+    (folders / "models" / "model.json").write_text(json.dumps(card), encoding="utf-8")
+    text = words(made(folders))
+    assert "A convolutional neural network of torchvision, from ImageNet weights" in text
+    assert "224 × 224 pixels, around the leukocyte found, 1.5 cell diameters wide" in text
+    assert "decision the most probable type" in text and "version.*" in text
 
 
 def test_the_same_files_give_the_same_page_and_card(folders: Path) -> None:

@@ -124,9 +124,9 @@ def test_too_few_cells_can_be_asked_for(store: PixelStore) -> None:
 def test_the_banner_says_what_must_not_be_overlooked(found: Study) -> None:
     assert set(found.banners) == {"abroad"}
     words = found.banners["abroad"]
-    assert words.startswith("abroad is OUT OF DOMAIN: 100% of its 100 cells")
+    assert words.startswith("abroad is OUT OF DOMAIN: 100\u00a0% of its 100 cells")
     assert "Balanced accuracy falls by 0.350" in words
-    assert "95% sure on average, right in 60%" in words
+    assert "95\u00a0% sure on average, right in 60\u00a0%" in words
 
 
 def test_differences_are_named_by_what_they_mean() -> None:

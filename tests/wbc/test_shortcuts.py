@@ -117,7 +117,7 @@ def test_an_honest_classifier_is_not_accused(store: PixelStore) -> None:
     assert set(table["background"]) == {"no"} and not table["warning"].any()
     assert (table["background_blanked"] == 1).all()
     (said,) = words(result)
-    assert "cell blanked out, where a constant answer has 20.0%. No class is told" in said
+    assert "cell blanked out, where a constant answer has 20.0\u00a0%. No class is told" in said
 
 
 def test_the_table_is_read_back_as_it_was_written(store: PixelStore, tmp_path: Path) -> None:

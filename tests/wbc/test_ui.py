@@ -79,7 +79,7 @@ def server(home: Path) -> Iterator[str]:
         port = free.getsockname()[1]
     environment = {**os.environ, "PYTHONPATH": str(Path(tracking.__file__).parents[1])}
     process = subprocess.Popen(
-        [sys.executable, "-c", f"from wbc import tracking; tracking.ui({port})"],
+        [sys.executable, "-c", f"from wbc.tracking import server; server.ui({port})"],
         cwd=home,
         env=environment,
         stdout=subprocess.DEVNULL,

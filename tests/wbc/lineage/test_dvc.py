@@ -113,12 +113,13 @@ def test_a_stage_that_fails_says_so(repository: Path, tmp_path: Path) -> None:
 def test_whoever_is_interrupted_leaves_no_process(repository: Path, tmp_path: Path) -> None:
     (repository / "dvc.yaml").write_text("stages: {count: {cmd: 'echo $$ > pid; exec sleep 60'}}\n")
     script = (
-        "import sys; from pathlib import Path; from wbc import lineage_dvc, processes\n"
+        "import sys; from pathlib import Path\n"
+        "from wbc import processes; from wbc.lineage import dvc\n"
         "with processes.signals_raise():\n"
-        "    lineage_dvc.run_stage(Path(sys.argv[1]), 'count', Path(sys.argv[2]), {})\n"
+        "    dvc.run_stage(Path(sys.argv[1]), 'count', Path(sys.argv[2]), {})\n"
     )
     words = [sys.executable, "-c", script, str(repository), str(tmp_path / "log")]
-    root = Path(__file__).parents[2]
+    root = Path(__file__).parents[3]
     child = subprocess.Popen(words, env={**os.environ, "PYTHONPATH": str(root)})
     pid = repository / "pid"
     _wait_for(lambda: pid.is_file() and pid.read_text().strip())

@@ -151,8 +151,8 @@ def test_data_are_inputs_with_dvcs_hashes(home: Path) -> None:
     assert found == {
         ("data/raw", "1111", "training"),
         ("data/pixels", "2222", "training"),
-        ("val", "2222", "evaluation"),
-        ("test_a", "2222", "evaluation"),
+        ("val", "67de", "evaluation"),  # by its cells and labels
+        ("test_a", "485d", "evaluation"),
     }
     (raw,) = [i.dataset for i in inputs if i.dataset.name == "data/raw"]
     assert raw.digest == "1" * 32 + ".dir"

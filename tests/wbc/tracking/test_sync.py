@@ -159,7 +159,8 @@ def test_a_model_that_dvc_lock_does_not_name_gets_no_data_and_no_version(
     tracking.sync(home)
     (run,) = _runs()
     names = {file.path for file in tracking_store.connect().client.list_artifacts(run.info.run_id)}
-    assert not run.inputs.dataset_inputs and "lineage" not in names
+    contexts = {entry.tags[0].value for entry in run.inputs.dataset_inputs}
+    assert contexts == {"evaluation"} and "lineage" not in names  # the report names its cells
     assert _registry() == ([], {})
     assert "dvc.lock here tells of another model" in caplog.text
     lock_model(home, ARCHITECTURE)
@@ -170,7 +171,7 @@ def test_a_model_that_dvc_lock_does_not_name_gets_no_data_and_no_version(
 def test_it_says_when_it_cannot(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model_dir, _ = write_model(home)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
-    with pytest.raises(UserError, match=r"It is http://127\.0\.0\.1:9 now"):
+    with pytest.raises(UserError, match="does not answer: connection refused"):
         tracking.sync(home)
     monkeypatch.delenv("MLFLOW_TRACKING_URI")
     (model_dir / "model.safetensors").unlink()  # as while train is writing
