@@ -36,7 +36,7 @@ def paths(folder: Path) -> dict[str, list[str]]:
     found = {}
     with closing(sqlite3.connect(folder / "mlruns" / "mlflow.db")) as connection:
         for table, column in (
-            ("experiments", "artifact_location"),
+            ("experiments WHERE name = 'wbc'", "artifact_location"),  # not the template's Default
             ("runs", "artifact_uri"),
             ("logged_models", "artifact_location"),
             ("model_versions", "storage_location"),
