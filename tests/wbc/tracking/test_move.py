@@ -36,12 +36,13 @@ def paths(folder: Path) -> dict[str, list[str]]:
     found = {}
     with closing(sqlite3.connect(folder / "mlruns" / "mlflow.db")) as connection:
         for table, column in (
-            ("experiments WHERE name = 'wbc'", "artifact_location"),  # not the template's Default
+            ("experiments", "artifact_location"),
             ("runs", "artifact_uri"),
             ("logged_models", "artifact_location"),
             ("model_versions", "storage_location"),
         ):
-            rows = connection.execute(f"SELECT {column} FROM {table} ORDER BY 1").fetchall()
+            ours = "WHERE name = 'wbc'" if table == "experiments" else ""  # not MLflow's Default
+            rows = connection.execute(f"SELECT {column} FROM {table} {ours} ORDER BY 1").fetchall()
             found[table] = [row[0] for row in rows]
     return found
 
