@@ -77,7 +77,7 @@ def server(home: Path) -> Iterator[str]:
     """The address of a running UI over `home`."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    environment = {**os.environ, "PYTHONPATH": str(Path(tracking.__file__).parents[1])}
+    environment = {**os.environ, "PYTHONPATH": str(Path(tracking.__file__).parents[2])}
     process = subprocess.Popen(
         [sys.executable, "-c", f"from wbc.tracking import server; server.ui({port})"],
         cwd=home,
