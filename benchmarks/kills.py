@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.kill_points import NAME, run_child
+from wbc.tracking.relocate import relocate
 
 ROOT = Path(__file__).resolve().parents[1]
 SMALL = {  # params.yaml's values that are replaced
@@ -89,6 +90,13 @@ def reference(folder: Path) -> tuple[str, list[str]]:
     return digest(folder), moments
 
 
+def copy(template: Path, folder: Path) -> None:
+    """The workspace at another place, with MLflow's database told so."""
+    shutil.rmtree(folder, ignore_errors=True)
+    shutil.copytree(template, folder)
+    relocate(folder)
+
+
 def digest(folder: Path) -> str:
     contents = [(folder / "models" / NAME / name).read_bytes() for name in OUTPUTS]
     return hashlib.sha256(b"".join(contents)).hexdigest()
@@ -96,8 +104,7 @@ def digest(folder: Path) -> str:
 
 def try_kills(template: Path, folder: Path, expected: str, kills: tuple[int, ...]) -> Trial:
     """Train in a copy of `template`, killed at each of these moments in turn, then to the end."""
-    shutil.rmtree(folder, ignore_errors=True)
-    shutil.copytree(template, folder)
+    copy(template, folder)
     where: list[str] = []
     resumed: list[int] = []
     for kill in (*kills, None):
@@ -132,7 +139,7 @@ def trials(folder: Path, points: int, twice: bool) -> Iterator[tuple[tuple[int, 
     template = folder / "template"
     prepare(template)
     preload()
-    shutil.copytree(template, folder / "undisturbed")
+    copy(template, folder / "undisturbed")
     expected, moments = reference(folder / "undisturbed")
     for first in choose(moments, points):
         kills = (first, max(1, len(moments) // 5)) if twice else (first,)

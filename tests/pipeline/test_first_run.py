@@ -14,7 +14,7 @@ def test_the_sample_is_learnt_from_random_weights(tmp_path: Path) -> None:
     # `auto` would take ImageNet's where it can; fewer epochs than the default, for the time's sake
     repository.set(model__weights="none", train__epochs=6)
     commit(repository, "first run")
-    repository.run("dvc", "repro")
+    repository.run("dvc", "repro", "evaluate@googlenet")
     scores = repository.metrics("googlenet")
     assert scores["test_a"]["balanced_accuracy"]["value"] >= 0.80
     [version] = repository.versions()

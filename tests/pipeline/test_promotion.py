@@ -49,7 +49,7 @@ class Laboratory:
 
     def aliases(self) -> dict[str, str]:
         found = self.repository.mlflow().get_registered_model("wbc-classifier").aliases
-        return {name: str(number) for name, number in found.items()}
+        return {name: str(number) for name, number in found.items() if name != "challenger"}
 
     def weights(self, number: str) -> Path:
         version = self.repository.mlflow().get_model_version("wbc-classifier", number)

@@ -157,27 +157,20 @@ def test_a_version_answers_as_before_wherever_the_code_has_gone(
     assert float(said.split("largest difference")[1]) < 1e-4
 
 
-def test_another_network_trains_only_itself(repository: Repository) -> None:
-    repository.set(architectures=[NAME, "shufflenet_v2_x1_0"])
-    other = "shufflenet_v2_x1_0"
+def test_other_architectures_train_only_themselves(repository: Repository) -> None:
+    """A network and the classical baseline, which is an architecture like the others."""
+    others = ["shufflenet_v2_x1_0", "classical"]
+    repository.set(architectures=[NAME, *others])
     ran = repository.ran(repository.run("dvc", "repro"))
-    assert ran == [f"weights@{other}", f"train@{other}", f"evaluate@{other}", "compare"]
+    stages = ("weights", "train", "evaluate")
+    assert sorted(ran) == sorted([*(f"{each}@{o}" for each in stages for o in others), "compare"])
     table = pd.read_csv(repository.path / "comparison" / "compare.csv")
-    assert set(table["architecture"]) == {NAME, other} and set(table["rank"]) == {1, 2}
-
-
-def test_the_classical_baseline_is_an_architecture_like_the_others(repository: Repository) -> None:
-    repository.set(architectures=[NAME, "classical"])
-    ran = repository.ran(repository.run("dvc", "repro"))
-    assert ran == ["weights@classical", "train@classical", "evaluate@classical", "compare"]
-    table = pd.read_csv(repository.path / "comparison" / "compare.csv")
-    assert dict(zip(table["architecture"], table["start"], strict=True)) == {
-        NAME: "random",
-        "classical": "none",
-    }
-    [run], [version] = repository.runs(), repository.versions()  # of an MLflow that was empty
-    assert run.data.tags["architecture"] == "classical" and version.run_id == run.info.run_id
-    assert run.data.metrics["cost/latency_ms"] > 0
+    starts = dict(zip(table["architecture"], table["start"], strict=True))
+    assert starts == {NAME: "random", others[0]: "random", "classical": "none"}
+    assert set(table.loc[table["start"] == "random", "rank"]) == {1, 2}
+    runs = {run.data.tags["architecture"]: run for run in repository.runs()}  # none was there
+    assert set(runs) == set(others) == {one.tags["architecture"] for one in repository.versions()}
+    assert runs["classical"].data.metrics["cost/latency_ms"] > 0
     assert (repository.path / "mlruns" / "costs.csv").is_file()
     assert repository.ran(repository.run("dvc", "repro")) == []
 
@@ -242,28 +235,23 @@ def _begun(command: list[str], repository: Repository) -> "subprocess.Popen[str]
 
 
 def test_four_experiments_at_once_make_one_database(repository: Repository) -> None:
-    """Four trainings, and nobody has made the database before; what they register is tested in
-    tests/wbc/tracking/test_store.py.
-    """
+    """Four trainings, one of them evaluated too, and nobody has made the database before."""
     commit(repository, "clean")
     repository.set(train__epochs=1, train__head_epochs=0)
-    command = [sys.executable, "-m", "dvc", "exp", "run", "--temp", f"train@{NAME}", "-S"]
-    started = [_begun([*command, f"train.label_smoothing=0.{n}"], repository) for n in range(1, 5)]
+    command = [sys.executable, "-m", "dvc", "exp", "run", "--temp"]
+    started = [
+        _begun([*command, f"{stage}@{NAME}", "-S", f"train.label_smoothing=0.{n}"], repository)
+        for n, stage in enumerate(["evaluate", "train", "train", "train"], start=1)
+    ]
     said = [process.communicate(timeout=300)[0] for process in started]
     assert [process.returncode for process in started] == [0, 0, 0, 0], "\n".join(said)
     assert not any("MLflow could not" in words for words in said), "\n".join(said)
     runs = repository.runs()
     assert [run.info.status for run in runs] == ["FINISHED"] * 4
     assert len({run.data.tags["model_sha256"] for run in runs}) == 4
+    [version] = repository.versions()
+    [evaluated] = [run for run in runs if run.data.params["train.label_smoothing"] == "0.1"]
+    assert version.run_id == evaluated.info.run_id
     names = {run.data.tags["dvc.experiment"] for run in runs}
     shown = repository.run("dvc", "exp", "show", "--csv")
     assert len(names) == 4 and all(name in shown for name in names)
-
-
-def test_a_temporary_experiment_loses_no_run(repository: Repository) -> None:
-    commit(repository, "clean")
-    repository.run("dvc", "exp", "run", "--temp", "-S", "train.label_smoothing=0.3")
-    [run] = repository.runs()
-    assert run.data.params["train.label_smoothing"] == "0.3"
-    assert run.info.status == "FINISHED"
-    assert len(repository.versions()) == 1

@@ -40,8 +40,3 @@ def test_two_seeds_with_two_processes_through_a_kill(repository: Repository) -> 
     assert found == scores["test_a"]["macro_f1"]["value"]
     assert runs[other].data.params["seed"] == "7" and runs[alone].data.params["seed"] == "1"
     assert [version.run_id for version in repository.versions()] == [runs[alone].info.run_id]
-
-    lock = repository.lock()
-    repository.run(*REPRO, "--force", "--single-item")
-    repository.run("dvc", "repro", "--no-run-cache", "--force", "--single-item", f"train@{NAME}")
-    assert repository.lock() == lock

@@ -147,7 +147,7 @@ def test_a_server_that_falls_silent_costs_training_a_bounded_time(
 
 
 def test_a_server_that_goes_away_in_the_middle_of_a_repro_loses_nothing(
-    repository: Repository, server: Server
+    repository: Repository, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     repository.environment = {
         **repository.environment,
@@ -176,7 +176,7 @@ def test_a_server_that_goes_away_in_the_middle_of_a_repro_loses_nothing(
 
     assert f"{NAME}: published as run" in repository.run("python", "-m", "wbc", "sync")
     for name, value in server.environment.items():
-        os.environ[name] = value
+        monkeypatch.setenv(name, value)
     [run] = _runs(model_sha256(repository.path / "models" / NAME))
     assert run.info.status == "FINISHED" and run.data.tags["recorded"] == "live"
     assert run.data.metrics["test_a/macro_f1"]

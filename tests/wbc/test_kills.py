@@ -18,14 +18,13 @@ MOMENTS = {
     "half of weights": 4,
 }
 SCRIPT = """
-import shutil
 import sys
 from pathlib import Path
-from benchmarks.kills import choose, prepare, preload, reference, try_kills
+from benchmarks.kills import choose, copy, prepare, preload, reference, try_kills
 folder = Path(sys.argv[1])
 prepare(folder / "template")
 preload()
-shutil.copytree(folder / "template", folder / "undisturbed")
+copy(folder / "template", folder / "undisturbed")
 expected, moments = reference(folder / "undisturbed")
 for place in choose(moments, 1):
     if moments[place] in sys.argv[2:]:

@@ -41,7 +41,7 @@ def paths(folder: Path) -> dict[str, list[str]]:
             ("logged_models", "artifact_location"),
             ("model_versions", "storage_location"),
         ):
-            ours = "WHERE name = 'wbc'" if table == "experiments" else ""  # not MLflow's Default
+            ours = "WHERE name != 'Default'" if table == "experiments" else ""  # the template's own
             rows = connection.execute(f"SELECT {column} FROM {table} {ours} ORDER BY 1").fetchall()
             found[table] = [row[0] for row in rows]
     return found
