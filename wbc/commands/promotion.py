@@ -25,6 +25,7 @@ def add(commands: Any) -> None:
     rollback.add_argument("--reason", default="", help="why, for the audit trail")
     rollback.set_defaults(run=_rollback)
     history = commands.add_parser("history", help="promotions, refusals and rollbacks")
+    history.add_argument("--full", action="store_true", help="long reasons are not shortened")
     history.set_defaults(run=_history)
     versions = commands.add_parser("list", help="versions, their aliases and scores")
     versions.set_defaults(run=_list)
@@ -51,10 +52,10 @@ def _rollback(options: argparse.Namespace) -> None:
     _end(promotion.rollback(Path.cwd(), " ".join(options.reason.split())))
 
 
-def _history(_options: argparse.Namespace) -> None:
+def _history(options: argparse.Namespace) -> None:
     from wbc.registry import listing
 
-    for line in listing.history(Path.cwd()):
+    for line in listing.history(Path.cwd(), options.full):
         log.info("%s", line)
 
 

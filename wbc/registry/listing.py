@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from textwrap import shorten
 from typing import Any, Final
 
 from wbc.registry import access, champion, trail
@@ -12,6 +13,7 @@ from wbc.registry.versions import all_versions
 from wbc.tracking.store import MODEL, Store
 
 _NONE: Final = "-"
+_WHY: Final = 100  # characters of a reason
 
 
 def versions(repository: Path) -> list[str]:
@@ -29,16 +31,26 @@ def versions(repository: Path) -> list[str]:
         return [*table([head, *rows]), *notes]
 
 
-def history(repository: Path) -> list[str]:
-    """Lines of a table of all events, and below it aliases that were moved by other means."""
+def history(repository: Path, full: bool = False) -> list[str]:
+    """Lines of a table of all events, and below it aliases that were moved by other means.
+
+    full: long reasons are not shortened.
+    """
     with access.opened(repository) as store:
         events = trail.read(store)
         if not events:
             lines = ["Nothing was promoted yet; `python -m wbc promote` writes the first line."]
         else:
             head = ["", "when (UTC)", "event", "version", "replaces", "set", "who", "why"]
-            rows = [_event(number, event) for number, event in enumerate(events, 1)]
+            whole = [_event(number, event) for number, event in enumerate(events, 1)]
+            rows = (
+                whole
+                if full
+                else [[*row[:-1], shorten(row[-1], _WHY, placeholder=" …")] for row in whole]
+            )
             lines = table([head, *rows])
+            if rows != whole:
+                lines.append("`python -m wbc history --full` has the reasons in full.")
         now = champion.standing(store)
         notes = [now.problem, now.notice, _previous_notice(store, events)]
         return [*lines, *(note for note in notes if note)]
@@ -103,6 +115,10 @@ def _event(number: int, event: Event) -> list[str]:
         str(number), when, event.event, event.version, event.replaces or _NONE, cells,
         event.who, why or _NONE,
     ]  # fmt: skip
+
+
+def _shortened(why: str) -> str:
+    return shorten(why, _WHY, placeholder=" …")
 
 
 def _previous_notice(store: Store, events: Sequence[Event]) -> str:

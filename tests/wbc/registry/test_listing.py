@@ -72,5 +72,14 @@ def test_history_is_a_table_of_all_events(registry: Registry) -> None:
     assert rows[2].endswith("new stain (refused: it ties with the champion: macro-F1 is the same)")
 
 
+def test_long_reasons_are_shortened_unless_asked_for(registry: Registry) -> None:
+    registry.add(answers(2))
+    long = "because " + 30 * "very "
+    promotion.promote(registry.home, RULES, Request(1, "", long, False))
+    row, hint = listing.history(registry.home)[1:]
+    assert row.endswith(" …") and hint.startswith("`python -m wbc history --full` has")
+    assert long.strip() in listing.history(registry.home, full=True)[1]
+
+
 def test_columns_are_aligned() -> None:
     assert listing.table([["a", "bb", "c"], ["aaa", "b", ""]]) == ["a    bb  c", "aaa  b"]
