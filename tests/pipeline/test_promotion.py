@@ -167,7 +167,7 @@ def test_from_the_first_champion_to_the_way_back(laboratory: Laboratory) -> None
     unreadable = wbc("promote", "--version", winner, "--force", "--reason", "x", status=1)
     assert "they were damaged or changed" in unreadable
 
-    events = [line.split()[3:6] for line in wbc("history").splitlines()[1:]]
+    events = [line.split()[3:6] for line in wbc("history", "--full").splitlines()[1:]]
     assert events == [
         ["refuse", "1", "-"], ["promote", "1", "-"], ["promote", "2", "1"], ["refuse", "1", "2"],
         ["refuse", "3", "2"], ["force", winner, "2"], ["rollback", "2", winner],

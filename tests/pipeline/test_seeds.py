@@ -21,7 +21,7 @@ def test_two_seeds_with_two_processes_through_a_kill(repository: Repository) -> 
     alone = model_sha256(first)
 
     repository.set(train__seeds=[1, 7])
-    kill_training(repository, NAME, "seed 7, 2 of 2", "epoch 1/")
+    kill_training(repository, NAME, "seed 7, 2 of 2", "epoch 2/")
     output = repository.run(*REPRO)
     assert "seed 1 was trained before the interruption" in output
     assert output.count("continuing an interrupted training after epoch") == 1

@@ -6,6 +6,7 @@ the repository with the experiment's own changes. dvc.lock is left out of the di
 every upstream stage rewrites it while the pipeline runs.
 """
 
+import functools
 import getpass
 import hashlib
 import os
@@ -113,8 +114,12 @@ def _locked_stages(directory: Path) -> dict[str, Any]:
     return stages_of(lock.read_bytes()) if lock.is_file() else {}
 
 
+@functools.lru_cache(maxsize=2)
 def stages_of(lock: bytes) -> dict[str, Any]:
-    """What a dvc.lock says of each stage: deps, params and outs."""
+    """What a dvc.lock says of each stage: deps, params and outs. Not to be changed by the caller.
+
+    Remembered, because reading one takes half a second and a stage asks several times.
+    """
     document: Any = YAML(typ="safe", pure=True).load(lock.decode("utf-8"))
     stages: dict[str, Any] = (document or {}).get("stages") or {}
     return stages
