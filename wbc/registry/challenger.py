@@ -85,7 +85,7 @@ def _propose(store: Store, sha256: str, metric: str, value: float, cells: str) -
         store.client.set_model_version_tag(MODEL, number, name, text)
     aliases = store.client.get_registered_model(MODEL).aliases
     if CHALLENGER not in aliases:
-        store.client.set_registered_model_alias(MODEL, CHALLENGER, number)
+        _take_first(store, number)
         return f"Version {number} is the first {CHALLENGER}, {metric} {value:.4f}.", number
     holder = store.client.get_model_version(MODEL, aliases[CHALLENGER])
     if str(holder.version) == number:
@@ -99,6 +99,21 @@ def _propose(store: Store, sha256: str, metric: str, value: float, cells: str) -
         f" {float(holder.tags[metric]):.4f} of version {holder.version}.",
         number,
     )
+
+
+def _take_first(store: Store, number: str) -> None:
+    """Make the alias for the version, or let whoever made it in the same moment have it.
+
+    A server's database refuses the second of two that make an alias at once; `_overtaken` then
+    sees whose it is.
+    """
+    from mlflow.exceptions import MlflowException
+
+    try:
+        store.client.set_registered_model_alias(MODEL, CHALLENGER, number)
+    except MlflowException:
+        if CHALLENGER not in store.client.get_registered_model(MODEL).aliases:
+            raise
 
 
 def _refusal(candidate: Any, holder: Any, metric: str, value: float, cells: str) -> str:

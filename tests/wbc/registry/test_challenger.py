@@ -1,8 +1,11 @@
 """wbc.registry.challenger: the alias that only moves to something better."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
 
 from tests.mlflow_home import ARCHITECTURE, new_home, write_model
 from wbc.model import model_sha256
@@ -79,3 +82,27 @@ def test_an_unknown_model_and_a_dead_server_move_nothing(
     assert _challenger() == ""
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
     assert "MLflow could not be used" in _propose("0123abcd" * 8, 0.9)
+
+
+def test_of_two_machines_that_make_the_alias_at_once_the_better_has_it(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server's database refuses the second; that one looks again."""
+    _without_artifacts(monkeypatch)
+    first, second = _register(home, seed=1), _register(home, seed=2)
+    _propose(first, 0.7)
+    tracking_store.connect().client.delete_registered_model_alias("wbc-classifier", "challenger")
+    make = MlflowClient.set_registered_model_alias
+    made: list[str] = []
+
+    def the_other_is_quicker(client: MlflowClient, name: str, alias: str, number: str) -> None:
+        made.append(number)
+        make(client, name, alias, "1" if len(made) == 1 else number)
+        if len(made) == 1:
+            raise MlflowException("duplicate key value violates unique constraint")
+
+    monkeypatch.setattr(MlflowClient, "set_registered_model_alias", the_other_is_quicker)
+    monkeypatch.setattr(challenger, "tracking_reach", SimpleNamespace(is_server=lambda _: True))
+    monkeypatch.setattr(challenger, "_SETTLED", 0.0)
+    assert "is the new challenger: val/macro_f1 0.8000 instead of 0.7000" in _propose(second, 0.8)
+    assert _challenger() == "2"
