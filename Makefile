@@ -64,7 +64,7 @@ sweep: $(READY) scm ## try a grid of settings, two at a time: GRID='train.epochs
 	@$(RUN) -m wbc sweep --jobs "$(JOBS)" "$(GRID)"
 
 test: lint ## lint, check the types, run the tests
-	@$(RUN) -m pytest -n auto --dist loadfile $(ARGS)
+	@$(RUN) -m pytest -n auto --dist loadfile --no-loadscope-reorder $(ARGS)
 
 bench: $(READY) ## measure speed against the reference recipe, a quarter of an hour
 	@$(RUN) -m benchmarks

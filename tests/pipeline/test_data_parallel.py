@@ -1,7 +1,9 @@
-"""`dvc repro` trains with two processes: one run, one model, and it survives like one process."""
+"""Two processes make one run and one model; a kill costs little, in the second seed as well."""
 
+import json
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from tests.pipeline.conftest import Repository
@@ -11,10 +13,10 @@ from wbc.model import model_sha256
 pytestmark = pytest.mark.pipeline
 NAME = "squeezenet1_1"
 REPRO = ("dvc", "repro", "--no-run-cache", f"train@{NAME}")
-TWO = {"train__launcher": "torchrun", "train__processes": 2, "train__epochs": 4}
+TWO = {"train__launcher": "torchrun", "train__processes": 2, "train__epochs": 3}
 
 
-def test_two_processes_make_one_model_and_go_on_when_killed(repository: Repository) -> None:
+def test_two_processes_and_two_seeds_go_on_when_killed(repository: Repository) -> None:
     repository.set(**TWO)
     kill_training(repository, NAME, "epoch 2/")
     assert [run.info.status for run in repository.runs()] == ["KILLED"]
@@ -22,17 +24,36 @@ def test_two_processes_make_one_model_and_go_on_when_killed(repository: Reposito
     output = repository.run(*REPRO)
     assert f"training {NAME} on 2 x CPU, 1 threads" in output
     assert output.count("continuing an interrupted training after epoch") == 1
-    assert output.count("epoch 4/4") == 1 and "arning" not in output
+    assert output.count("epoch 3/3") == 1 and "arning" not in output
     assert [run.info.status for run in repository.runs()] == ["FINISHED"]
     folder = repository.path / "models" / NAME
     made = ["history.csv", "model.json", "model.safetensors", "seeds", "start"]
     assert sorted(path.name for path in folder.iterdir() if path.name != ".gitignore") == made
     assert left_over(repository.path) == []
 
-    continued, lock = model_sha256(folder), repository.lock()
-    undisturbed = repository.run(*REPRO, "--force", "--single-item")
-    assert "epoch 1/4" in undisturbed and "continuing" not in undisturbed
-    assert (model_sha256(folder), repository.lock()) == (continued, lock)
+    continued = model_sha256(folder)
+
+    repository.set(train__seeds=[1, 7])  # seed 1 once more, undisturbed, and another
+    kill_training(repository, NAME, "seed 7, 2 of 2", "epoch 2/")
+    output = repository.run("dvc", "repro", "--no-run-cache", f"evaluate@{NAME}")
+    assert "seed 1 was trained before the interruption" in output
+    assert output.count("continuing an interrupted training after epoch") == 1
+    other = model_sha256(folder / "seeds" / "7")
+    assert model_sha256(folder) == continued != other
+    assert left_over(repository.path) == []
+    assert_both_seeds_are_judged(repository, continued, other)
+
+
+def assert_both_seeds_are_judged(repository: Repository, first: str, other: str) -> None:
+    reports = repository.path / "reports" / NAME
+    assert list(dict.fromkeys(pd.read_csv(reports / "seeds.csv")["seed"])) == [1, 7]
+    runs = {run.data.tags["model_sha256"]: run for run in repository.runs()}
+    assert set(runs) == {first, other}
+    scores = json.loads((reports / "seeds" / "7" / "metrics.json").read_text(encoding="utf-8"))
+    found = runs[other].data.metrics["test_a/macro_f1"]
+    assert found == scores["test_a"]["macro_f1"]["value"]
+    assert runs[other].data.params["seed"] == "7" and runs[first].data.params["seed"] == "1"
+    assert [version.run_id for version in repository.versions()] == [runs[first].info.run_id]
 
 
 def left_over(root: Path) -> list[str]:

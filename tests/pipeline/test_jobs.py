@@ -56,7 +56,12 @@ def publish_at(repository: Repository, module: str, **constants: str) -> None:
 
 
 def run_profile(
-    folder: Path, profile: str, data: dict[str, str], module: str, environment: dict[str, str]
+    folder: Path,
+    profile: str,
+    data: dict[str, str],
+    module: str,
+    environment: dict[str, str],
+    stages: tuple[str, ...] = (),
 ) -> Repository:
     """Merge the profile into a new clone, shrink it, and run it; weights come from loopback."""
     name, content = imagenet_file(folder)
@@ -69,7 +74,7 @@ def run_profile(
         publish_at(repository, module, **data)
         commit(repository, f"the job {profile}, shrunk")
         repository.environment.update(environment, TORCH_HOME=str(folder / "torch"))
-        repository.run("dvc", "repro")
+        repository.run("dvc", "repro", *stages)
     return repository
 
 
@@ -103,7 +108,8 @@ def krd_zip(folder: Path) -> bytes:
 def test_the_krd_wbc_profile_runs_to_a_registered_model(tmp_path: Path) -> None:
     with LoopbackServer({"/krd": RangedFile(krd_zip(tmp_path))}) as mendeley:
         url = {"URL": f"{mendeley.url}/krd"}
-        job = run_profile(tmp_path, "krd-wbc", url, "wbc/sources/krd_wbc.py", {})
+        module, last = "wbc/sources/krd_wbc.py", ("evaluate@googlenet",)
+        job = run_profile(tmp_path, "krd-wbc", url, module, {}, last)
     [version] = job.versions()
     assert version.tags["start"] == "imagenet"
     assert list(job.metrics("googlenet")) == ["val", "test"]

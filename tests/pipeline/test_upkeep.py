@@ -85,7 +85,7 @@ def test_clean_keeps_all_that_a_version_with_an_alias_needs(
     assert "Nothing to remove" in repository.run("python", "-m", "wbc", "clean", "--yes")
     committed = objects(repository)
     repository.set(preprocess__context=1.2, train__epochs=1, train__head_epochs=0)
-    repository.run("dvc", "repro")
+    repository.run("dvc", "repro", f"evaluate@{NAME}")
     made = objects(repository)
     repository.mlflow().set_registered_model_alias("wbc-classifier", "champion", "2")
     repository.set(preprocess__context=1.8)
