@@ -25,9 +25,11 @@ TAG: Final = "verified"  # of the version: JSON of when, commit and verdict
 _ENVIRONMENT: Final = {  # a run's tag -> what a person calls it
     "processor": "processor",
     "version.torch": "torch",
-    "version.torchvision": "torchvision",
     "version.cuda": "CUDA",
     "version.rocm": "ROCm",
+}
+_LIBRARIES: Final = {  # they count where a run names them
+    f"version.{name}": name for name in ("torchvision", "numpy", "scikit-learn", "scikit-image")
 }
 
 
@@ -134,8 +136,8 @@ def incomparable(tags: Mapping[str, str], card: Mapping[str, Any]) -> list[str]:
     here = tracking_record.environment_tags()
     reasons = [
         f"{words}: {tags.get(name, 'none')} recorded, {here.get(name, 'none')} here."
-        for name, words in _ENVIRONMENT.items()
-        if ("processor" in tags and name != "version.torchvision") or name in tags
+        for name, words in {**_ENVIRONMENT, **_LIBRARIES}.items()
+        if name in tags or ("processor" in tags and name in _ENVIRONMENT)
         if tags.get(name) != here.get(name)
     ]
     if "processor" not in tags:

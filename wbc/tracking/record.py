@@ -21,6 +21,17 @@ EPOCH_PREFIX = "epoch/"  # of the curves, so that `val/macro_f1` stays the score
 DATA_PATHS = ("data/raw", "data/split", "data/pixels")
 # Whose limits a run shows; those of every recall would bury them.
 INTERVALS = ("accuracy", "balanced_accuracy", "macro_f1", "mcc", "ece", "brier")
+# Whose versions decide what is computed, or how it is read.
+_LIBRARIES = [
+    "torch",
+    "torchvision",
+    "lightning",
+    "numpy",
+    "scikit-learn",
+    "scikit-image",
+    "mlflow",
+    "dvc",
+]
 _NOT_A_METRIC = ("epoch", "phase")
 # Of each set, in metrics.json and the report and not in MLflow's list: a number for each class that
 # only a curve explains, and what describes the cells and no model.
@@ -176,7 +187,7 @@ def environment_tags() -> dict[str, str]:
     """Processor and versions of this process; nothing that names the host or the user."""
     import torch
 
-    tags = {f"version.{name}": _version(name) for name in ("torch", "torchvision", "mlflow", "dvc")}
+    tags = {f"version.{name}": _version(name) for name in _LIBRARIES}
     tags["version.python"] = platform.python_version()
     tags["version.rocm"] = torch.version.hip or ""
     tags["version.cuda"] = torch.version.cuda or ""

@@ -41,6 +41,7 @@ def test_the_same_machine_is_comparable() -> None:
         ({"processor": "B CPU"}, "processor: B CPU recorded, A CPU here."),
         ({"version.torch": "1.9"}, "torch: 1.9 recorded, 2.0 here."),
         ({"version.torchvision": "0.1"}, "torchvision: 0.1 recorded, none here."),
+        ({"version.scikit-learn": "1.0"}, "scikit-learn: 1.0 recorded, none here."),
         ({"version.rocm": "7.2"}, "ROCm: 7.2 recorded, none here."),
         ({"device": "CPU, 2 threads, 32 bit"}, "device: CPU, 2 threads, 32 bit recorded, CPU, 1"),
         ({"device": "2 x CPU, 1 threads, 32 bit"}, "device: 2 x CPU"),

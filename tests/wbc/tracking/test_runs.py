@@ -67,7 +67,8 @@ def test_a_training_is_seen_while_it_runs(home: Path) -> None:
     assert _curve(seen, "epoch/train/loss") == [(1, 1.5), (2, 1.25)]
     assert seen.data.tags["recorded"] == "live"
     assert seen.data.tags["device"] == "a CPU"
-    assert {"processor", "version.torch", "version.python"} <= set(seen.data.tags)
+    named = {"processor", "version.torch", "version.scikit-learn", "version.python"}
+    assert named <= set(seen.data.tags)
     assert _only_run().info.status == "FINISHED"
 
 
