@@ -53,7 +53,7 @@ def assert_both_seeds_are_judged(repository: Repository, first: str, other: str)
     found = runs[other].data.metrics["test_a/macro_f1"]
     assert found == scores["test_a"]["macro_f1"]["value"]
     assert runs[other].data.params["seed"] == "7" and runs[first].data.params["seed"] == "1"
-    assert [version.run_id for version in repository.versions()] == [runs[first].info.run_id]
+    assert [version.tags["model_sha256"] for version in repository.versions()] == [first]
 
 
 def left_over(root: Path) -> list[str]:
