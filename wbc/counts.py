@@ -25,8 +25,8 @@ from scipy import stats
 
 from wbc.binomial import LEVEL, clopper_pearson
 from wbc.cells import CLASSES
-from wbc.intervals import tail
 from wbc.metrics import NUM_DECIMALS, class_indices, confusion
+from wbc.resampling import tail
 from wbc.smears import number_of, several, smears_of, weights
 
 FEWEST, FEW = 100, 200  # cells; laboratories count 100 at least and better 200 (CLSI H20-A2)

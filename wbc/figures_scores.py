@@ -50,7 +50,7 @@ def roc_and_pr(
             own = table[table["class"] == name]
             if len(own) == 0:
                 continue
-            label = f"{name} {scores[area][name]:.3f}"
+            label = f"{name} {value(scores[area][name]):.3f}"
             style = {"color": CLASS_COLOURS[position], "ls": LINES[position], "lw": 1.6}
             axes.plot(own[x], own[y], label=label, drawstyle=_steps(kind), **style)
         _unit_square(axes)
@@ -60,9 +60,10 @@ def roc_and_pr(
     if scores["auroc"]:
         left.legend(title="area", loc="lower right", fontsize=8)
         right.legend(title="average precision", loc="best", fontsize=8)
+        roc, pr = (value(scores[name]) for name in ("auroc_macro", "average_precision_macro"))
         below = (
-            f"{number_of_cells(scores['num_cells'])}; mean area {scores['auroc_macro']:.3f}, mean"
-            f" average precision {scores['average_precision_macro']:.3f}"
+            f"{number_of_cells(scores['num_cells'])}; mean area {roc:.3f}, mean"
+            f" average precision {pr:.3f}"
         )
     else:
         below = "all cells are of one type, so there is nothing to tell apart"
@@ -118,7 +119,7 @@ def risk_coverage(table: pd.DataFrame, metrics: Mapping[str, Scores], model: str
     axes = figure.add_subplot()
     for position, (name, scores) in enumerate(metrics.items()):
         own = table[table["set"] == name]
-        label = f"{set_title(name)}, area {scores['aurc']:.4f}"
+        label = f"{set_title(name)}, area {value(scores['aurc']):.4f}"
         style = LINES[position // len(SET_COLOURS) % len(LINES)]
         colour = SET_COLOURS[position % len(SET_COLOURS)]
         axes.plot(own["coverage"], own["risk"], ls=style, color=colour, label=label, lw=1.6)

@@ -8,7 +8,7 @@ makes larger than 0, is left to `wbc.ece_interval`. How often the intervals hold
 measured by `python -m benchmarks.coverage`.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -17,13 +17,10 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from wbc import calibration
-from wbc.binomial import LEVEL, clopper_pearson, wilson
+from wbc.binomial import clopper_pearson, wilson
 from wbc.ece_interval import bins_of, design_effect, ece_interval
-from wbc.smears import number_of, several, weights
-
-NUM_REPLICATES: Final = 2000
-SEED: Final = 20170706  # of the replicates; the intervals of equal decisions are equal
-_CHUNK: Final = 4_000_000  # weights held at a time, 32 MB
+from wbc.resampling import replicate_sums, tail
+from wbc.smears import number_of, several
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.integer[Any]]
@@ -70,9 +67,13 @@ def score_intervals(judged: Judged, smears: Ints | None) -> dict[str, dict[str, 
     smears = several(smears)
     share = tail(number_of(smears))
     limits = limits_of_counts(judged.counts)
-    limits["brier"] = _brier_limits(judged, limits["accuracy"])
+    limits["brier"] = limits_of_losses(
+        judged,
+        lambda labels: calibration.squared_errors(judged.calibrated, labels),
+        limits["accuracy"],
+    )
     spared = _spared_losses(judged.right)
-    sums = _replicates(judged, smears)
+    sums = replicate_sums(_statistics(judged), judged.labels, smears)
     result = {}
     for name, replicates in _scores(sums).items():
         value = values[name]
@@ -88,21 +89,6 @@ def score_intervals(judged: Judged, smears: Ints | None) -> dict[str, dict[str, 
         low, high = min(low, value), max(high, value)  # but for their last digits they are
         result[name] = {"value": value, "low": float(low), "high": float(high)}
     return result
-
-
-def tail(num_smears: int) -> float:
-    """The share of replicates below an interval: 2.5 %, or less with few smears (0: cells).
-
-    Hesterberg 2015 (arXiv 1411.5279, section 5.3: expanded percentile interval) widens for what
-    replicates vary too little, and for Student's t: Phi(-sqrt(n / (n - 1)) t). Dirichlet weights
-    give the mean of n units the variance s^2 (n - 1) / (n (n + 1)) instead of s^2 / n, so here it
-    is sqrt((n + 1) / (n - 1)).
-    """
-    outside = (1 - LEVEL) / 2
-    if num_smears < 2:
-        return outside
-    wide = np.sqrt((num_smears + 1) / (num_smears - 1)) * stats.t.ppf(outside, num_smears - 1)
-    return float(stats.norm.cdf(wide))
 
 
 def limits_of_counts(counts: Floats) -> dict[str, Limits]:
@@ -199,37 +185,6 @@ def _scores(sums: Floats) -> dict[str, Floats]:
     }
 
 
-def _replicates(judged: Judged, smears: Ints | None) -> Floats:
-    """(NUM_REPLICATES, F) sums, weighted anew each time."""
-    draw = np.random.default_rng(SEED)
-    units = _statistics(judged)
-    if smears is None:
-        sizes = _chunk_sizes(len(units))
-        return np.concatenate([_class_weights(draw, n, judged.labels) @ units for n in sizes])
-    summed = np.zeros((number_of(smears), units.shape[1]))
-    np.add.at(summed, smears, units)
-    sizes = _chunk_sizes(len(summed))
-    return np.concatenate([weights(draw, n, len(summed)) @ summed for n in sizes])
-
-
-def _class_weights(draw: np.random.Generator, size: int, labels: Ints) -> Floats:
-    """(size, N): how often each cell is drawn, where each class keeps its number of cells."""
-    weights = np.empty((size, len(labels)))
-    for k in np.unique(labels):
-        own = np.flatnonzero(labels == k)
-        count = len(own)
-        drawn = draw.integers(count, size=(size, count)) + np.arange(size)[:, None] * count
-        weights[:, own] = np.bincount(drawn.ravel(), minlength=size * count).reshape(size, count)
-    return weights
-
-
-def _chunk_sizes(num_units: int) -> Iterator[int]:
-    step, left = max(1, _CHUNK // num_units), NUM_REPLICATES
-    while left > 0:
-        yield min(step, left)
-        left -= step
-
-
 def _spared_losses(right: NDArray[np.bool_]) -> float:
     """The least share of its mistakes that a model may make in truth, by Clopper and Pearson.
 
@@ -241,15 +196,18 @@ def _spared_losses(right: NDArray[np.bool_]) -> float:
     return float(low) * len(right) / wrong if wrong else 0.0
 
 
-def _brier_limits(judged: Judged, accuracy: Limits) -> Limits:
-    """The Brier score, were the accuracy at either of its limits and a mistake as bad as those
-    seen; without any, as each cell's would be if the next likeliest class were the true one."""
-    right, squares = judged.right, calibration.squared_errors(judged.calibrated, judged.labels)
-    wrong = squares[~right]
+def limits_of_losses(judged: Judged, losses: Callable[[Ints], Floats], accuracy: Limits) -> Limits:
+    """A mean loss, were the accuracy at either of its limits and a mistake as bad as those seen;
+    without any, as each cell's would be if the next likeliest class were the true one.
+
+    Args:
+        losses: of labels (N,), what each cell's probabilities then cost, (N,).
+    """
+    right, seen = judged.right, losses(judged.labels)
+    wrong = seen[~right]
     if right.all():
-        next_best = np.argsort(judged.calibrated, axis=1)[:, -2]
-        wrong = calibration.squared_errors(judged.calibrated, next_best)
-    good = squares[right].mean() if right.any() else 0.0
+        wrong = losses(np.argsort(judged.calibrated, axis=1)[:, -2])
+    good = seen[right].mean() if right.any() else 0.0
     low, high = (float(share * good + (1 - share) * wrong.mean()) for share in reversed(accuracy))
     return low, high
 

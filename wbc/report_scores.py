@@ -27,13 +27,14 @@ def interval(score: Json) -> str:
     return f"{percent(score['value'])} ({100 * score['low']:.1f}–{100 * score['high']:.1f})"
 
 
-def interval_cell(score: Json | None, as_percent: bool = True) -> Cell:
-    """Value, and its interval in small; – where the set has none."""
+def interval_cell(score: Json | None, as_percent: bool = True, digits: int = 3) -> Cell:
+    """Value, and its interval in small; – where the set has none. `digits` are of no percentage."""
     if score is None:
         return Cell("–")
     if as_percent:
         return Cell(percent(score["value"]), f"{100 * score['low']:.1f}–{100 * score['high']:.1f}")
-    return Cell(f"{score['value']:.3f}", f"{score['low']:.3f}–{score['high']:.3f}")
+    value, low, high = (f"{score[name]:.{digits}f}" for name in ("value", "low", "high"))
+    return Cell(value, f"{low}–{high}")
 
 
 def scores(material: Material) -> list[Block]:
@@ -93,8 +94,10 @@ def _method(material: Material) -> str:
         )
     return (
         "Intervals come from the bootstrap: " + "; ".join(parts) + ". Recalls have Clopper–Pearson"
-        " intervals. Balanced accuracy is the mean recall of the cell types that a set holds. The"
-        f" constant answer always names the set's most frequent type. {chosen}"
+        " intervals. No other is narrower than one for independent cells, so that a few cells"
+        " without a mistake are no certainty. Balanced accuracy is the mean recall of the cell"
+        " types that a set holds. The constant answer always names the set's most frequent type."
+        f" {chosen}"
     )
 
 
@@ -117,18 +120,14 @@ def _by_class(material: Material) -> Table:
                     Cell(label),
                     Cell(f"{found['support'][label]:,}"),
                     interval_cell(found["recall"][label]),
-                    Cell(f"{percent(found['precision'][label])}"),
-                    Cell(f"{found['f1'][label]:.3f}"),
-                    _number(found["auroc"].get(label)),
-                    _number(found["average_precision"].get(label)),
+                    interval_cell(found["precision"][label]),
+                    interval_cell(found["f1"][label], as_percent=False),
+                    interval_cell(found["auroc"].get(label), as_percent=False),
+                    interval_cell(found["average_precision"].get(label), as_percent=False),
                 ]
             )
     head = ("set", "cell type", "cells", "recall", "precision", "F1", "AUROC", "average precision")
-    return Table(head, rows, "Each cell type by itself.", words=(1,))
-
-
-def _number(value: float | None) -> Cell:
-    return Cell("–" if value is None else f"{value:.3f}")
+    return Table(head, rows, "Each cell type by itself, with 95 % intervals.", words=(1,))
 
 
 def _seeds(material: Material) -> list[Block]:
@@ -172,8 +171,8 @@ def calibration(material: Material) -> list[Block]:
             interval_cell(found["ece_uncalibrated"]),
             interval_cell(found["ece"]),
             interval_cell(found["brier"], as_percent=False),
-            Cell(f"{found['log_loss']:.3f}"),
-            Cell(f"{found['aurc']:.4f}"),
+            interval_cell(found["log_loss"], as_percent=False),
+            interval_cell(found["aurc"], as_percent=False, digits=4),
         ]
         for name, found in material.metrics.items()
     ]

@@ -13,11 +13,13 @@ from numpy.typing import NDArray
 from wbc import calibration, curves
 from wbc.binomial import clopper_pearson
 from wbc.cells import CLASSES
+from wbc.class_intervals import class_intervals
 from wbc.intervals import Judged, score_intervals
 from wbc.metrics import Scores, scores
 from wbc.smears import FEW_SMEARS, number_of, several, smears_of
 
 INTERVALS = ("accuracy", "balanced_accuracy", "macro_f1", "mcc", "ece", "brier", "ece_uncalibrated")
+MACRO = ("auroc_macro", "average_precision_macro")
 
 
 def set_scores(judged: Judged, cells: pd.DataFrame, classes: Sequence[str] = CLASSES) -> Scores:
@@ -29,29 +31,38 @@ def set_scores(judged: Judged, cells: pd.DataFrame, classes: Sequence[str] = CLA
     Raises:
         ValueError, UserError: as `metrics.scores`.
     """
-    plain = scores(judged.labels, judged.decisions, judged.calibrated, classes)
-    smears = smears_of(cells)
+    plain, smears = plain_scores(judged, classes), smears_of(cells)
     confidence = calibration.confidences(judged.calibrated, judged.decisions)
-    auroc, average_precision = curves.areas(judged.labels, judged.calibrated, classes)
+    told = class_intervals(plain, judged, smears, classes)
     result: Scores = {
         "num_cells": plain["num_cells"],
         "num_groups": number_of(smears),
         **_resampled(judged, smears),
-        "log_loss": plain["log_loss"],
+        "log_loss": told["log_loss"],
     }
-    if auroc:
-        result["auroc_macro"] = float(np.mean(list(auroc.values())))
-        result["average_precision_macro"] = float(np.mean(list(average_precision.values())))
-    result["aurc"] = curves.aurc(confidence, judged.right)
+    result |= {name: told[name] for name in MACRO if name in told}
+    result["aurc"] = told["aurc"]
     result["selective_accuracy"] = curves.selective_accuracy(confidence, judged.right)
     if "share_impossible" in plain:
         result["share_impossible"] = plain["share_impossible"]
     result["constant"] = constant_answer(judged.labels, classes)
     result["recall"] = _recalls(judged, classes)
-    result |= {name: plain[name] for name in ("precision", "f1")}
-    result |= {"auroc": auroc, "average_precision": average_precision}
+    result |= {name: told[name] for name in ("precision", "f1", "auroc", "average_precision")}
     result["support"] = plain["support"]
     return result
+
+
+def plain_scores(judged: Judged, classes: Sequence[str] = CLASSES) -> Scores:
+    """The numbers of one set that `class_intervals` puts intervals around."""
+    plain = scores(judged.labels, judged.decisions, judged.calibrated, classes)
+    auroc, average_precision = curves.areas(judged.labels, judged.calibrated, classes)
+    confidence = calibration.confidences(judged.calibrated, judged.decisions)
+    return {
+        **plain,
+        "auroc": auroc,
+        "average_precision": average_precision,
+        "aurc": curves.aurc(confidence, judged.right),
+    }
 
 
 def constant_answer(labels: NDArray[np.integer[Any]], classes: Sequence[str]) -> dict[str, Any]:

@@ -61,8 +61,10 @@ def test_predictions_and_figures_are_there(finished: Repository) -> None:
 
 def test_every_score_has_an_interval_around_it(finished: Repository) -> None:
     for scores in finished.metrics(NAME).values():
-        names = ("accuracy", "balanced_accuracy", "macro_f1", "mcc", "ece", "brier")
-        for score in [*(scores[name] for name in names), *scores["recall"].values()]:
+        names = ("accuracy", "balanced_accuracy", "macro_f1", "mcc", "ece", "brier", "log_loss")
+        of_classes = ("recall", "precision", "f1", "auroc", "average_precision")
+        found = [scores[name] for name in (*names, "aurc")]
+        for score in [*found, *(score for name in of_classes for score in scores[name].values())]:
             assert score["low"] <= score["value"] <= score["high"]
         assert scores["interval"] == "smears" and scores["num_groups"] > 1
 

@@ -47,13 +47,13 @@ def test_figures_carry_the_numbers_of_metrics_json() -> None:
     scores: dict[str, Any] = made.metrics["val"]
     found = {name: words(figure) for name, figure in drawn(made).items()}
     for name, area in scores["auroc"].items():
-        assert f"{name} {area:.3f}" in found["roc"]
+        assert f"{name} {area['value']:.3f}" in found["roc"]
     for score in ("ece", "ece_uncalibrated"):
         assert (
             f"ECE {scores[score]['value']:.3f} ({scores[score]['low']:.3f}"
             in (found["reliability"])
         )
-    assert f"Validation set, area {scores['aurc']:.4f}" in found["risk"]
+    assert f"Validation set, area {scores['aurc']['value']:.4f}" in found["risk"]
 
 
 def test_precision_is_drawn_so_that_the_area_is_the_average_precision() -> None:
@@ -65,7 +65,7 @@ def test_precision_is_drawn_so_that_the_area_is_the_average_precision() -> None:
         assert line.get_drawstyle() == "steps-post"
         recall, precision = line.get_data()
         assert recall[-1] == 0
-        assert -np.sum(np.diff(recall) * precision[:-1]) == pytest.approx(area)
+        assert -np.sum(np.diff(recall) * precision[:-1]) == pytest.approx(area["value"])
 
 
 @pytest.mark.parametrize("labels", [[2, 2, 2], [3], [0, 1]])

@@ -12,7 +12,7 @@ from sklearn.metrics import (
     matthews_corrcoef,
 )
 
-from wbc import calibration, ece_interval, intervals
+from wbc import calibration, ece_interval, intervals, resampling
 from wbc.binomial import clopper_pearson
 from wbc.intervals import Judged, limits_of_counts, score_intervals
 from wbc.smears import weights
@@ -139,16 +139,16 @@ def test_smears_that_differ_widen_the_interval() -> None:
 
 
 def test_few_smears_reach_further_into_the_tails() -> None:
-    assert intervals.tail(0) == intervals.tail(1) == pytest.approx(0.025)
-    assert intervals.tail(5) < intervals.tail(10) < intervals.tail(1000) < 0.025
-    assert intervals.tail(1000) == pytest.approx(0.025, rel=0.02)
+    assert resampling.tail(0) == resampling.tail(1) == pytest.approx(0.025)
+    assert resampling.tail(5) < resampling.tail(10) < resampling.tail(1000) < 0.025
+    assert resampling.tail(1000) == pytest.approx(0.025, rel=0.02)
 
 
 @pytest.mark.parametrize("number", [4, 8, 20])
 def test_the_tails_make_the_draws_as_wide_as_students_t(number: int) -> None:
     values = np.random.default_rng(1).normal(size=number)
     means = weights(np.random.default_rng(2), 40_000, number) @ values / number
-    half = -norm.ppf(intervals.tail(number)) * means.std()
+    half = -norm.ppf(resampling.tail(number)) * means.std()
     expected = t.ppf(0.975, number - 1) * values.std(ddof=1) / np.sqrt(number)
     assert half == pytest.approx(expected, rel=0.02)
 
@@ -168,7 +168,7 @@ def test_nineteen_of_twenty_intervals_hold_the_truth(
     """Small version of benchmarks/coverage.py."""
     from benchmarks.coverage import Case, covered
 
-    monkeypatch.setattr(intervals, "NUM_REPLICATES", 200)
+    monkeypatch.setattr(resampling, "NUM_REPLICATES", 200)
     monkeypatch.setattr(ece_interval, "NUM_SIMULATED", 100)
     smears = 30 if spread else 0
     case = Case(num_cells=200, recalls=(0.97, 0.95, 0.9, 0.8, 0.9), num_smears=smears, icc=spread)

@@ -34,17 +34,16 @@ def score(value: float) -> dict[str, float]:
 
 def scores(value: float, classes: tuple[str, ...] = CLASSES) -> dict[str, Any]:
     names = ("accuracy", "balanced_accuracy", "macro_f1", "mcc", "ece", "brier", "ece_uncalibrated")
-    plain = dict.fromkeys(classes, value)
+    of_classes = {name: score(value) for name in classes}
     return {
         "num_cells": 100 * len(classes),
         "num_groups": 0,
         "interval": "cells",
         **{name: score(value) for name in names},
-        "log_loss": 0.3,
-        "aurc": 0.01,
+        "log_loss": score(0.3),
+        "aurc": score(0.061),
         "constant": {"class": classes[0], "accuracy": 0.5, "balanced_accuracy": 1 / len(classes)},
-        "recall": {name: score(value) for name in classes},
-        **dict.fromkeys(("precision", "f1", "auroc", "average_precision"), plain),
+        **dict.fromkeys(("recall", "precision", "f1", "auroc", "average_precision"), of_classes),
         "support": dict.fromkeys(classes, 100),
     }
 
@@ -78,6 +77,12 @@ def test_the_summary_says_how_good_how_sure_and_against_what(folders: Path) -> N
     assert "Every type is found equally often, 90.0 %." in text
     assert "On cells of the other laboratory other they are off by 60.0 points" in text
     assert "12.5 % of the cells are sent to types that it lacks." in text
+
+
+def test_every_score_of_a_class_and_the_calibration_has_its_interval(folders: Path) -> None:
+    text = words(made(folders))
+    assert "neutrophil 100" + " 90.0 % 85.0–94.0" * 2 + " 0.900 0.850–0.940" * 3 in text
+    assert "0.300 0.250–0.340 0.0610 0.0110–0.1010" in text
 
 
 def test_what_a_set_lacks_is_a_limit(folders: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from wbc.intervals import Judged
 from wbc.metrics import metrics_json
-from wbc.scoring import set_scores
+from wbc.scoring import INTERVALS, set_scores
 from wbc.smears import smears_of
 
 
@@ -58,7 +58,22 @@ def test_a_set_that_lacks_classes() -> None:
     assert scores["constant"] == {
         "class": "neutrophil", "accuracy": 0.8, "balanced_accuracy": 0.5,
     }  # fmt: skip
-    assert scores["auroc_macro"] == pytest.approx(np.mean(list(scores["auroc"].values())))
+    areas = [area["value"] for area in scores["auroc"].values()]
+    assert scores["auroc_macro"]["value"] == pytest.approx(np.mean(areas))
+
+
+def test_every_score_but_the_selective_accuracy_has_an_interval() -> None:
+    labels = [0, 1, 2, 3, 4] * 6
+    scores = set_scores(judged(labels, [0] * 3 + labels[3:]), cells(list("abc") * 10))
+    told = ("log_loss", "aurc", "auroc_macro", "average_precision_macro", *INTERVALS)
+    of_classes = ("recall", "precision", "f1", "auroc", "average_precision")
+    found = [scores[name] for name in told]
+    found += [score for name in of_classes for score in scores[name].values()]
+    assert len(found) == len(told) + 5 * len(of_classes)
+    assert all(score["low"] <= score["value"] <= score["high"] for score in found)
+    text = metrics_json({"val": scores})
+    again = set_scores(judged(labels, [0] * 3 + labels[3:]), cells(list("abc") * 10))
+    assert metrics_json({"val": again}) == text
 
 
 def test_a_single_class_has_no_area_and_no_nan() -> None:

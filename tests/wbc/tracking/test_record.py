@@ -24,7 +24,13 @@ def test_a_score_with_an_interval_keeps_its_name() -> None:
     score = {"value": 0.5, "low": 0.25, "high": 0.75}
     names = ("macro_f1", "ece_uncalibrated")
     flat = tracking_record.flat_scores(
-        {"val": {**dict.fromkeys(names, score), "recall": {"monocyte": score}}}
+        {
+            "val": {
+                **dict.fromkeys(names, score),
+                **{kind: {"monocyte": score} for kind in ("recall", "precision")},
+                "log_loss": score,
+            }
+        }
     )
     assert flat == {
         "val/macro_f1": 0.5,
@@ -32,6 +38,8 @@ def test_a_score_with_an_interval_keeps_its_name() -> None:
         "val/macro_f1/high": 0.75,
         "val/ece_uncalibrated": 0.5,
         "val/recall/monocyte": 0.5,
+        "val/precision/monocyte": 0.5,
+        "val/log_loss": 0.5,
     }
 
 
