@@ -1,5 +1,11 @@
 """The one exception for what a user can mend, and how another one is quoted in it."""
 
+import re
+import textwrap
+from typing import Final
+
+_PASSWORD: Final = re.compile(r"://[^/@\s]*@")
+
 
 class UserError(Exception):
     """A mistake in the user's parameters, files or commands.
@@ -10,5 +16,17 @@ class UserError(Exception):
 
 
 def one_line(error: BaseException, limit: int = 300) -> str:
-    """An exception's words in one line, for the inside of a sentence; its type if it has none."""
-    return " ".join(str(error).split())[:limit] or type(error).__name__
+    """An exception's words in one line, for the inside of a sentence; its type if it has none.
+
+    Passwords in addresses are left out; what is too long is cut after a word.
+    """
+    words = without_password(" ".join(str(error).split()))
+    first = words.split(" ", 1)[0]
+    if len(first) > limit - 2:
+        return words[:limit]
+    return textwrap.shorten(words, limit, placeholder=" …") or type(error).__name__
+
+
+def without_password(text: str) -> str:
+    """The text with `https://user:password@host` as `https://host`."""
+    return _PASSWORD.sub("://", text)

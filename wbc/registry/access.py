@@ -1,17 +1,15 @@
 """Opening the registry for a command of a person: what fails there is said in one sentence."""
 
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from wbc.errors import UserError, one_line
+from wbc.errors import UserError, one_line, without_password
+from wbc.registry import champion
 from wbc.registry.versions import all_versions
 from wbc.tracking import store as tracking_store
 from wbc.tracking.store import MODEL, Store
-
-_PASSWORD = re.compile(r"://[^/@]*@")
 
 
 @contextmanager
@@ -19,18 +17,21 @@ def opened(repository: Path) -> Iterator[Store]:
     """The registry of the repository.
 
     Raises:
-        UserError: whatever MLflow, the database, the network or the lock raise inside.
+        UserError: whatever MLflow, the database, the network or the lock raise inside; or
+            `repository` is none, and a database would be made there.
     """
+    if not (repository / "mlruns").is_dir():
+        raise UserError(f"{repository} has no mlruns/; run the command from the repository's root.")
     try:
         yield tracking_store.connect(repository)
     except UserError:
         raise
     except Exception as error:
-        address = _PASSWORD.sub("://", tracking_store.uri(repository))
-        reason = _PASSWORD.sub("://", one_line(error))
+        address = without_password(tracking_store.uri(repository))
         raise UserError(
-            f"The registry at {address} failed ({reason}), so nothing was changed; check that the"
-            " database can be written, or MLFLOW_TRACKING_URI and its server, and try again."
+            f"The registry at {address} failed ({one_line(error)}), so nothing was changed; check"
+            " that the database can be written, or MLFLOW_TRACKING_URI and its server, and type it"
+            " again."
         ) from error
 
 
@@ -38,8 +39,11 @@ def find(store: Store, version: int | None, alias: str) -> Any:
     """The version with this number, or else with this alias.
 
     Raises:
-        UserError: there is none; the message names those that there are.
+        UserError: there is none; the message names those that there are, or the champion that went
+            away.
     """
+    if version is None and alias == champion.CHAMPION:
+        champion.check_there(store)
     versions = {str(each.version): each for each in all_versions(store)}
     if not versions:
         raise UserError(

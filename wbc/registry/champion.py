@@ -48,6 +48,17 @@ def check(store: Store) -> Any | None:
     return now.version
 
 
+def check_there(store: Store) -> None:
+    """Like `check`, without a look at the files.
+
+    Raises:
+        UserError: it was deleted or lost its alias.
+    """
+    problem = standing(store).problem
+    if problem:
+        raise UserError(problem)
+
+
 def inspect(store: Store) -> Standing:
     """Like `check`, with the finding in words; the files of the champion are read."""
     now = standing(store)

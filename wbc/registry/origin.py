@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from wbc.errors import UserError, one_line
-from wbc.tracking import store as tracking_store
+from wbc.registry import access
 from wbc.tracking.store import MODEL, Store
 
 _PREFIX: Final = "models:/"
@@ -34,34 +34,15 @@ class Origin:
         return f"version {self.version} ({self.name}): commit {self.commit[:12]}{changes}"
 
 
-def connect(repository: Path) -> Store:
-    """A connection for a command that a person typed.
-
-    Raises:
-        UserError: MLflow cannot be read, or `repository` is none: a database would be made there.
-    """
-    if not (repository / "mlruns").is_dir():
-        raise UserError(f"{repository} has no mlruns/; run the command from the repository's root.")
-    try:
-        return tracking_store.connect(repository)
-    except Exception as error:
-        raise _unreadable(repository, error) from None
-
-
 def read(store: Store, reference: str) -> Origin:
     """The origin of the version that `reference` names (see `find`).
 
     Raises:
-        UserError: there is no such version, MLflow fails, or too little was recorded to go back.
+        UserError: there is no such version, or too little was recorded to go back.
     """
-    try:
-        version = find(store, reference)
-        run = store.client.get_run(version.run_id)
-        files = _lineage_files(store, version.run_id)
-    except UserError:
-        raise
-    except Exception as error:
-        raise _unreadable(store.workspace, error) from None
+    version = find(store, reference)
+    run = store.client.get_run(version.run_id)
+    files = _lineage_files(store, version.run_id)
     _refuse_what_cannot_be_made_again(version, run.data.tags, files)
     return Origin(
         version=str(version.version),
@@ -84,23 +65,7 @@ def find(store: Store, reference: str) -> Any:
         UserError: there is none; names those that there are.
     """
     wanted = reference.removeprefix(_PREFIX).removeprefix(MODEL).lstrip("/@")
-    versions = store.client.search_model_versions(f"name = '{MODEL}'")
-    if not versions:
-        raise UserError(
-            f"{MODEL} has no version yet; `dvc repro` registers the first, or `python -m wbc sync`"
-            " where models/ is filled already."
-        )
-    aliases = dict(store.client.get_registered_model(MODEL).aliases)
-    number = str(aliases.get(wanted, wanted))
-    for version in versions:
-        if str(version.version) == number:
-            return version
-    numbers = ", ".join(sorted((str(version.version) for version in versions), key=int))
-    named = ", ".join(sorted(aliases)) or "none"
-    raise UserError(
-        f"{reference} names no version of {MODEL}: expected one of {numbers}, or an alias"
-        f" ({named}), as in {_PREFIX}{MODEL}/{versions[0].version}."
-    )
+    return access.find(store, int(wanted) if wanted.isdecimal() else None, wanted)
 
 
 def download(store: Store, origin: Origin, target: Path) -> tuple[Path, dict[str, Any]]:
@@ -165,10 +130,3 @@ def _refuse_what_cannot_be_made_again(
             f" {'afterwards, ' if tags.get('recorded') == 'afterwards' else ''}where git or DVC"
             " could not be asked; train it again with `dvc repro` in a git repository."
         )
-
-
-def _unreadable(repository: Path, error: Exception) -> UserError:
-    return UserError(
-        f"MLflow could not be read ({one_line(error)}); check MLFLOW_TRACKING_URI or start its"
-        f" server; it is {tracking_store.uri(repository)} now."
-    )

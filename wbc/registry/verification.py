@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from wbc.errors import UserError, one_line
 from wbc.lineage import git as lineage_git
-from wbc.registry import differences, origin, rebuild
+from wbc.registry import access, differences, origin, rebuild
 from wbc.registry.origin import Origin
 from wbc.registry.rebuild import Rebuilt
 from wbc.tracking import record as tracking_record
@@ -54,8 +54,8 @@ def verify(repository: Path, reference: str, anyway: bool = False) -> Verdict:
     Raises:
         UserError: there is no such version, or it cannot be made again.
     """
-    store = origin.connect(repository)
-    found = origin.read(store, reference)
+    with access.opened(repository) as store:
+        found = origin.read(store, reference)
     _refuse(repository, found, anyway)
     log.info("%s", found.words)
     with rebuild.work_folder(repository) as folder:

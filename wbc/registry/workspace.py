@@ -7,7 +7,7 @@ from wbc.errors import UserError
 from wbc.lineage import dvc as lineage_dvc
 from wbc.lineage import git as lineage_git
 from wbc.lineage import state as lineage
-from wbc.registry import origin
+from wbc.registry import access, origin
 from wbc.registry.origin import Origin
 
 _EMPTY: Final = "d751713988987e9331980363e24189ce.dir"  # a folder without files; DVC makes none
@@ -20,7 +20,8 @@ def checkout(repository: Path, reference: str) -> list[str]:
         UserError: there is no such version, its commit is not here, or work would be lost. Nothing
             was changed then.
     """
-    found = origin.read(origin.connect(repository), reference)
+    with access.opened(repository) as store:
+        found = origin.read(store, reference)
     if not lineage_git.has_commit(repository, found.commit):
         raise UserError(
             f"Commit {found.commit} of version {found.version} is not in this repository; `git"

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from wbc.errors import UserError, one_line
+from wbc.errors import UserError, one_line, without_password
 
 NEEDED: Final = 3  # MLflow's version on the server; older ones have no logged models
 _DATABASES: Final = ("sqlite", "postgresql", "mysql", "mssql")
@@ -22,11 +22,6 @@ _REMEDY: Final = "check MLFLOW_TRACKING_URI, or start the server"
 def is_server(address: str) -> bool:
     """Whether MLflow is asked over HTTP, where no lock of this machine counts."""
     return address.startswith(("http://", "https://"))
-
-
-def shown(address: str) -> str:
-    """The address without the password that it may hold."""
-    return re.sub(r"://[^/@]*@", "://", address)
 
 
 def check(address: str) -> None:
@@ -43,7 +38,7 @@ def check(address: str) -> None:
     from mlflow.environment_variables import MLFLOW_HTTP_REQUEST_TIMEOUT
 
     seconds = float(MLFLOW_HTTP_REQUEST_TIMEOUT.get())
-    name = f"The MLflow server {shown(address)}"
+    name = f"The MLflow server {without_password(address)}"
     try:
         response = _within(seconds, lambda: _ask_version(address))
     except Exception as error:
@@ -57,8 +52,8 @@ def _check_database(address: str) -> None:
     scheme = urlsplit(address).scheme.partition("+")[0]
     if scheme not in _DATABASES:
         raise UserError(
-            f"MLFLOW_TRACKING_URI is {shown(address)}, but should begin with https://, http:// or"
-            " sqlite:///; without it, mlruns/mlflow.db is used."
+            f"MLFLOW_TRACKING_URI is {without_password(address)}, but should begin with https://,"
+            " http:// or sqlite:///; without it, mlruns/mlflow.db is used."
         )
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from wbc.errors import UserError
+from wbc.errors import UserError, without_password
 from wbc.tracking import move as tracking_move
 from wbc.tracking.database import check_writable, file_of
 from wbc.tracking.store import lock_file, uri
@@ -23,7 +23,8 @@ def relocate(repository: Path) -> list[str]:
     if database is None:
         raise UserError(
             "relocate mends the database in mlruns/ after a move, but MLFLOW_TRACKING_URI is"
-            f" {address}, a server that keeps its own files; unset it and type the same again."
+            f" {without_password(address)}, a server that keeps its own files; unset it"
+            " and type the same again."
         )
     if not database.is_file():
         return [f"Nothing to mend: there is no {database} yet."]

@@ -6,7 +6,7 @@ import socket
 import sys
 from pathlib import Path
 
-from wbc.errors import UserError
+from wbc.errors import UserError, without_password
 from wbc.tracking import store as tracking_store
 from wbc.tracking import views as tracking_views
 from wbc.tracking.store import Store
@@ -54,8 +54,8 @@ def command_line(repository: Path, port: int) -> list[str]:
     address = tracking_store.uri(repository)
     if address.startswith(("http://", "https://")):
         raise UserError(
-            f"MLFLOW_TRACKING_URI is {address}, a server with its own UI: open it in a browser, or"
-            " unset the variable to see this repository's mlruns/."
+            f"MLFLOW_TRACKING_URI is {without_password(address)}, a server with its own UI: open it"
+            " in a browser, or unset the variable to see this repository's mlruns/."
         )
     artifacts = tracking_store.artifact_root(address)
     return [

@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from filelock import FileLock
 
-from wbc.errors import UserError, one_line
+from wbc.errors import UserError, one_line, without_password
 from wbc.tracking import database as tracking_database
 from wbc.tracking import move as tracking_move
 from wbc.tracking import reach as tracking_reach
@@ -133,7 +133,7 @@ def in_one_sentence(repository: Path, command: str) -> Iterator[None]:
         raise UserError(
             f"MLflow could not be used ({one_line(error)}); check MLFLOW_TRACKING_URI or start its"
             f" server, then run `python -m wbc {command}` again. It is"
-            f" {tracking_reach.shown(uri(repository))} now."
+            f" {without_password(uri(repository))} now."
         ) from error
 
 

@@ -11,7 +11,7 @@ from wbc import cli
 from wbc.errors import UserError
 from wbc.lineage import state as lineage
 from wbc.lineage.state import Lineage
-from wbc.registry import origin, versions
+from wbc.registry import champion, origin, versions
 from wbc.tracking import runs as tracking
 from wbc.tracking import store as tracking_store
 
@@ -54,7 +54,7 @@ def test_an_unknown_version_names_those_that_there_are(
 ) -> None:
     store = register()
     store.client.set_registered_model_alias(tracking_store.MODEL, "champion", "1")
-    with pytest.raises(UserError, match=r"expected one of 1, or an alias \(champion\)"):
+    with pytest.raises(UserError, match=r"there are versions 1 \(aliases: champion\)"):
         origin.find(store, name)
 
 
@@ -70,7 +70,7 @@ def test_a_server_that_is_away_is_one_sentence(
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-    with pytest.raises(SystemExit, match=r"error: MLflow could not be read .*127\.0\.0\.1:9 now"):
+    with pytest.raises(SystemExit, match=r"error: The MLflow server http://127\.0\.0\.1:9 d"):
         cli.main([command, "1"])
 
 
@@ -127,3 +127,24 @@ def test_a_commit_that_is_not_here_is_one_sentence(
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(home.parent))
     with pytest.raises(SystemExit, match="is in no git repository"):
         cli.main(["verify", "1"])
+
+
+@pytest.mark.parametrize("command", ["verify", "checkout"])
+def test_a_champion_that_was_deleted_is_named(
+    register: Callable[..., Any], capsys: pytest.CaptureFixture[str], command: str
+) -> None:
+    store = register()
+    store.client.set_registered_model_alias(tracking_store.MODEL, "champion", "1")
+    champion.write_record(store, origin.find(store, "1"))
+    store.client.delete_model_version(tracking_store.MODEL, "1")
+    register(seed=2)
+    with pytest.raises(SystemExit, match=r"error: The champion, version 1 .* was deleted; "):
+        cli.main([command, "champion"])
+
+
+@pytest.mark.parametrize("command", ["verify", "checkout", "list", "clean", "relocate", "ui"])
+def test_no_password_is_printed(home: Path, monkeypatch: pytest.MonkeyPatch, command: str) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://user:geheim@127.0.0.1:9")
+    with pytest.raises(SystemExit) as stopped:
+        cli.main([command, *(["1"] if command in ("verify", "checkout") else [])])
+    assert "127.0.0.1:9" in str(stopped.value) and "geheim" not in str(stopped.value)
