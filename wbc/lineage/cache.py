@@ -21,6 +21,7 @@ from typing import Any, Final
 import psutil
 
 from wbc.errors import UserError
+from wbc.lineage import dvc as lineage_dvc
 from wbc.lineage import state as lineage
 
 _HASH: Final = re.compile(rb"(?<![0-9a-f])[0-9a-f]{32}(?:\.dir)?(?![0-9a-f])")
@@ -70,15 +71,7 @@ def hashes_in(content: bytes) -> set[str]:
 
 def cache_dir(directory: Path) -> Path | None:
     """DVC's cache; None where there is no DVC repository."""
-    if not (directory / ".dvc").is_dir():
-        return None
-    command = (sys.executable, "-m", "dvc", "cache", "dir")
-    done = subprocess.run(command, cwd=directory, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise UserError(
-            f"DVC does not say where its cache lies ({done.stderr.strip()}); see `dvc doctor`."
-        )
-    return (directory / done.stdout.strip()).resolve()
+    return lineage_dvc.cache_dir(directory) if (directory / ".dvc").is_dir() else None
 
 
 def read(folder: Path) -> Cache:
