@@ -41,6 +41,12 @@ class Cache:
     def path(self, name: str) -> Path:
         return self.folder / "files" / "md5" / name[:2] / name[2:]
 
+    def holds(self, name: str) -> bool:
+        """Whether the object is there, of a folder also every file in it."""
+        path = self.path(name)
+        files = hashes_in(path.read_bytes()) if name.endswith(".dir") and path.is_file() else ()
+        return path.is_file() and all(self.path(each).is_file() for each in files)
+
 
 def changed_stages(directory: Path) -> set[str] | None:
     """Names of the stages that `dvc status` finds changed; None where DVC cannot tell."""

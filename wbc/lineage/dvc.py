@@ -139,6 +139,19 @@ def checkout(directory: Path) -> list[str]:
     return []
 
 
+def stage_names(directory: Path) -> set[str]:
+    """Every stage that dvc.yaml defines with the parameters there, such as train@resnet18.
+
+    Raises:
+        UserError: dvc.yaml or params.yaml cannot be read.
+    """
+    done = _dvc(directory, "stage", "list", "--name-only")
+    if done.returncode:
+        words = " ".join(done.stderr.replace("ERROR:", " ").split())[:300]
+        raise UserError(f"`dvc stage list` failed ({words}); mend that and run the command again.")
+    return set(done.stdout.split())
+
+
 def without_contradictions(lock: bytes) -> bytes:
     """dvc.lock without the stages that ran on other data than the rest of it names.
 

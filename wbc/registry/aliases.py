@@ -33,7 +33,7 @@ def move(
     """
     number = str(version.version)
     with store.lock(), contextlib.ExitStack() as undo:
-        _check_unchanged(store, event.replaces)
+        _check_unchanged(store, event)
         known = {str(each.version): each for each in all_versions(store)}
         name = trail.append(store, event)
         undo.callback(_quietly, lambda: trail.remove(store, name))
@@ -55,17 +55,18 @@ def acknowledge(store: Store, now: champion.Standing, event: Event) -> None:
             champion.write_record(store, now.version)
 
 
-def _check_unchanged(store: Store, expected: str) -> None:
-    now = champion.standing(store)
+def _check_unchanged(store: Store, event: Event) -> None:
+    now, expected = champion.standing(store), event.replaces
     if now.number == expected:
         return
     last = next((e for e in reversed(trail.read(store)) if e.version == now.number), None)
     by = f", set by {last.who} at {last.when}" if last and now.version else ""
     who = f"{name_of(now.version)} became champion" if now.version else "the champion went away"
     seen = f"was looking at version {expected}" if expected else "saw no champion"
+    counted = f" (only its look at {event.set} was counted)" if event.scores else ""
     raise UserError(
         f"{who[0].upper()}{who[1:]} while this command {seen}{by}; nothing was changed, run it"
-        " again to compare with the new state."
+        f" again to compare with the new state{counted}."
     )
 
 

@@ -1,11 +1,12 @@
 """The audit trail: every promotion, refusal and rollback, as tags of the registered model.
 
 They are tags `event/0001`, `event/0002`, ... with one JSON object each, because tags outlive the
-versions that they speak of. How often an evaluation set has been looked at for promotion is the
-tag `looks/SHA256` of the set.
+versions that they speak of. Each look at an evaluation set for promotion is a tag
+`looks/SHA256/TOKEN` of the set; older projects have a number in `looks/SHA256`, which counts too.
 """
 
 import json
+import uuid
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
@@ -72,11 +73,14 @@ def remove(store: Store, name: str) -> None:
 
 
 def look(store: Store, set_sha256: str) -> int:
-    """Count one more look at the evaluation set; returns how many there are now. Hold the lock."""
-    tags = store.client.get_registered_model(MODEL).tags
-    number = int(tags.get(_LOOKS + set_sha256, 0)) + 1
-    store.client.set_registered_model_tag(MODEL, _LOOKS + set_sha256, str(number))
-    return number
+    """Count one more look at the evaluation set; returns how many there are now.
+
+    A tag of its own for each, so that machines without a common lock overwrite no other's look.
+    """
+    prefix = f"{_LOOKS}{set_sha256}"
+    store.client.set_registered_model_tag(MODEL, f"{prefix}/{uuid.uuid4().hex}", now())
+    tags: dict[str, str] = store.client.get_registered_model(MODEL).tags
+    return int(tags.get(prefix, 0)) + sum(name.startswith(f"{prefix}/") for name in tags)
 
 
 def line(events: Iterable[Event]) -> list[str]:

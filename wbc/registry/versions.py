@@ -14,6 +14,7 @@ from wbc.tracking import log as tracking_log
 from wbc.tracking import record as tracking_record
 from wbc.tracking.store import MODEL, Store, patience
 
+NAMES_VERSION: Final = ("model_version", "reproduces")  # tags of a run with a version's number
 _VERSION_TAGS: Final = ("model_sha256", "data_sha256", "architecture", "start", "drawn")
 
 
@@ -26,7 +27,7 @@ def register(store: Store, run_id: str, model_dir: Path, scores: dict[str, float
         version = find_version(store, tracking_record.identity(model_dir))
         if version is None:
             version = _only_one(store, _create_version(store, run_id, model_dir, scores))
-    name = "model_version" if version.run_id == run_id else "reproduces"
+    name = NAMES_VERSION[0 if version.run_id == run_id else 1]
     tracking_log.log_tags(store, run_id, {name: str(version.version)})
     return str(version.version)
 

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Final
 
 from wbc.errors import UserError
+from wbc.lineage import cache as lineage_cache
 from wbc.lineage import dvc as lineage_dvc
 from wbc.lineage import git as lineage_git
 from wbc.lineage import state as lineage
@@ -86,9 +87,7 @@ def _sentences(repository: Path, found: Origin, state: str, back: str, lock: byt
         )
     if found.patch_note:
         said.append(f"Not restored, since it was not recorded: {found.patch_note}.")
-    outs = [path for path, md5 in lineage.outs_of(lock).items() if md5 != _EMPTY]
-    outs += [str(path.relative_to(repository))[:-4] for path in repository.glob("data/*/*.dvc")]
-    missing = [path for path in outs if not (repository / path).exists()]
+    missing = _missing(repository, lock)
     if missing:
         said.append(
             f"Not in DVC's cache: {', '.join(missing)}; `dvc pull` brings them from the remote."
@@ -98,3 +97,27 @@ def _sentences(repository: Path, found: Origin, state: str, back: str, lock: byt
     said.append(f"Back: `git switch {back}` and `dvc checkout`. To work on from here, first"
                 " `git switch -c NAME`.")  # fmt: skip
     return said
+
+
+def _missing(repository: Path, lock: bytes) -> list[str]:
+    """Data of the checked-out state that neither the workspace has nor DVC's cache.
+
+    A dvc.lock keeps the stages of networks that params.yaml no longer names; DVC brings none of
+    their outputs, and nobody needs them.
+    """
+    defined = lineage_dvc.stage_names(repository)
+    locked = {name: stage for name, stage in lineage.stages_of(lock).items() if name in defined}
+    outs = {
+        out["path"]: [out["md5"]]
+        for stage in locked.values()
+        for out in stage.get("outs", [])
+        if out.get("md5", _EMPTY) != _EMPTY
+    }
+    for pointer in repository.glob("data/*/*.dvc"):
+        path = pointer.with_suffix("").relative_to(repository).as_posix()
+        outs[path] = sorted(lineage_cache.hashes_in(pointer.read_bytes()))
+    gone = {path: names for path, names in outs.items() if not (repository / path).exists()}
+    if not gone:
+        return []
+    cache = lineage_cache.Cache(lineage_dvc.cache_dir(repository), {})
+    return [path for path, names in gone.items() if not all(map(cache.holds, names))]

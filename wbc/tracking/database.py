@@ -37,11 +37,12 @@ def look(database: Path, experiment: str) -> Look:
     """Read schema and location without opening the file for writing.
 
     Raises:
-        UserError: the file is damaged, locked or must not be written.
+        UserError: the file is damaged, locked, of another program or must not be written.
     """
     check_writable(database)
     wanted = "SELECT artifact_location FROM experiments WHERE name = ?"
     with reading(database) as connection:
+        _refuse_foreign(connection, database)
         schema = _one(connection, "alembic_version", "SELECT version_num FROM alembic_version")
         return Look(schema, _one(connection, "experiments", wanted, experiment))
 
@@ -107,6 +108,18 @@ def backup(connection: sqlite3.Connection, database: Path, why: str) -> Path:
 def backups(database: Path) -> list[Path]:
     """The copies beside the database, newest first."""
     return sorted((database.parent / BACKUPS).glob("mlflow-*.db"), reverse=True)
+
+
+def _refuse_foreign(connection: sqlite3.Connection, database: Path) -> None:
+    """Refuse tables of another program, among which MLflow would put its own without a word."""
+    listed = "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite!_%'"
+    tables = sorted(str(row[0]) for row in connection.execute(f"{listed} ESCAPE '!'"))
+    if tables and "experiments" not in tables:  # the first that MLflow makes
+        more = f" and {len(tables) - 3} more" if len(tables) > 3 else ""
+        raise UserError(
+            f"{database} should be MLflow's database, but has other tables"
+            f" ({', '.join(tables[:3])}{more}); move it away and type the same again."
+        )
 
 
 def _one(connection: sqlite3.Connection, table: str, query: str, *values: str) -> str:

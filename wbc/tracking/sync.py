@@ -13,6 +13,7 @@ from typing import Any
 from wbc import params
 from wbc.errors import UserError
 from wbc.lineage import cache as lineage_cache
+from wbc.registry.versions import NAMES_VERSION
 from wbc.tracking import adapt as tracking_adapt
 from wbc.tracking import log
 from wbc.tracking import publish as tracking_publish
@@ -55,10 +56,11 @@ def _sync(store: Store, repository: Path, name: Path, origin_of: Callable[[str],
     model_dir, report_dir = repository / "models" / name, repository / "reports" / name
     run = tracking_publish.find_run(store, identity(model_dir))
     first = len(name.parts) == 1
+    registered = first and not (run and _had_version(run))
     if run and _is_published(run, report_dir, registered=first):
         return f"{name}: run {run.info.run_name} is there already."
     origin = origin_of(name.parts[0])
-    done = tracking_publish.publish(store, model_dir, report_dir, first, origin)
+    done = tracking_publish.publish(store, model_dir, report_dir, registered, origin)
     if origin.lock:  # else they may belong to other models
         log.log_shared_files(store, done.run_id)
     unknown = f" ({origin.note})" if origin.note and not run else ""
@@ -77,14 +79,15 @@ def _sync_adapted(store: Store, folder: Path) -> str:
 
 
 def _is_published(run: Any, report_dir: Path, registered: bool) -> bool:
-    """Whether the run has this very report, and its model a version where it should have one.
+    """Whether the run has this very report, and its model a version where it should have one."""
+    published = run.data.tags.get("published")
+    same_report = bool(published == tracking_publish.report_digest(report_dir))
+    return same_report and (_had_version(run) or not registered)
 
-    A version that a person has deleted counts as there: sync does not bring it back.
-    """
-    tags = run.data.tags
-    has_version = "model_version" in tags or "reproduces" in tags
-    same_report = tags.get("published") == tracking_publish.report_digest(report_dir)
-    return same_report and (has_version or not registered)
+
+def _had_version(run: Any) -> bool:
+    """Also one that a person has deleted since, which sync does not bring back."""
+    return any(name in run.data.tags for name in NAMES_VERSION)
 
 
 def _origins(repository: Path) -> Callable[[str], Origin]:
@@ -123,7 +126,7 @@ def _propose(repository: Path, architectures: list[str]) -> list[str]:
             " `dvc repro`."
         ]
     digest = evaluation_set_sha256(cells[cells["set"] == "val"])
-    return propose_winners(table, repository / "models", digest)
+    return propose_winners(table, repository / "models", digest, "see the warning")
 
 
 def _wanted(repository: Path, names: list[str]) -> list[str]:

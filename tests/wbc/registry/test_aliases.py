@@ -43,6 +43,7 @@ def test_whoever_comes_second_is_told_and_changes_nothing(
     assert "became champion while this command was looking at version 2, set by Ada at" in str(
         error.value
     )
+    assert str(error.value).endswith("the new state (only its look at test_a was counted).")
     assert registry.aliases() == {"champion": others, "previous": good}
     assert events(registry)[-1] == "force 4"
 

@@ -70,7 +70,10 @@ def test_only_the_same_cells_and_the_same_start_are_compared(
     said = _propose(second, 0.9, cells="new cells")
     assert "version 1 was not scored on the same validation cells" in said
     assert "remove the alias" in said
-    assert "not ranked together" in _propose(imagenet, 0.9, cells="old cells")
+    said = _propose(imagenet, 0.9, cells="old cells")
+    assert "it started from ImageNet weights, version 1 started from random weights" in said
+    classical = _register(home, seed=4, start="none")
+    assert "it has no starting weights (classical)" in _propose(classical, 0.9, cells="old cells")
     assert _challenger() == "1"
     assert _propose(second, 0.9, cells="old cells").startswith("Version 2 is the new challenger")
 
@@ -78,7 +81,8 @@ def test_only_the_same_cells_and_the_same_start_are_compared(
 def test_an_unknown_model_and_a_dead_server_move_nothing(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert "the model 0123abcd is not registered" in _propose("0123abcd" * 8, 0.9)
+    said = _propose("0123abcd" * 8, 0.9)
+    assert "the model 0123abcd is not registered; `python -m wbc sync` does that." in said
     assert _challenger() == ""
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
     assert "MLflow could not be used" in _propose("0123abcd" * 8, 0.9)

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+from mlflow import MlflowClient
 
 from tests.mlflow_home import new_home
 from tests.registry_home import Registry
@@ -40,7 +41,25 @@ def test_an_event_fits_a_databases_column(registry: Registry) -> None:
 def test_looks_are_counted_for_each_set(registry: Registry) -> None:
     store = registry.store
     assert [trail.look(store, name) for name in ("a" * 64, "b" * 64, "a" * 64)] == [1, 1, 2]
-    assert registry.tags()["looks/" + "a" * 64] == "2"
+    store.client.set_registered_model_tag(MODEL, "looks/" + "b" * 64, "5")  # an older project's
+    assert trail.look(store, "b" * 64) == 7
+
+
+def test_no_look_of_another_machine_is_lost(
+    registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other one looks between this one's reading and writing, on both sides of it."""
+    store, write = registry.store, MlflowClient.set_registered_model_tag
+
+    def at_once(client: MlflowClient, *arguments: str) -> None:
+        monkeypatch.setattr(MlflowClient, "set_registered_model_tag", write)
+        trail.look(store, "a" * 64)
+        write(client, *arguments)
+        trail.look(store, "a" * 64)
+
+    monkeypatch.setattr(MlflowClient, "set_registered_model_tag", at_once)
+    trail.look(store, "a" * 64)
+    assert trail.look(store, "a" * 64) == 4
 
 
 @pytest.mark.parametrize(

@@ -88,6 +88,31 @@ def test_a_newer_database_is_refused_with_the_way_out(database: Path) -> None:
     tracking_store.connect(repository)
 
 
+def test_another_programs_database_is_refused_and_left_alone(
+    database: Path, tmp_path: Path
+) -> None:
+    repository = tmp_path / "another"
+    foreign = repository / "mlruns" / "mlflow.db"
+    foreign.parent.mkdir(parents=True)
+    with closing(sqlite3.connect(foreign)) as connection:
+        for table in ("patients", "alembic_version", "a", "z"):
+            connection.execute(f"CREATE TABLE {table} (version_num INTEGER)")
+        connection.commit()
+    before = foreign.read_bytes()
+    expected = r"has other tables \(a, alembic_version, patients and 1 more\); move it away"
+    with pytest.raises(UserError, match=expected):
+        tracking_store.connect(repository)
+    assert foreign.read_bytes() == before
+
+    foreign.write_bytes(b"")
+    assert tracking_database.look(foreign, "wbc") == tracking_database.Look("", "")
+    with closing(sqlite3.connect(foreign)) as connection:  # empty, though not of 0 bytes
+        connection.execute("CREATE TABLE a (number INTEGER PRIMARY KEY AUTOINCREMENT)")
+        connection.execute("DROP TABLE a")
+        connection.commit()
+    assert tracking_database.look(foreign, "wbc") == tracking_database.Look("", "")
+
+
 def test_an_upgrade_that_fails_says_how_to_go_back(
     database: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

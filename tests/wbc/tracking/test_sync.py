@@ -81,6 +81,23 @@ def test_models_of_different_cells_are_published_and_not_ranked(home: Path) -> N
     assert len(versions) == 2 and aliases == {}
 
 
+def test_a_deleted_version_comes_back_by_a_persons_wish_only(home: Path) -> None:
+    write_model(home)
+    tracking.sync(home)
+    client = tracking_store.connect().client
+    client.delete_model_version("wbc-classifier", "1")
+    (run,) = _runs()
+    wish = f"remove the tag model_version of its run {run.info.run_name} in the MLflow UI and run"
+    assert "was version 1, which was deleted in MLflow; to" in tracking.sync(home)[-1]
+    write_model(home, report=_report(0.8))
+    published, said = tracking.sync(home)
+    assert "published as run" in published and wish in said and _registry() == ([], {})
+
+    client.delete_tag(run.info.run_id, "model_version")
+    tracking.sync(home)
+    assert len(_registry()[0]) == 1 and list(_registry()[1]) == ["challenger"]
+
+
 def test_models_of_other_seeds_have_runs_and_no_version(home: Path) -> None:
     tracking.publish(ARCHITECTURE, *write_model(home))
     model_dir, report_dir = write_model(home / "other", seed=2)
@@ -156,13 +173,14 @@ def test_a_model_that_dvc_lock_does_not_name_gets_no_data_and_no_version(
     write_model(home)
     write_model(home / "else", seed=2)
     shutil.copytree(home / "else" / "models", home / "models", dirs_exist_ok=True)
-    tracking.sync(home)
+    said = tracking.sync(home)
     (run,) = _runs()
     names = {file.path for file in tracking_store.connect().client.list_artifacts(run.info.run_id)}
     contexts = {entry.tags[0].value for entry in run.inputs.dataset_inputs}
     assert contexts == {"evaluation"} and "lineage" not in names  # the report names its cells
     assert _registry() == ([], {})
     assert "dvc.lock here tells of another model" in caplog.text
+    assert said[-1].endswith("is not registered; see the warning.")
     lock_model(home, ARCHITECTURE)
     tracking.sync(home)
     assert len(_registry()[0]) == 1
