@@ -36,6 +36,11 @@ def _promote(options: argparse.Namespace) -> None:
     from wbc.errors import UserError
     from wbc.registry import promotion
 
+    if not options.alias.strip():
+        raise UserError(
+            "--alias needs the name of an alias, such as challenger; `python -m wbc list` shows"
+            " those that there are."
+        )
     reason = " ".join(options.reason.split())
     if options.force and not reason:
         raise UserError(

@@ -20,12 +20,13 @@ def move(
     store: Store,
     version: Any,
     event: Event,
-    previous: str,
     tags: Mapping[str, Mapping[str, str]],
-) -> None:
+) -> str:
     """Make `version` champion in place of `event.replaces` ("": nobody) and write it down.
 
-    previous: the version that gets the alias previous; "" takes the alias away.
+    The alias previous goes to where a rollback would go now, and away where none can.
+    Returns that version, or "".
+
     tags: of versions, {number: {name: text}}; versions that are gone are passed over.
 
     Raises:
@@ -38,13 +39,15 @@ def move(
         name = trail.append(store, event)
         undo.callback(_quietly, lambda: trail.remove(store, name))
         _restore_later(store, undo)
-        _set(store, PREVIOUS, previous if previous in known else "")
+        previous, _ = trail.way_back(trail.line(trail.read(store)), known)
+        _set(store, PREVIOUS, previous)
         champion.write_record(store, version)
         for each in set(tags) & set(known):
             _tag(store, known[each], tags[each], undo)
         _set(store, CHAMPION, number)  # last: until here the registry serves the old one
         undo.pop_all()
     _check_kept(store, number)
+    return previous
 
 
 def acknowledge(store: Store, now: champion.Standing, event: Event) -> None:

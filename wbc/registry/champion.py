@@ -113,11 +113,10 @@ def _lost(store: Store, record: dict[str, str], still_there: bool) -> str:
 
 
 def _way_out(store: Store) -> str:
-    back = trail.line(trail.read(store))[:-1]
+    there = {str(version.version) for version in all_versions(store)}
+    back, _ = trail.way_back(trail.line(trail.read(store)), there)
     command = '`python -m wbc promote --version N --force --reason "…"` makes another one champion'
-    return (
-        f"`python -m wbc rollback` goes back to version {back[-1]}, {command}" if back else command
-    )
+    return f"`python -m wbc rollback` goes back to version {back}, {command}" if back else command
 
 
 def _record(tags: dict[str, str]) -> dict[str, str]:

@@ -32,7 +32,8 @@ def versions(repository: Path) -> list[str]:
 
 
 def history(repository: Path, full: bool = False) -> list[str]:
-    """Lines of a table of all events, and below it aliases that were moved by other means.
+    """Lines of a table of all events, and below it what is wrong with the champion or
+    was moved by other means.
 
     full: long reasons are not shortened.
     """
@@ -51,7 +52,7 @@ def history(repository: Path, full: bool = False) -> list[str]:
             lines = table([head, *rows])
             if rows != whole:
                 lines.append("`python -m wbc history --full` has the reasons in full.")
-        now = champion.standing(store)
+        now = champion.inspect(store)
         notes = [now.problem, now.notice, _previous_notice(store, events)]
         return [*lines, *(note for note in notes if note)]
 
@@ -117,16 +118,11 @@ def _event(number: int, event: Event) -> list[str]:
     ]  # fmt: skip
 
 
-def _shortened(why: str) -> str:
-    return shorten(why, _WHY, placeholder=" …")
-
-
 def _previous_notice(store: Store, events: Sequence[Event]) -> str:
-    line = trail.line(events)
-    expected = line[-2] if len(line) > 1 else ""
-    found = str(store.client.get_registered_model(MODEL).aliases.get(PREVIOUS, ""))
     there = {str(version.version) for version in all_versions(store)}
-    if found == expected or (not found and expected not in there):
+    expected, gone = trail.way_back(trail.line(events), there)
+    found = str(store.client.get_registered_model(MODEL).aliases.get(PREVIOUS, ""))
+    if found == expected or (not found and gone):  # the alias went with its version
         return ""
     return (
         f"The alias {PREVIOUS} was moved outside of promote and rollback: it is at"

@@ -5,6 +5,7 @@ done at all (an unknown version, a registry that fails) is a UserError.
 """
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -70,19 +71,14 @@ def rollback(repository: Path, reason: str) -> Outcome:
     """Go back to the champion before; again, to the one before that.
 
     Raises:
-        UserError: there is none before, it was deleted, or the registry fails.
+        UserError: there is none before that is still there, or the registry fails.
     """
     with access.opened(repository) as store:
         now = _champion(store, repository, may_be_gone=True)
         line = trail.line(trail.read(store))
         if not line:
             raise UserError("There is no champion yet; `python -m wbc promote` makes one.")
-        if len(line) == 1:
-            raise UserError(
-                f"Version {line[0]} was the first champion, so there is none to go back to;"
-                ' `python -m wbc promote --version N --force --reason "…"` sets another.'
-            )
-        target = _version_before(store, line[-2])
+        target, gone = _champion_before(store, line)
         event = _event(repository, "rollback", target, now, reason)
         predictions, _ = _predictions(store, target)
         cells = loading.some_cells(predictions, repository / "data" / "raw")
@@ -90,13 +86,12 @@ def rollback(repository: Path, reason: str) -> Outcome:
             tried = loading.check(store, target, cells)
         except Unreadable as unreadable:
             return _refuse(store, target, event, Verdict((str(unreadable),)))
-        before = line[-3] if len(line) > 2 else ""
-        tags = {line[-1]: _tags("rolled_back", event)}
-        aliases.move(store, target, event, before, tags)
+        before = aliases.move(store, target, event, {line[-1]: _tags("rolled_back", event)})
         left = name_of(now.version) if now.version else f"version {line[-1]}, which is gone"
         return Outcome(
             True,
             f"{_capital(name_of(target))} is champion again, instead of {left}: {tried}."
+            + (f" {_are_gone(gone)}, so back to version {target.version}." if gone else "")
             + (f" Before it was version {before}, which is now previous." if before else ""),
         )
 
@@ -156,10 +151,17 @@ def _refuse(store: Store, version: Any, event: Event, verdict: Verdict, tried: s
     refused = replace(event, event="refuse", why=f"{action}: {why}")
     with store.lock():
         trail.append(store, _with_verdict(refused, verdict))
+    now = champion.standing(store)
     name = _capital(name_of(version))
+    holder = (
+        f"{_capital(name_of(now.version))} stays {CHAMPION}"
+        if now.version
+        else f"Nobody is {CHAMPION}"
+    )
+    stays = "" if now.number == str(version.version) else f" {holder}."
     checked = f" {_capital(tried)}." if tried else ""
     facts = f" {verdict.facts}" if verdict.facts else ""
-    return Outcome(False, f"{name} does not become {CHAMPION}: {why}.{checked}{facts}")
+    return Outcome(False, f"{name} does not become {CHAMPION}: {why}.{stays}{checked}{facts}")
 
 
 def _enthrone(
@@ -173,7 +175,7 @@ def _enthrone(
         "promotion.scores": json.dumps(verdict.scores),
         "promotion.replaces": event.replaces or "nobody",
     }
-    aliases.move(store, candidate, event, now.number, {number: tags})
+    aliases.move(store, candidate, event, {number: tags})
     instead = f", instead of {name_of(now.version)}" if now.version else ", the first one"
     name = f"{_capital(name_of(candidate))} is {CHAMPION} now{instead}"
     how = f" by force ({event.why}), although {'; '.join(verdict.reasons)}" if forced else ""
@@ -189,14 +191,23 @@ def _predictions(store: Store, version: Any) -> tuple[Any, Verdict | None]:
         return None, Verdict((str(reason),))
 
 
-def _version_before(store: Store, number: str) -> Any:
+def _champion_before(store: Store, line: Sequence[str]) -> tuple[Any, list[str]]:
+    """The champion before that is still there, and the numbers of those between that are gone."""
     found = {str(version.version): version for version in all_versions(store)}
-    if number not in found:
-        raise UserError(
-            f"Version {number}, the champion before this one, was deleted, so there is no way back"
-            f' to it; `python -m wbc promote --version N --force --reason "…"` sets another.'
-        )
-    return found[number]
+    number, gone = trail.way_back(line, found)
+    if number:
+        return found[number], gone
+    none = _are_gone(gone) if gone else f"Version {line[-1]} was the first champion"
+    raise UserError(
+        f"{none}, so there is no champion to go back to;"
+        ' `python -m wbc promote --version N --force --reason "…"` sets another.'
+    )
+
+
+def _are_gone(numbers: Sequence[str]) -> str:
+    if len(numbers) == 1:
+        return f"Version {numbers[0]} is gone"
+    return f"Versions {', '.join(numbers[:-1])} and {numbers[-1]} are gone"
 
 
 def _event(repository: Path, kind: str, version: Any, now: Standing, why: str) -> Event:

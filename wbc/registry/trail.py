@@ -7,7 +7,7 @@ versions that they speak of. Each look at an evaluation set for promotion is a t
 
 import json
 import uuid
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -86,17 +86,31 @@ def look(store: Store, set_sha256: str) -> int:
 def line(events: Iterable[Event]) -> list[str]:
     """The champions that a rollback may go back through; the last one is champion now.
 
-    A rollback takes the last one away, so rolling back again goes one further back.
+    A rollback takes the last one away, so rolling back again goes one further back; those between
+    that were deleted, and that it passed over, go with it.
     """
     versions: list[str] = []
     for event in events:
         if event.event in ENTHRONED and event.version:
             versions.append(event.version)
         elif event.event == "rollback":
-            versions = versions[:-1]
-            if versions[-1:] != [event.version]:
-                versions.append(event.version)
+            before = versions[:-1]
+            while event.version in before[:-1] and before[-1] != event.version:
+                before.pop()
+            versions = before if before[-1:] == [event.version] else [*before, event.version]
     return versions
+
+
+def way_back(line: Sequence[str], there: Collection[str]) -> tuple[str, list[str]]:
+    """Where a rollback along the line of champions goes ("": nowhere), and the versions, not among
+    those that are `there`, that it passes over, the nearest first."""
+    gone: list[str] = []
+    for number in reversed(line[:-1]):
+        if number in there and number != line[-1]:
+            return number, gone
+        if number not in there and number not in (line[-1], *gone):
+            gone.append(number)
+    return "", gone
 
 
 def _names(tags: dict[str, Any]) -> list[str]:

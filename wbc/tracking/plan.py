@@ -1,5 +1,6 @@
 """What `clean` would remove, and why some of it may not go; nothing is changed here."""
 
+import json
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -8,6 +9,7 @@ from typing import Any, Final
 
 from wbc.lineage import cache as lineage_cache
 from wbc.lineage import state as lineage
+from wbc.registry import champion, trail
 from wbc.tracking import database as tracking_database
 from wbc.tracking import needs as tracking_needs
 from wbc.tracking import record as tracking_record
@@ -15,6 +17,7 @@ from wbc.tracking.move import path_of
 from wbc.tracking.store import MODEL, Store, uri
 
 _OLD_SECONDS: Final = 7 * 24 * 3600  # a training that nobody has continued for so long
+_VERSIONS: Final = "mlflow.modelVersions"  # tag of a logged model: [{"name", "version"}, …]
 
 
 @dataclass(frozen=True)
@@ -38,7 +41,8 @@ class Plan:
 def make_plan(store: Store, repository: Path, keep_last: int | None, tips: bool) -> Plan:
     """Everything that may go; nothing is changed."""
     versions = tracking_needs.all_versions(store)
-    notes: list[str] = []
+    now = champion.standing(store)
+    notes = [f"{now.problem} What is left of its files stays."] if now.problem else []
     items: list[Item] = []
     going: list[Any] = []
     local = tracking_database.file_of(uri(repository))
@@ -46,8 +50,9 @@ def make_plan(store: Store, repository: Path, keep_last: int | None, tips: bool)
         going = _dispensable(store, repository, versions, keep_last)
         items += [_version_item(store, version) for version in going]
         staying = [v for v in versions if v not in going]
-        items += _models(store, [*staying, *going])
-        items += _runs(store, repository, staying)
+        rescue = _models_of(store, now.recorded) if now.problem else []
+        items += _models(store, [*staying, *going], rescue)
+        items += _runs(store, repository, staying, rescue)
     else:
         notes.append("MLflow is a server: its administrator removes runs there with `mlflow gc`.")
         staying = versions
@@ -59,10 +64,11 @@ def make_plan(store: Store, repository: Path, keep_last: int | None, tips: bool)
 def _dispensable(
     store: Store, repository: Path, versions: list[Any], keep_last: int | None
 ) -> list[Any]:
-    """Versions to remove: no alias, not among the newest, not of a model in the workspace."""
+    """Versions to remove: no alias, no way back leads to them, not among the newest, not of a
+    model in the workspace."""
     if keep_last is None:
         return []
-    held = set(tracking_needs.aliased(store))
+    held = {*tracking_needs.aliased(store), *trail.line(trail.read(store))}
     cards = [*repository.glob("models/*/model.json"), *repository.glob("adapted/*/*/model.json")]
     whole = [card.parent for card in cards if card.with_name("model.safetensors").is_file()]
     here = {tracking_record.identity(folder) for folder in whole}
@@ -82,19 +88,31 @@ def _version_item(store: Store, version: Any) -> Item:
     return Item("version", str(version.version), _size_at(tracking_needs.location(store, version)))
 
 
-def _models(store: Store, versions: list[Any]) -> Iterator[Item]:
-    """Logged models of this project whose version a person has deleted, or that are deleted."""
+def _models_of(store: Store, number: str) -> list[Any]:
+    """Logged models that were registered as this version, also if that was deleted."""
+    return [
+        model
+        for model in tracking_needs.logged_models(store)
+        for version in json.loads(model.tags.get(_VERSIONS, "[]"))
+        if version["name"] == MODEL and str(version["version"]) == number
+    ]
+
+
+def _models(store: Store, versions: list[Any], rescue: list[Any]) -> Iterator[Item]:
+    """Logged models of this project whose version a person has deleted, but those to rescue."""
     used = " ".join(f"{version.source} {version.model_id}" for version in versions)
+    used += " ".join(model.model_id for model in rescue)
     for model in tracking_needs.logged_models(store):
-        if model.model_id not in used and "mlflow.modelVersions" in model.tags:
+        if model.model_id not in used and _VERSIONS in model.tags:
             yield Item("model", model.model_id, _size_at(model.artifact_location))
 
 
-def _runs(store: Store, repository: Path, versions: list[Any]) -> Iterator[Item]:
+def _runs(store: Store, repository: Path, versions: list[Any], rescue: list[Any]) -> Iterator[Item]:
     """Deleted runs, and those without a model that nothing continues; never a version's."""
     from mlflow.entities import ViewType
 
     needed = {version.run_id for version in versions} | set(_continued(repository))
+    needed |= {model.source_run_id for model in rescue}
     deleted = store.client.search_runs([store.experiment_id], "", ViewType.DELETED_ONLY, 10_000)
     ended = "attributes.status = 'FAILED'", "attributes.status = 'KILLED'"
     failed = [

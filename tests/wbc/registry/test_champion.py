@@ -78,6 +78,7 @@ def test_a_damaged_one_is_named(registry: Registry, monkeypatch: pytest.MonkeyPa
         number = int(registry.add(answers(0)))
         promotion.promote(registry.home, RULES, Request(number, "", "", False))
     assert "is damaged" in listing.versions(registry.home)[-1]
+    assert "is damaged" in listing.history(registry.home)[-1]
     assert promotion.rollback(registry.home, "").done
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import optimize, stats
 
-from wbc.paired import Pair
+from wbc.paired import Pair, mcnemar
 from wbc.registry import noninferiority
 from wbc.registry.noninferiority import can_be_proved, lower_limit, recalls
 
@@ -65,6 +65,15 @@ def test_equal_recalls_are_seldom_called_not_worse_when_they_are_the_margin_apar
 @pytest.mark.parametrize(("margin", "least"), [(0.02, 133), (0.05, 52), (0.1, 25)])
 def test_so_many_cells_are_needed(margin: float, least: int) -> None:
     assert can_be_proved(least, margin) and not can_be_proved(least - 1, margin)
+
+
+def test_the_cliff_that_docs_registry_names() -> None:
+    limits = [lower_limit(0, 1, 52), lower_limit(1, 1, 52), lower_limit(0, 1, 87)]
+    assert limits == pytest.approx([-0.082, -0.065, -0.050], abs=5e-4)
+    assert limits[2] > -0.05 > lower_limit(0, 1, 86) and mcnemar(0, 5) == 0.0625
+    assert [_states(*counts)[0] for counts in ((52, 0, 1), (52, 1, 1), (51, 0, 5))] == [
+        "may be worse", "may be worse", "too few to prove",
+    ]  # fmt: skip
 
 
 def _states(size: int, only_new: int, only_old: int) -> list[str]:

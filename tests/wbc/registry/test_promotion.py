@@ -16,8 +16,9 @@ from tests.registry_home import (
     promote,
     two_champions,
 )  # fmt: skip
+from wbc import cli
 from wbc.errors import UserError
-from wbc.registry import loading, promotion, trail
+from wbc.registry import listing, loading, promotion, trail
 from wbc.registry.loading import Unreadable
 from wbc.tracking.store import MODEL
 
@@ -142,7 +143,7 @@ def test_rollback_walks_back_and_stops_at_the_first(registry: Registry) -> None:
     assert registry.version(third).tags["rolled_back.why"] == "too many alarms"
     assert promotion.rollback(registry.home, "").done
     assert registry.aliases() == {"champion": bad}
-    with pytest.raises(UserError, match=r"Version 1 was the first champion, so there is none to"):
+    with pytest.raises(UserError, match=r"Version 1 was the first champion, so there is no cham"):
         promotion.rollback(registry.home, "")
     assert promote(registry, good).done  # and forward again, through the gate
     assert registry.aliases() == {"champion": good, "previous": bad}
@@ -151,9 +152,38 @@ def test_rollback_walks_back_and_stops_at_the_first(registry: Registry) -> None:
 def test_rollback_names_a_deleted_predecessor(registry: Registry) -> None:
     bad, good = two_champions(registry)
     registry.store.client.delete_model_version(MODEL, bad)
-    with pytest.raises(UserError, match="Version 1, the champion before this one, was deleted"):
+    with pytest.raises(UserError, match="Version 1 is gone, so there is no champion to go back"):
         promotion.rollback(registry.home, "")
     assert registry.aliases() == {"champion": good}
+
+
+def test_rollback_passes_over_deleted_versions_by_name(registry: Registry) -> None:
+    numbers = [registry.add(answers(wrong)) for wrong in (4, 3, 2, 1, 0)]
+    for number in numbers:
+        promote(registry, number, "x", force=True)
+    for gone in ("2", "4"):
+        registry.store.client.delete_model_version(MODEL, gone)
+    first = promotion.rollback(registry.home, "").paragraph
+    assert first.endswith("Version 4 is gone, so back to version 3. Before it was version 1, which"
+                          " is now previous.")  # fmt: skip
+    assert registry.aliases() == {"champion": "3", "previous": "1"}
+    assert len(listing.history(registry.home)) == 7  # no notice
+    second = promotion.rollback(registry.home, "").paragraph
+    assert second.endswith("Version 2 is gone, so back to version 1.")
+    assert registry.aliases() == {"champion": "1"}
+
+
+def test_an_empty_alias_is_refused(registry: Registry) -> None:
+    with pytest.raises(SystemExit, match="--alias needs the name of an alias, such as challenger"):
+        cli.main(["promote", "--alias", ""])
+
+
+def test_a_refusal_says_who_is_champion(registry: Registry) -> None:
+    assert "is " in (said := promote(registry, registry.add(BAD)).paragraph)
+    assert "Nobody is champion. " in said
+    two_champions(registry)
+    assert "Version 3 (resnet18-" in (said := promote(registry, registry.add(GOOD)).paragraph)
+    assert " stays champion. It was loaded." in said
 
 
 def test_a_champion_set_by_hand_gets_its_line_and_its_way_back(registry: Registry) -> None:

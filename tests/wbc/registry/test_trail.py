@@ -73,6 +73,7 @@ def test_no_look_of_another_machine_is_lost(
         ("p1 p2 r1 p3 r1", "1"),
         ("p1 p2 p1 r2 r1", "1"),
         ("p1 m4 p5 r4", "1 4"),
+        ("f3 f1 f4 f2 r1", "3 1"),  # 4 was gone
     ],
 )
 def test_the_line_of_champions(events: str, line: str) -> None:
@@ -80,3 +81,21 @@ def test_the_line_of_champions(events: str, line: str) -> None:
     kinds = {"p": "promote", "f": "force", "m": "moved", "x": "refuse", "r": "rollback"}
     read = [Event(kinds[word[0]], word[1:]) for word in events.split()]
     assert trail.line(read) == line.split()
+
+
+@pytest.mark.parametrize(
+    ("line", "there", "target", "gone"),
+    [
+        ("", "", "", ""),
+        ("1", "1", "", ""),
+        ("1 2", "1 2", "1", ""),
+        ("1 3 2", "1 2", "1", "3"),
+        ("1 3 4 3 2", "1 2", "1", "3 4"),
+        ("3 1 2 1", "1 3", "3", "2"),  # not to the champion itself
+        ("1 2", "2", "", "1"),
+    ],
+)
+def test_the_way_back_passes_over_what_is_gone(
+    line: str, there: str, target: str, gone: str
+) -> None:
+    assert trail.way_back(line.split(), there.split()) == (target, gone.split())

@@ -13,6 +13,8 @@ import pytest
 
 from tests.mlflow_home import ARCHITECTURE, new_home, write_model
 from wbc.errors import UserError
+from wbc.registry import champion, trail
+from wbc.registry.trail import Event
 from wbc.tracking import clean as tracking_clean
 from wbc.tracking import needs as tracking_needs
 from wbc.tracking import runs as tracking
@@ -113,6 +115,35 @@ def test_the_model_of_a_deleted_version_goes(home: Path) -> None:
     assert len(folders(home)) == 4
     clean(home)
     assert len(folders(home)) == 3 and versions() == [1, 3, 4]
+
+
+def test_the_way_of_rollbacks_stays(home: Path) -> None:
+    store = tracking_store.connect()
+    for number in ("2", "1"):
+        trail.append(store, Event("force", number))
+    clean(home, keep_last=0)
+    assert versions() == [1, 2, 3, 4]
+    trail.append(store, Event("rollback", "2"))
+    trail.append(store, Event("rollback", "1"))  # by another machine: 2 is left behind
+    clean(home, keep_last=0)
+    assert versions() == [1, 3, 4]
+
+
+def test_a_deleted_champion_is_named_and_its_files_stay(
+    home: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    store = tracking_store.connect()
+    version = store.client.get_model_version("wbc-classifier", "1")
+    champion.write_record(store, version)
+    for number in ("1", "2"):
+        store.client.delete_model_version("wbc-classifier", number)
+    store.client.delete_run(version.run_id)
+    with caplog.at_level(logging.INFO, "wbc"):
+        clean(home)
+    assert caplog.messages[0].startswith("The champion, version 1 (squeezenet1_1-")
+    assert " was deleted; " in caplog.messages[0]
+    assert version.source.removeprefix("models:/") in folders(home) and len(folders(home)) == 3
+    assert store.client.get_run(version.run_id)
 
 
 def test_scratch_goes_after_a_week(home: Path) -> None:
