@@ -53,14 +53,20 @@ def table(ranked: Sequence[Row]) -> str:
 
 def _remarks(ranked: Sequence[Row], winner: Row) -> list[str]:
     peers = [row for row in ranked if row.start == winner.start and row is not winner]
-    near = [row for row in peers if row.score >= winner.low]
+    equal = [row for row in peers if row.score == winner.score]
+    near = [row for row in peers if row.score >= winner.low and row not in equal]
     lines = ["Ranked by the validation cells alone; no test set was looked at."]
     if len(peers) + 1 < len(ranked):
         lines.append("Networks with another start are not ranked together with the first.")
+    if equal:
+        lines.append(
+            f"{len(equal) + 1} share the highest score; which of them stands first says nothing."
+        )
     if near:
         lines.append(
-            f"The first one's interval holds the scores of {len(near)} of the {len(peers)} others:"
-            " its lead may be luck (`train.seeds` shows how much)."
+            f"The first one's interval holds the scores of {len(near)} of the"
+            f" {len(peers) - len(equal)} below it: its lead may be luck (`train.seeds` shows how"
+            " much)."
         )
     return lines
 

@@ -63,10 +63,17 @@ def test_ranking_is_by_validation_and_among_equal_starts() -> None:
 
 
 def test_a_lead_within_the_interval_is_called_so() -> None:
-    assert "holds the scores of 1 of the 2 others" in sweep_table.report(
+    assert "holds the scores of 1 of the 2 below it" in sweep_table.report(
         [row("a", 0.9), row("b", 0.85), row("c", 0.5)]
     )
     assert "luck" not in sweep_table.report([row("a", 0.9), row("b", 0.5)])
+
+
+def test_equal_scores_are_no_lead() -> None:
+    tied = sweep_table.report([row("a", 1.0), row("b", 1.0)])
+    assert "2 share the highest score" in tied and "lead" not in tied
+    both = sweep_table.report([row("a", 1.0), row("b", 1.0), row("c", 0.95)])
+    assert "scores of 1 of the 1 below it" in both
 
 
 def test_the_next_commands_are_for_the_winner() -> None:

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ from typing import Any, Final
 from wbc.errors import UserError
 
 _DONE: Final = ("Success", "Failed")
+_STOP_SECONDS: Final = 60.0  # that killed experiments are given to end; then they are left to it
 
 
 @dataclass(frozen=True)
@@ -100,6 +102,14 @@ def stop(repository: Path, names: Sequence[str]) -> None:
     running = queue(repository).open(names)
     if running:
         _dvc(repository, "queue", "kill", *running, check=False)
+        _await_end(repository, running)
+
+
+def _await_end(repository: Path, names: Sequence[str]) -> None:
+    """`dvc queue kill` returns at once, but what it ends saves a checkpoint and cleans up first."""
+    limit = time.monotonic() + _STOP_SECONDS
+    while queue(repository).open(names) and time.monotonic() < limit:
+        time.sleep(0.5)
 
 
 def forget(repository: Path, names: Sequence[str]) -> None:
