@@ -213,7 +213,7 @@ def test_what_is_seen_before_anything_is_trained(
     assert refused("verify", "1") == "3"
     assert "not comparable: processor: Imagined CPU recorded" in caplog.text
     assert "--anyway rebuilds all the same" in caplog.text
-    assert refused("verify", "7").startswith("error: 7 names no version of wbc-classifier")
+    assert refused("verify", "7").startswith("error: wbc-classifier has no version 7")
 
     damage(registered.path / ".dvc" / "cache")
     assert refused("verify", "1", "--anyway") == "1"

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from wbc import processes
 from wbc.lineage import state as lineage
+from wbc.tracking import overtaken
 from wbc.tracking import record as tracking_record
 from wbc.tracking.store import Store
 
@@ -88,6 +89,7 @@ def close_dead_runs(store: Store) -> None:
             store.client.set_terminated(run.info.run_id, "KILLED")
 
 
+@overtaken.repeated
 def log_params(store: Store, run_id: str, parameters: Mapping[str, object]) -> None:
     """Add the parameters that the run does not have yet; MLflow never changes one."""
     from mlflow.entities import Param
@@ -113,6 +115,7 @@ def log_epoch(store: Store, run_id: str, epoch: int, metrics: Mapping[str, float
     store.client.log_batch(run_id, metrics=_metrics(metrics, epoch))
 
 
+@overtaken.repeated
 def log_history(store: Store, run_id: str, epochs: Mapping[int, Mapping[str, float]]) -> None:
     """Add the points of the curves that the run does not have yet."""
     names = sorted({name for metrics in epochs.values() for name in metrics})
@@ -131,6 +134,7 @@ def log_history(store: Store, run_id: str, epochs: Mapping[int, Mapping[str, flo
         store.client.log_batch(run_id, metrics=batch)
 
 
+@overtaken.repeated
 def log_scores(store: Store, run_id: str, scores: Mapping[str, float]) -> None:
     """Set the scores that differ from what the run says."""
     known = store.client.get_run(run_id).data.metrics
@@ -139,6 +143,7 @@ def log_scores(store: Store, run_id: str, scores: Mapping[str, float]) -> None:
         store.client.log_batch(run_id, metrics=batch)
 
 
+@overtaken.repeated
 def log_data(store: Store, run_id: str, sources: Iterable[Mapping[str, str]]) -> None:
     """The data that the model was trained on, by DVC's hashes, as inputs of the run."""
     hashes = lineage.data_hashes(store.workspace)
@@ -151,6 +156,7 @@ def log_data(store: Store, run_id: str, sources: Iterable[Mapping[str, str]]) ->
     store.client.log_inputs(run_id, datasets=inputs)
 
 
+@overtaken.repeated
 def log_evaluation_data(
     store: Store, run_id: str, scores: Mapping[str, Any], report_dir: Path
 ) -> None:

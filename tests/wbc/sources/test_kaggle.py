@@ -71,7 +71,7 @@ def test_two_processes_at_once_share_one_download(tmp_path: Path, tree: Path) ->
         for process in processes:
             assert process.stdin is not None
             print(file=process.stdin, flush=True)
-        answers = [process.communicate(timeout=30) for process in processes]
+        answers = [process.communicate(timeout=120) for process in processes]
         num_downloads = sum(path == ARCHIVE for _, path, _ in server.requests)
     assert [process.returncode for process in processes] == [0, 0], answers
     assert num_downloads == 1
