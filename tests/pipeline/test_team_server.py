@@ -51,6 +51,7 @@ def user(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pat
     """A repository of somebody's who uses the server, with nothing in it but dvc.lock."""
     for name, value in server.environment.items():
         monkeypatch.setenv(name, value)
+    monkeypatch.chdir(tmp_path)  # for the way back from where `_home` goes
     return _home(tmp_path / "home", monkeypatch.setenv)
 
 
