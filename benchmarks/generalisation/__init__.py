@@ -1,0 +1,1 @@
+"""Variants of the recipe, judged in laboratories that they were not trained on."""

@@ -1,0 +1,95 @@
+"""What each part of the recipe is worth in laboratories that training never saw.
+
+    python -m benchmarks.generalisation --pbc DIR --weights FILE --work DIR [--variants cell light]
+
+trains every variant from every seed on PBC's cells and prints its balanced accuracy in simulated
+laboratories (benchmarks/generalisation/microscopes.py), by which variants are chosen, beside that
+on PBC itself. What is in --work is not made again, so an interrupted run goes on. With
+
+    --look DIR
+
+the variants named are tried on KRD-WBC: a look, which docs/generalisation.md has to list.
+"""
+
+import argparse
+import logging
+from pathlib import Path
+
+import pandas as pd
+
+from benchmarks.generalisation import table
+from benchmarks.generalisation.cells import divided, krd_wbc_cells
+from benchmarks.generalisation.microscopes import LABORATORIES
+from benchmarks.generalisation.study import Study, answers
+from benchmarks.generalisation.variants import VARIANTS
+from wbc import params
+from wbc.cells import CLASSES
+
+COLUMNS = [*LABORATORIES, "choose", "test"]
+
+
+def main() -> None:
+    arguments = parse_arguments()
+    logging.basicConfig(level=logging.WARNING)
+    study = Study(
+        params.load(Path("params.yaml")),
+        arguments.work.resolve(),
+        arguments.weights,
+        arguments.network,
+        arguments.size,
+        arguments.epochs,
+    )
+    cells = divided(arguments.pbc, study.raw_dir)
+    if arguments.look:
+        look(study, arguments, cells)
+    else:
+        choose(study, arguments, cells)
+
+
+def choose(study: Study, arguments: argparse.Namespace, cells: pd.DataFrame) -> None:
+    print(f"Balanced accuracy in percent, mean of {len(arguments.seeds)} seeds ± their sd")
+    print(f"| variant | mean of laboratories | worst | {' | '.join(COLUMNS)} |")
+    print("|---|" + "---|" * (len(COLUMNS) + 2), flush=True)
+    for name in arguments.variants:
+        tables = [answers(study, name, VARIANTS[name], seed, cells) for seed in arguments.seeds]
+        found = {s: table.mean_scores(tables, s)["balanced_accuracy"] for s in COLUMNS}
+        means = [100 * found[laboratory][0] for laboratory in LABORATORIES]
+        shown = [table.percent(found[each], interval=False) for each in COLUMNS]
+        print(
+            f"| {name} | {sum(means) / len(means):.1f} | {min(means):.1f} | {' | '.join(shown)} |",
+            flush=True,
+        )
+
+
+def look(study: Study, arguments: argparse.Namespace, cells: pd.DataFrame) -> None:
+    """Models that `choose` made, on KRD-WBC's cells."""
+    external = krd_wbc_cells(arguments.look, study.raw_dir)
+    print("| variant | seeds | balanced accuracy | macro-F1 |")
+    print("|---|---|---|---|")
+    for name in arguments.variants:
+        for seed in arguments.seeds:
+            answers(study, name, VARIANTS[name], seed, cells)  # trained
+        tables = [answers(study, name, VARIANTS[name], seed, external) for seed in arguments.seeds]
+        found = table.mean_scores(tables, "krd-wbc")
+        shown = [table.percent(found[score]) for score in table.SHOWN]
+        print(f"| {name} | {len(arguments.seeds)} | {' | '.join(shown)} |")
+        counts = pd.DataFrame(table.confusion_of(tables, "krd-wbc"), CLASSES, CLASSES)
+        print(f"\n{counts.to_string()}\n", flush=True)
+
+
+def parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--pbc", type=Path, required=True, help="class folders")
+    parser.add_argument("--weights", type=Path, required=True, help="of --network, ImageNet's")
+    parser.add_argument("--work", type=Path, required=True, help="folder for all that is made")
+    parser.add_argument("--variants", nargs="+", default=list(VARIANTS), choices=list(VARIANTS))
+    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
+    parser.add_argument("--network", default="mobilenet_v2")
+    parser.add_argument("--size", type=int, default=224)
+    parser.add_argument("--epochs", type=int, default=8)
+    parser.add_argument("--look", type=Path, help="KRD-WBC's folder")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,206 @@
+"""Other laboratories, simulated on whole pictures: what variants of the recipe are chosen on.
+
+Each laboratory changes one thing that differs between real ones, by a model that training's
+augmentation (wbc.augment) does not use: matrices between sensors and tone curves of films where
+training jitters gains and gammas, a nonlinear uptake of dye where training scales and turns
+linear densities, defocus by a disc where training has Gaussians, photons that are counted behind
+a colour filter array where training adds noise, WebP where training has JPEG's blocks. Ranges
+come from optics and chemistry, not from any picture of a laboratory that is tested on.
+
+Every draw is a function of the laboratory and the cell's number; each laboratory is a population
+(as slides of one laboratory differ too), not one fixed filter.
+"""
+
+import io
+from collections.abc import Callable, Mapping
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from scipy import ndimage
+
+from wbc.staining import background_colour
+
+Picture = NDArray[np.uint8]  # H x W x 3, RGB
+Light = NDArray[np.float64]  # the same shape, 0 to 1
+Laboratory = Callable[[Picture, np.random.Generator], Picture]
+
+GAMMA: Final = 2.2  # sRGB's, roughly: pictures hold light to the power of 1 / GAMMA
+
+
+def camera(picture: Picture, rng: np.random.Generator) -> Picture:
+    """Another sensor: its channels overlap otherwise, its white is off, its tone curve is a film's.
+
+    Rows of the matrix sum to 1, so grey stays grey before the white balance errs by up to a fifth.
+    """
+    light = _linear(picture)
+    crosstalk = rng.uniform(-0.15, 0.2, (3, 3)) * (1 - np.eye(3))
+    light = light @ (np.eye(3) + crosstalk - np.diag(crosstalk.sum(axis=1))).T
+    light = light.clip(0, None) * rng.uniform(0.8, 1.2, 3) * rng.uniform(0.6, 1.1)
+    toe, shoulder = rng.uniform(0.0, 0.12), rng.uniform(0.5, 2.0)
+    film = (light**1.1 + toe * light) * (1 + shoulder) / (light + shoulder)
+    return _encoded(film / (1 + toe))
+
+
+def stain(picture: Picture, rng: np.random.Generator) -> Picture:
+    """Another batch of dye and buffer: uptake is no straight line, and the glass keeps a haze.
+
+    The density of each channel is raised to a power (thin parts gain or lose against thick ones)
+    and scaled; the haze is eosin's or a rapid stain's yellow.
+    """
+    glass = background_colour(picture)
+    density = -np.log((picture.astype(np.float64) + 1) / (glass + 1))
+    power = rng.uniform(0.75, 1.3) * rng.uniform(0.92, 1.08, 3)
+    scaled = rng.uniform(0.65, 1.35) * rng.uniform(0.85, 1.15, 3)
+    taken = scaled * np.sign(density) * np.abs(density) ** power
+    haze = rng.uniform(0, 1) * np.array([[0.02, 0.12, 0.06], [0.0, 0.04, 0.22]][rng.integers(2)])
+    return _rounded((glass + 1) * np.exp(-taken - haze) - 1)
+
+
+def optics(picture: Picture, rng: np.random.Generator) -> Picture:
+    """Out of focus by a disc, coarser pixels behind a colour filter array, few photons."""
+    side = max(picture.shape[:2])
+    light = _linear(picture)
+    radius = rng.uniform(0.002, 0.008) * side
+    light = ndimage.convolve(light, _disc(radius)[..., None], mode="nearest")
+    coarse = rng.uniform(0.3, 0.7)
+    light = _resized(light, coarse)
+    colour = _resized(_resized(light, 0.5), size=light.shape[1::-1])  # red and blue: every second
+    light = light + 0.7 * (colour - light) * np.array([1, 0, 1])
+    photons = rng.uniform(150, 1500)
+    light = rng.poisson(light.clip(0, None) * photons) / photons
+    return _encoded(_resized(light, size=picture.shape[1::-1]))
+
+
+def phone(picture: Picture, rng: np.random.Generator) -> Picture:
+    """A phone at the eyepiece: dark towards the rim, warm, contrast lifted, sharpened, WebP."""
+    light = _linear(picture)
+    height, width = picture.shape[:2]
+    rows, columns = np.mgrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j]
+    x, y = rng.uniform(-0.4, 0.4, 2)
+    light = light * (1 - rng.uniform(0.1, 0.25) * ((rows - y) ** 2 + (columns - x) ** 2))[..., None]
+    light = light * np.array([1.0, rng.uniform(0.85, 1.0), rng.uniform(0.65, 1.0)])
+    encoded = _encoded(light).astype(np.float64)
+    smooth = ndimage.gaussian_filter(encoded, (2, 2, 0))
+    encoded = encoded + rng.uniform(0.5, 1.5) * (encoded - smooth)
+    encoded = 127 + rng.uniform(1.0, 1.3) * (encoded - 127)
+    stream = io.BytesIO()
+    Image.fromarray(_rounded(encoded)).save(stream, "WEBP", quality=int(rng.integers(20, 60)))
+    return np.asarray(Image.open(stream).convert("RGB"))
+
+
+def framing(picture: Picture, rng: np.random.Generator) -> Picture:
+    """Another field of view and magnification: a tight cut, or a wide field of red cells around.
+
+    The wide field repeats the picture's own corners, where red cells lie and no leukocyte; the
+    cell is anywhere in it. A tight cut leaves 55 to 75 % of the side, off centre, and may cut into
+    the cell's surroundings, not far into the cell, which in PBC fills about half the side.
+    """
+    height, width = picture.shape[:2]
+    if rng.random() < 0.5:
+        share = rng.uniform(0.55, 0.75)
+        top, left = (0.5 - share / 2 + rng.uniform(-0.08, 0.08) for _ in range(2))
+        part = picture[
+            int(top * height) : int((top + share) * height),
+            int(left * width) : int((left + share) * width),
+        ]
+        return _scaled(part, rng.uniform(0.6, 1.4))
+    field = _field_of_corners(picture, rng)
+    top, left = (int(rng.integers(0, field.shape[0] - n)) for n in (height, width))
+    weight = _soft_window(height, width)[..., None]
+    under = field[top : top + height, left : left + width]
+    field[top : top + height, left : left + width] = _rounded(
+        weight * picture + (1 - weight) * under
+    )
+    return _scaled(field, rng.uniform(0.35, 0.7))
+
+
+def together(picture: Picture, rng: np.random.Generator) -> Picture:
+    """All at once, as laboratories differ in truth."""
+    for step in (stain, optics, camera, phone, framing):
+        picture = step(picture, rng)
+    return picture
+
+
+LABORATORIES: Final[Mapping[str, Laboratory]] = {
+    "camera": camera,
+    "stain": stain,
+    "optics": optics,
+    "phone": phone,
+    "framing": framing,
+    "together": together,
+}
+
+
+def seen_by(laboratory: str, picture: Picture, number: int) -> Picture:
+    """The picture of the `number`-th cell as the laboratory would have taken it."""
+    place = sorted(LABORATORIES).index(laboratory)
+    return LABORATORIES[laboratory](picture, np.random.default_rng((20261123, place, number)))
+
+
+def _field_of_corners(picture: Picture, rng: np.random.Generator) -> Picture:
+    """A square of twice the side, of the picture's corners, turned and mirrored at random."""
+    tile = min(picture.shape[:2]) // 4
+    corners = [picture[y, x] for y in _ends(tile) for x in _ends(tile)]
+    count = 2 * max(picture.shape[:2]) // tile + 2
+    rows = []
+    for _ in range(count):
+        row = []
+        for _ in range(count):
+            turned = np.rot90(corners[rng.integers(4)], int(rng.integers(4)))
+            row.append(turned[:, ::-1] if rng.random() < 0.5 else turned)
+        rows.append(np.concatenate(row, axis=1))
+    field = np.concatenate(rows)[: 2 * max(picture.shape[:2]), : 2 * max(picture.shape[:2])]
+    return np.ascontiguousarray(field)
+
+
+def _ends(tile: int) -> tuple[slice, slice]:
+    return slice(0, tile), slice(-tile, None)
+
+
+def _soft_window(height: int, width: int) -> NDArray[np.float64]:
+    """1 in the middle, falling to 0 over the outer tenth of the side."""
+    ramps = [
+        np.clip(np.minimum(np.arange(n) + 0.5, n - np.arange(n) - 0.5) / (0.1 * n), 0, 1)
+        for n in (height, width)
+    ]
+    return np.outer(*ramps)
+
+
+def _linear(picture: Picture) -> Light:
+    return np.asarray((picture / 255.0) ** GAMMA)
+
+
+def _encoded(light: Light) -> Picture:
+    return _rounded(255 * light.clip(0, 1) ** (1 / GAMMA))
+
+
+def _rounded(values: Light) -> Picture:
+    return np.asarray(values.round().clip(0, 255), dtype=np.uint8)
+
+
+def _disc(radius: float) -> NDArray[np.float64]:
+    """A pillbox, its rim antialiased; sums to 1."""
+    reach = int(np.ceil(radius))
+    rows, columns = np.mgrid[-reach : reach + 1, -reach : reach + 1]
+    disc = np.clip(radius + 0.5 - np.hypot(rows, columns), 0, 1)
+    return np.asarray(disc / disc.sum())
+
+
+def _resized(light: Light, share: float = 1.0, size: tuple[int, int] | None = None) -> Light:
+    width, height = size or [max(8, round(share * n)) for n in light.shape[1::-1]]
+    planes = [
+        np.asarray(
+            Image.fromarray(light[..., k].astype(np.float32)).resize(
+                (width, height), Image.Resampling.BOX if share < 1 else Image.Resampling.BILINEAR
+            )
+        )
+        for k in range(3)
+    ]
+    return np.stack(planes, axis=2).astype(np.float64)
+
+
+def _scaled(picture: Picture, share: float) -> Picture:
+    size = (round(share * picture.shape[1]), round(share * picture.shape[0]))
+    return np.asarray(Image.fromarray(picture).resize(size, Image.Resampling.BICUBIC))

@@ -1,0 +1,92 @@
+"""One variant from one seed: trained once, kept, and asked about any set."""
+
+import hashlib
+import json
+import tempfile
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import pandas as pd
+import torch
+
+from benchmarks.generalisation.cells import stored
+from benchmarks.generalisation.variants import Variant
+from wbc import model, training
+from wbc.backbones import Network, load_start
+from wbc.device import pick
+from wbc.evaluation import judge, predict
+from wbc.metrics import predictions_table
+from wbc.params import Params, Preprocess
+from wbc.pixels import PixelStore
+from wbc.plan import make_plan
+
+
+@dataclass(frozen=True)
+class Study:
+    """What all variants share. `work` keeps pictures, stores, models and answers."""
+
+    params: Params
+    work: Path
+    weights: Path
+    network: str
+    size: int
+    epochs: int
+
+    @property
+    def raw_dir(self) -> Path:
+        return self.work / "raw"
+
+    def store(self, cells: pd.DataFrame, settings: Preprocess) -> PixelStore:
+        """One store for each set of cells and settings."""
+        told = json.dumps(asdict(settings), sort_keys=True) + cells.to_csv()
+        name = hashlib.sha256(told.encode()).hexdigest()[:12]
+        return stored(cells, self.raw_dir, self.work / "pixels" / name, settings)
+
+
+def answers(
+    study: Study, name: str, variant: Variant, seed: int, cells: pd.DataFrame
+) -> pd.DataFrame:
+    """predictions.csv of the variant's model on every set of `cells` but `train`.
+
+    The model is trained on `train` unless it has been; what it said of a set is kept too.
+    """
+    preprocess, _ = variant.settings(study.params, study.size, study.epochs)
+    folder = study.work / "models" / f"{study.network}-{name}-{seed}"
+    sets = sorted(set(cells["split"]) - {"train"})
+    kept = folder / f"{'+'.join(sets)}.csv"
+    if kept.is_file():
+        return pd.read_csv(kept, keep_default_na=False)
+    store = study.store(cells, preprocess)
+    if not (folder / model.CARD_FILE).is_file():
+        _train(study, variant, seed, store, folder)
+    classifier = model.load(folder)
+    tables = []
+    for each in sets:
+        part = store.part(each)
+        judged = judge(classifier, predict(classifier, part, 64), part)
+        tables.append(predictions_table(part.table, judged.decisions, judged.calibrated))
+    table = pd.concat(tables)
+    table.to_csv(kept, index=False)
+    return table
+
+
+def _train(study: Study, variant: Variant, seed: int, store: PixelStore, folder: Path) -> None:
+    _, settings = variant.settings(study.params, study.size, study.epochs)
+    plan = make_plan(settings, seed, True, store.part("train").labels)
+    training.seed_everything(seed)
+    frozen = settings.batch_norm != "train"
+    network = Network(study.network, study.params.model.dropout, frozen_batch_norm=frozen)
+    state = torch.load(study.weights, map_location="cpu", weights_only=True)
+    load_start(network, state, str(study.weights))
+    with tempfile.TemporaryDirectory() as scratch:
+        device = pick("cpu", "auto", settings.threads)
+        outcome = training.fit(network, store, plan, device, Path(scratch), lambda *_: None)
+    adjusted = settings.imbalance == "logit_adjustment"
+    card = {
+        "architecture": study.network,
+        "log_prior": list(plan.log_prior) if adjusted else [0.0] * 5,
+        "decision": "logit_adjustment" if adjusted else "argmax",
+        "input": dict(store.settings),
+        "history": [round(float(row["val/macro_f1"]), 4) for row in outcome.history],
+    }
+    model.save(folder, outcome.network, card)

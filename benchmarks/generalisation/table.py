@@ -1,0 +1,56 @@
+"""Scores over seeds with intervals, as rows of Markdown."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from wbc.cells import CLASSES
+from wbc.intervals import confusion_scores
+from wbc.metrics import class_indices
+from wbc.resampling import replicate_sums, tail
+
+SHOWN = ("balanced_accuracy", "macro_f1")
+
+
+def mean_scores(tables: Sequence[pd.DataFrame], name: str) -> dict[str, NDArray[np.float64]]:
+    """{score: (value, low, high, sd)} of a set: the mean over seeds, its 95 % bootstrap interval.
+
+    The interval is over cells, each drawn for all seeds at once; `sd` is that of the seeds.
+    """
+    parts = [table[table["set"] == name].sort_values("path") for table in tables]
+    labels = class_indices(list(parts[0]["label"]))
+    decided = [class_indices(list(part["predicted"])) for part in parts]
+    size = len(CLASSES)
+    one_hot = np.zeros((len(labels), len(parts) * size * size))
+    for position, decisions in enumerate(decided):
+        column = position * size * size + labels * size + decisions
+        one_hot[np.arange(len(labels)), column] = 1
+    shape = (-1, len(parts), size, size)
+    values = confusion_scores(one_hot.sum(axis=0).reshape(shape))
+    drawn = confusion_scores(replicate_sums(one_hot, labels, None).reshape(shape))
+    found = {}
+    for score in SHOWN:
+        limits = np.quantile(drawn[score].mean(axis=1), [tail(0), 1 - tail(0)])
+        own = values[score][0]
+        spread = own.std(ddof=1) if len(own) > 1 else 0.0
+        found[score] = np.array([own.mean(), *limits, spread])
+    return found
+
+
+def confusion_of(tables: Sequence[pd.DataFrame], name: str) -> NDArray[np.int64]:
+    """(5, 5) counts, all seeds together: row = true class, column = decision."""
+    together = pd.concat([table[table["set"] == name] for table in tables])
+    counts = np.zeros((len(CLASSES), len(CLASSES)), np.int64)
+    true, decided = (class_indices(list(together[key])) for key in ("label", "predicted"))
+    np.add.at(counts, (true, decided), 1)
+    return counts
+
+
+def percent(score: NDArray[np.float64], interval: bool = True) -> str:
+    value, low, high, spread = 100 * score
+    text = f"{value:.1f}"
+    if interval:
+        text += f" ({low:.1f}-{high:.1f})"
+    return text + (f" ±{spread:.1f}" if spread else "")
