@@ -25,6 +25,7 @@ from wbc import device, model, params
 from wbc.adapt import Adaptation, Recipe, fine_tune, lesson, settings
 from wbc.augment import DYES, DYES_INVERSE, to_images
 from wbc.backbones import Network
+from wbc.framing import Framing
 from wbc.labelled import draw
 from wbc.pixels import PixelStore, allocate, finish, open_store, write_cells
 
@@ -105,7 +106,7 @@ def simulate(store: PixelStore, lab: str, folder: Path) -> PixelStore:
               else source.read([i])[0]) for i, place in enumerate(places))  # fmt: skip
     write_cells(folder, cells)
     index = table.assign(shard=[p[0] for p in places], row=[p[1] for p in places])
-    finish(folder, index, {k: store.settings[k] for k in ("size", "crop", "context")})
+    finish(folder, index, Framing.of(store.settings).settings())
     return open_store(folder)
 
 

@@ -22,7 +22,7 @@ from scipy import ndimage
 
 from benchmarks.changed_fields import CHANGES, Field, bounds
 from wbc.decoding import decode
-from wbc.imaging import prepare
+from wbc.imaging import Framing, prepare
 from wbc.localisation import Box, locate
 
 NUM_FIELDS = 600
@@ -156,7 +156,7 @@ def print_times(folder: Path, numbers: list[int]) -> None:
         return float(np.mean(best))
 
     decoding = seconds(decode)
-    whole = seconds(lambda data: prepare(data, 224, "cell", 1.5))
+    whole = seconds(lambda data: prepare(data, Framing(224, "cell", 1.5)))
     print(
         f"core time a picture of 575 x 575: decode {1000 * decoding:.1f} ms, "
         f"locate + crop + resize {1000 * (whole - decoding):.1f} ms"

@@ -135,7 +135,8 @@ def parts(folder: Path, num_rounds: int = 5) -> list[Part]:
     import torch
 
     from wbc.decoding import decode
-    from wbc.imaging import _resized, prepare
+    from wbc.imaging import _resized
+    from wbc.light import light_of
     from wbc.localisation import locate
 
     torch.set_num_threads(1)
@@ -145,8 +146,11 @@ def parts(folder: Path, num_rounds: int = 5) -> list[Part]:
         ("decode", decode, decoded_plainly, files),
         ("resize to 224", lambda pixels: _resized(pixels, SIZE), resized_plainly, pictures),
         ("find the cell", locate, None, pictures),
-        ("all, crop: none", lambda data: prepare(data, SIZE, "none", 1.5), prepared_plainly, files),
-        ("all, crop: cell", lambda data: prepare(data, SIZE, "cell", 1.5), prepared_plainly, files),
+        ("find the light", light_of, None, pictures),
+        ("all, crop: none", as_framed("none"), prepared_plainly, files),
+        ("all, crop: cell", as_framed("cell"), prepared_plainly, files),
+        ("all, neutral light", as_framed("cell", "neutral"), prepared_plainly, files),
+        ("all, and faded", as_framed("cell", "neutral", "fade"), prepared_plainly, files),
     ]  # type: ignore[list-item]
     found = []
     for name, ours, pillows, items in steps:
@@ -156,6 +160,14 @@ def parts(folder: Path, num_rounds: int = 5) -> list[Part]:
         ]
         found.append(Part(name, *(statistics.median(times) for times in zip(*turns, strict=True))))
     return found
+
+
+def as_framed(crop: str, light: str = "keep", surroundings: str = "keep") -> Callable[..., object]:
+    """All of the work on one file."""
+    from wbc.imaging import Framing, prepare
+
+    framing = Framing(SIZE, crop, 1.5, light, surroundings)
+    return lambda data: prepare(data, framing)
 
 
 def core_time(step: Callable[..., object], items: list[bytes]) -> float:
@@ -169,7 +181,7 @@ def core_time(step: Callable[..., object], items: list[bytes]) -> float:
 def difference(folder: Path) -> str:
     """How far pixels are from Pillow's: after decoding, and after resizing the whole picture."""
     from wbc.decoding import decode
-    from wbc.imaging import prepare
+    from wbc.imaging import Framing, prepare
 
     decoded, resized = 0, np.zeros(256, np.int64)
     for path in picture_paths(folder, NUM_DRAWN):
@@ -177,7 +189,7 @@ def difference(folder: Path) -> str:
         plain = decoded_plainly(data)
         decoded = max(decoded, int(np.abs(decode(data).astype(int) - plain).max()))
         if plain.shape[0] == plain.shape[1]:
-            ours = prepare(data, SIZE, "none", 1.5).pixels.astype(int)
+            ours = prepare(data, Framing(SIZE, "none", 1.5)).pixels.astype(int)
             away = np.abs(ours - resized_plainly(plain))
             resized += np.bincount(away.ravel(), minlength=256)
     shares = resized / max(1, resized.sum())
@@ -198,7 +210,7 @@ def fill(paths: list[Path], crop: str) -> None:
     split = ["val" if number % 5 == 0 else "train" for number in range(len(paths))]
     table = pd.DataFrame({"path": [path.name for path in paths], "split": split})
     cells = table.assign(label="neutrophil", sha256="", mask="", reason="")
-    settings = Preprocess(SIZE, crop, 1.5, 0.0, 1024, "loky")  # type: ignore[arg-type]
+    settings = Preprocess(SIZE, crop, 1.5, "keep", "keep", 0.0, 1024, "loky")  # type: ignore[arg-type]
     with tempfile.TemporaryDirectory() as target:
         preprocessing.fill_store(cells, paths[0].parent, Path(target), settings)
 

@@ -18,6 +18,7 @@ from wbc.backbones import ARCHITECTURES
 from wbc.cells import CLASSES, write_table
 from wbc.errors import UserError, one_line
 from wbc.evaluation import predict
+from wbc.framing import Framing
 from wbc.labelled import Draw, draw
 from wbc.pixels import PixelStore, open_store
 from wbc.scoring import set_scores
@@ -193,11 +194,12 @@ def check(card: model.Card, store: PixelStore, name: str) -> None:
             f"{name} is no set of another laboratory's cells: {choice}; add the laboratory to"
             " data.sources in params.yaml with role external and run `dvc repro`."
         )
-    for key, value in card["input"].items():
-        if store.settings.get(key) != value:
+    found = Framing.of(store.settings).settings()
+    for key, value in Framing.of(card["input"]).settings().items():
+        if found[key] != value:
             raise UserError(
                 f"The model expects cells with preprocess.{key} {value}, but data/pixels was made"
-                f" with {store.settings.get(key)}; set it in params.yaml and run `dvc repro`."
+                f" with {found[key]}; set it in params.yaml and run `dvc repro`."
             )
 
 

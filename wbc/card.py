@@ -7,6 +7,7 @@ import numpy as np
 from wbc import model, params
 from wbc.backbones import Network
 from wbc.cells import CLASSES
+from wbc.framing import Framing
 from wbc.pixels import PixelStore
 from wbc.plan import Plan
 from wbc.start import Start
@@ -43,7 +44,7 @@ def make_card(
         "format": 1,
         "architecture": architecture,
         "classes": list(CLASSES),
-        "input": {key: store.settings[key] for key in ("size", "crop", "context")},
+        "input": Framing.of(store.settings).settings(),
         "start": start.start,
         "start_note": start.note,
         "log_prior": list(plan.log_prior) if adjusted else [0.0] * len(CLASSES),

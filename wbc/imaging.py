@@ -11,10 +11,16 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from wbc.decoding import UnreadableImage, decode
-from wbc.localisation import Box, locate
+from wbc.framing import Framing
+from wbc.light import NEUTRAL, light_of, neutralised
+from wbc.localisation import Box, bounds, outline
 from wbc.staining import background_colour
+from wbc.surroundings import Region, faded, kept_around
 
-__all__ = ["Box", "Prepared", "UnreadableImage", "prepare"]
+__all__ = ["Box", "Framing", "Prepared", "UnreadableImage", "prepare"]
+
+Picture = NDArray[np.uint8]  # H x W x 3, RGB
+Window = tuple[int, int, int]  # top, left and side of a square, in whole pixels of the picture
 
 
 @dataclass(frozen=True)
@@ -25,49 +31,40 @@ class Prepared:
     located: bool  # False: no leukocyte found, the whole picture stands in
 
 
-def prepare(
-    data: bytes, size: int, crop: str, context: float, mask: bytes | None = None
-) -> Prepared:
-    """The square of `size` pixels that stands for an encoded picture; raises UnreadableImage.
+def prepare(data: bytes, framing: Framing, mask: bytes | None = None) -> Prepared:
+    """The square that stands for an encoded picture; raises UnreadableImage.
 
-    crop: none (whole picture), cell (around the leukocyte found) or mask (around the largest part
-    of `mask`, an encoded picture of the same size, brighter where the cell is). The window is a
-    square of `context` times the longer side of the cell's box, centred on it. Whatever lies
-    outside the picture has its background's colour, so nothing is stretched and no black corner
-    appears. Where no cell is found the whole picture, padded to a square, stands in.
+    Crop none gives the whole picture, cell what lies around the leukocyte found, mask what lies
+    around the largest part of `mask`, an encoded picture of the same size, brighter where the cell
+    is. The window is a square of `context` times the longer side of the cell's box, centred on it.
+    Whatever lies outside the picture has its background's colour, so nothing is stretched and no
+    black corner appears. Where no cell is found the whole picture, padded to a square, stands in.
+
+    With light neutral the bare glass has the same colour in every picture (wbc.light); with
+    surroundings fade nothing but the cell is left on it (wbc.surroundings), if one is found.
     """
     image = decode(data)
-    if crop == "none":
-        return Prepared(_window(image, _whole(image), size), located=True)
-    if crop == "cell":
-        box = locate(image)
-    elif crop == "mask":
-        box = _mask_box(image, mask)
+    wanted = framing.crop != "none" or framing.surroundings == "fade"
+    cell = _cell(image, framing, mask) if wanted else None
+    if cell is None or framing.crop == "none":
+        window = _whole(image)
     else:
-        raise ValueError(f"crop is none, cell or mask, not {crop!r}")
-    if box is None:
-        return Prepared(_window(image, _whole(image), size), located=False)
-    return Prepared(_window(image, _around(box, context), size), located=True)
+        window = _around(bounds(cell.mask, cell.rows, cell.columns), framing.context)
+    square = _resized(_cut(image, window, framing), framing.size)
+    if cell is not None and framing.surroundings == "fade":
+        square = faded(square, kept_around(cell), window, _glass(image, framing))
+    return Prepared(square, located=cell is not None or not wanted)
 
 
-def _whole(image: NDArray[np.uint8]) -> Box:
-    """The smallest square around the whole picture, same centre."""
-    height, width = image.shape[:2]
-    return _square(width / 2, height / 2, max(width, height))
+def _cell(image: Picture, framing: Framing, mask: bytes | None) -> Region | None:
+    if framing.crop == "mask":
+        return _masked(image, mask)
+    found = outline(image)
+    return None if found is None else Region(found.cell, found.rows, found.columns)
 
 
-def _around(box: Box, context: float) -> Box:
-    """The square crop window around a cell."""
-    side = context * max(box.width, box.height)
-    return _square((box.left + box.right) / 2, (box.top + box.bottom) / 2, side)
-
-
-def _square(x: float, y: float, side: float) -> Box:
-    return Box(x - side / 2, y - side / 2, x + side / 2, y + side / 2)
-
-
-def _mask_box(image: NDArray[np.uint8], mask: bytes | None) -> Box | None:
-    """The box of the mask's largest connected part; None where the mask is empty."""
+def _masked(image: Picture, mask: bytes | None) -> Region | None:
+    """The mask's largest connected part; None where the mask is empty."""
     if not mask:
         raise UnreadableImage("no mask")
     try:
@@ -81,25 +78,50 @@ def _mask_box(image: NDArray[np.uint8], mask: bytes | None) -> Box | None:
         return None
     largest = int(np.bincount(labels.ravel())[1:].argmax())
     rows, columns = ndimage.find_objects(labels)[largest]
-    return Box(columns.start, rows.start, columns.stop, rows.stop)
+    return Region(labels[rows, columns] == largest + 1, rows, columns)
 
 
-def _window(image: NDArray[np.uint8], window: Box, size: int) -> NDArray[np.uint8]:
-    """The square window, antialiased to size x size; outside the picture lies the background.
-
-    The window lies on whole pixels: at most half a pixel off, far less than the cell's rim is.
-    """
+def _whole(image: Picture) -> Window:
+    """The smallest square around the whole picture, same centre."""
     height, width = image.shape[:2]
-    left, top = math.floor(window.left + 0.5), math.floor(window.top + 0.5)
-    side = max(1, math.floor(window.width + 0.5))
-    inside = image[max(0, top) : top + side, max(0, left) : left + side]
-    if left < 0 or top < 0 or left + side > width or top + side > height:
-        canvas = np.empty((side, side, 3), np.uint8)
-        canvas[:] = background_colour(image).round().astype(np.uint8)
-        rows, columns = inside.shape[:2]
-        canvas[max(0, -top) :, max(0, -left) :][:rows, :columns] = inside
-        inside = canvas
-    return _resized(inside, size)
+    return _square(width / 2, height / 2, max(width, height))
+
+
+def _around(box: Box, context: float) -> Window:
+    """The square crop window around a cell."""
+    side = context * max(box.width, box.height)
+    return _square((box.left + box.right) / 2, (box.top + box.bottom) / 2, side)
+
+
+def _square(x: float, y: float, side: float) -> Window:
+    """On whole pixels: at most half a pixel off, far less than the cell's rim is."""
+    left, right, top = x - side / 2, x + side / 2, y - side / 2
+    rounded = max(1, math.floor(right - left + 0.5))
+    return math.floor(top + 0.5), math.floor(left + 0.5), rounded
+
+
+def _cut(image: Picture, window: Window, framing: Framing) -> Picture:
+    """The window of the picture in its light; outside the picture lies the glass."""
+    height, width = image.shape[:2]
+    top, left, side = window
+    rows = slice(max(0, top), min(height, top + side))
+    columns = slice(max(0, left), min(width, left + side))
+    inside = image[rows, columns]
+    if framing.light == "neutral" and (light := light_of(image)) is not None:
+        inside = neutralised(inside, light, rows, columns)
+    if inside.shape[:2] == (side, side):
+        return inside
+    canvas = np.empty((side, side, 3), np.uint8)
+    canvas[:] = _glass(image, framing)
+    canvas[rows.start - top : rows.stop - top, columns.start - left : columns.stop - left] = inside
+    return canvas
+
+
+def _glass(image: Picture, framing: Framing) -> Picture:
+    """The colour (3) of the bare glass, or what stands for it."""
+    if framing.light == "neutral":
+        return np.full(3, NEUTRAL, np.uint8)
+    return background_colour(image).round().astype(np.uint8)
 
 
 def _resized(square: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:

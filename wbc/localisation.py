@@ -71,7 +71,7 @@ def locate(image: NDArray[np.uint8]) -> Box | None:
     surroundings that is scaled to the nucleus, so that every magnification is treated alike.
     """
     found = outline(image)
-    return None if found is None else _box(found.cell, (found.rows, found.columns))
+    return None if found is None else bounds(found.cell, found.rows, found.columns)
 
 
 def outline(image: NDArray[np.uint8]) -> Leukocyte | None:
@@ -228,16 +228,16 @@ def solidity(mask: Mask) -> float:
     return float(np.count_nonzero(mask) / ConvexHull(np.concatenate(corners)).volume)
 
 
-def _box(cell: Mask, window: tuple[slice, slice]) -> Box:
-    """The bounds of `cell`, a mask over the window, in pixels of the picture."""
-    rows, columns = ndimage.find_objects(cell.view(np.uint8))[0]
-    y = (window[0].stop - window[0].start) / cell.shape[0]
-    x = (window[1].stop - window[1].start) / cell.shape[1]
+def bounds(mask: Mask, rows: slice, columns: slice) -> Box:
+    """The box, in pixels of the picture, of a mask that lies over `rows` and `columns` of it."""
+    down, across = ndimage.find_objects(mask.view(np.uint8))[0]
+    y = (rows.stop - rows.start) / mask.shape[0]
+    x = (columns.stop - columns.start) / mask.shape[1]
     return Box(
-        window[1].start + columns.start * x,
-        window[0].start + rows.start * y,
-        window[1].start + columns.stop * x,
-        window[0].start + rows.stop * y,
+        columns.start + across.start * x,
+        rows.start + down.start * y,
+        columns.start + across.stop * x,
+        rows.start + down.stop * y,
     )
 
 

@@ -53,9 +53,14 @@ def crop_words(card: Json) -> str:
     """What of a picture the model sees."""
     given = card.get("input", {})
     around = {"cell": "around the leukocyte found", "mask": "around the given mask"}
-    if given.get("crop") not in around:
-        return "the whole picture"
-    return f"{around[given['crop']]}, {given.get('context')} cell diameters wide"
+    words = "the whole picture"
+    if given.get("crop") in around:
+        words = f"{around[given['crop']]}, {given.get('context')} cell diameters wide"
+    if given.get("light") == "neutral":
+        words += ", bare glass made neutral"
+    if given.get("surroundings") == "fade":
+        words += ", all but the cell faded to glass"
+    return words
 
 
 def kind(card: Json) -> str:

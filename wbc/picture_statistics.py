@@ -24,17 +24,21 @@ Numbers = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Statistic:
-    """`name` is its column, `title` its name in figures, `low` and `high` what its ends mean."""
+    """`name` is its column, `title` its name in figures, `low` and `high` what its ends mean.
+
+    `grain`: the smallest step it can make; a smaller spread is none.
+    """
 
     name: str
     title: str
     low: str
     high: str
+    grain: float = 0.0
 
 
 STATISTICS: Final = (
-    Statistic("background_brightness", "background: brightness", "darker", "brighter"),
-    Statistic("background_warmth", "background: red minus blue", "bluer", "yellower"),
+    Statistic("background_brightness", "background: brightness", "darker", "brighter", 1.0),
+    Statistic("background_warmth", "background: red minus blue", "bluer", "yellower", 1.0),
     Statistic("brightness", "whole square: brightness", "darker", "brighter"),
     Statistic("contrast", "whole square: contrast", "flatter", "harder"),
     Statistic("azure", "azure dye, optical density", "paler", "more azure"),
@@ -107,24 +111,26 @@ def compare_statistics(reference: pd.DataFrame, other: pd.DataFrame) -> pd.DataF
     difference, overlap.
     """
     rows = []
-    for name in NAMES:
+    for name, grain in ((statistic.name, statistic.grain) for statistic in STATISTICS):
         a, b = reference[name].to_numpy(), other[name].to_numpy()
-        rows.append(
-            (name, float(np.median(a)), float(np.median(b)), robust_difference(a, b), overlap(a, b))
-        )
+        medians = float(np.median(a)), float(np.median(b))
+        rows.append((name, *medians, robust_difference(a, b, grain), overlap(a, b)))
     columns = ["statistic", "reference_median", "median", "difference", "overlap"]
     return pd.DataFrame(rows, columns=columns)
 
 
-def robust_difference(reference: Numbers, other: Numbers) -> float:
+def robust_difference(reference: Numbers, other: Numbers, grain: float = 0.0) -> float:
     """Cohen's d from medians: their difference over the spread within the two, pooled.
 
     The spread is 1.4826 times the median absolute deviation, the standard deviation of normal
     data; pooled as the root of the mean square. Medians, because dust and cells that were cut
-    wrongly make outliers. Without any spread it is 0 for equal medians, else ±99.
+    wrongly make outliers. The spread counts as `grain` at least: where preprocessing has made
+    backgrounds alike, a single grey level is no difference. Without any spread it is 0 for equal
+    medians, else ±99.
     """
     distance = float(np.median(other) - np.median(reference))
     spread = float(np.sqrt((_deviation(reference) ** 2 + _deviation(other) ** 2) / 2))
+    spread = max(spread, grain)
     if distance == 0:
         return 0.0
     return float(np.clip(distance / spread, -99, 99)) if spread else math.copysign(99, distance)

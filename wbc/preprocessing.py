@@ -15,7 +15,7 @@ from tqdm import tqdm
 from wbc.cells import write_table
 from wbc.decoding import UnreadableImage
 from wbc.errors import UserError
-from wbc.imaging import prepare
+from wbc.imaging import Framing, prepare
 from wbc.params import Preprocess
 from wbc.pixels import Place, allocate, finish, write_cells
 from wbc.spreading import SOFTWARE, Software, check_worker, workers
@@ -89,10 +89,20 @@ def fill_store(
     write_table(quarantine, target / QUARANTINE_FILE)
     _check_share(quarantine, len(cells), settings)
     _check_sets(wanted, index, target / QUARANTINE_FILE)
-    options = {"size": settings.input_size, "crop": settings.crop, "context": settings.context}
-    finish(target, index, options)
+    finish(target, index, framing_of(settings).settings())
     _report(index, quarantine, settings)
     return index, quarantine
+
+
+def framing_of(settings: Preprocess) -> Framing:
+    """What params.yaml wants of every picture."""
+    return Framing(
+        settings.input_size,
+        settings.crop,
+        settings.context,
+        settings.light,
+        settings.surroundings,
+    )
 
 
 def _run(tasks: list[Cell], job: Job) -> list[Written]:
@@ -132,13 +142,12 @@ def _one_thread() -> Iterator[None]:
 def _prepare_chunk(
     chunk: list[Cell], job: Job
 ) -> tuple[list[Written], list[tuple[Place, NDArray[np.uint8]]]]:
-    settings = job.settings
+    framing = framing_of(job.settings)
     written, squares = [], []
     for cell in chunk:
         try:
-            mask = _mask_of(cell, job.raw_dir) if settings.crop == "mask" else None
-            data = (job.raw_dir / cell.path).read_bytes()
-            square = prepare(data, settings.input_size, settings.crop, settings.context, mask)
+            mask = _mask_of(cell, job.raw_dir) if framing.crop == "mask" else None
+            square = prepare((job.raw_dir / cell.path).read_bytes(), framing, mask)
         except UnreadableImage as error:
             written.append(Written(located=False, problem=str(error)))
         except OSError as error:  # its own text would name an absolute path
@@ -194,6 +203,6 @@ def _report(index: pd.DataFrame, quarantine: pd.DataFrame, settings: Preprocess)
     for row in quarantine.itertuples():
         log.warning("quarantined %s: %s", row.path, row.reason)
     log.info("%d cells stored, %d files quarantined", len(index), len(quarantine))
-    if settings.crop != "none" and len(index):
+    if (settings.crop != "none" or settings.surroundings == "fade") and len(index):
         lost = int((~index["located"]).sum())
         log.info("no leukocyte found in %d of %d: stored whole", lost, len(index))

@@ -12,6 +12,7 @@ reason in `error` and 0 for every probability, so that one bad row does not stop
 
 import base64
 import contextlib
+import dataclasses
 import importlib
 import sys
 import threading
@@ -107,12 +108,11 @@ class WhiteBloodCells(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
         return [rows[position] for position in range(len(images))]
 
     def _prepare(self, image: Any) -> Any:
-        settings = self._classifier.card["input"]
-        # masks are not sent here; a model trained with them sees the cell that is found instead
-        crop = "cell" if settings["crop"] == "mask" else settings["crop"]
-        return self._imaging.prepare(
-            image_bytes(image), settings["size"], crop, settings["context"]
-        )
+        framing = self._imaging.Framing.of(self._classifier.card["input"])
+        if framing.crop == "mask":
+            # masks are not sent here; a model trained with them sees the cell that is found instead
+            framing = dataclasses.replace(framing, crop="cell")
+        return self._imaging.prepare(image_bytes(image), framing)
 
     def _row(
         self, shares: Any, name: str = "", located: bool = False, error: str = ""

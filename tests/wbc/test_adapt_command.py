@@ -126,6 +126,8 @@ def test_other_models_are_refused_in_a_sentence(home: Path) -> None:
     path = home / "models" / ARCHITECTURE / "model.json"
     path.write_text(json.dumps(card(sources=SOURCES, input=INPUT | {"crop": "cell"})))
     refused("expects cells with preprocess.crop cell, but data/pixels was made with none")
+    path.write_text(json.dumps(card(sources=SOURCES, input=INPUT | {"light": "neutral"})))
+    refused("expects cells with preprocess.light neutral, but data/pixels was made with keep")
     path.write_text(json.dumps(card(architecture="classical", input=INPUT)))
     refused("holds classical, which has no layers to fine-tune")
     path.write_text("{")

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from tests.wbc.pictures import GLASS, cell, encoded
-from wbc.imaging import UnreadableImage, prepare
+from wbc.imaging import Framing, UnreadableImage, prepare
 
 
 def mask(width: int, height: int, box: tuple[int, int, int, int], value: int = 255) -> bytes:
@@ -22,7 +22,7 @@ def mask(width: int, height: int, box: tuple[int, int, int, int], value: int = 2
 
 def test_the_crop_is_centred_on_the_cell_at_its_scale() -> None:
     """A cell of 60 pixels and context 2: a window of 120, so the cell spans half the square."""
-    prepared = prepare(encoded(cell(400, 300, 280, 120)), 128, "cell", 2.0)
+    prepared = prepare(encoded(cell(400, 300, 280, 120)), Framing(128, "cell", 2.0))
     assert prepared.located
     assert prepared.pixels.shape == (128, 128, 3)
     assert prepared.pixels.dtype == np.uint8
@@ -38,13 +38,14 @@ def test_magnifications_look_alike_after_the_crop(zoom: float) -> None:
     picture = cell(300, 300, 130, 170)
     other = picture.resize((round(300 * zoom),) * 2, Image.Resampling.BICUBIC)
     first, second = (
-        prepare(encoded(image), 64, "cell", 1.5).pixels.astype(int) for image in (picture, other)
+        prepare(encoded(image), Framing(64, "cell", 1.5)).pixels.astype(int)
+        for image in (picture, other)
     )
     assert np.abs(first - second).mean() < 4
 
 
 def test_outside_the_picture_lies_its_background() -> None:
-    prepared = prepare(encoded(cell(200, 200, 8, 192)), 96, "cell", 2.0)
+    prepared = prepare(encoded(cell(200, 200, 8, 192)), Framing(96, "cell", 2.0))
     assert prepared.located
     assert prepared.pixels[-1, 0] == pytest.approx(GLASS, abs=3)
     assert prepared.pixels.max(axis=2).min() > 100  # no black corners
@@ -53,7 +54,7 @@ def test_outside_the_picture_lies_its_background() -> None:
 @pytest.mark.parametrize("size", [(300, 100), (100, 300)])
 def test_without_a_crop_nothing_is_stretched_or_lost(size: tuple[int, int]) -> None:
     picture = cell(*size, size[0] // 2, size[1] // 2)
-    prepared = prepare(encoded(picture), 150, "none", 1.5)
+    prepared = prepare(encoded(picture), Framing(150, "none", 1.5))
     violet = prepared.pixels[..., 1] < 100
     rows, columns = np.nonzero(violet)
     assert np.ptp(rows) == pytest.approx(np.ptp(columns), abs=1)
@@ -64,9 +65,9 @@ def test_without_a_crop_nothing_is_stretched_or_lost(size: tuple[int, int]) -> N
 
 def test_without_a_cell_the_whole_picture_stands_in() -> None:
     data = encoded(Image.new("RGB", (80, 60), GLASS))
-    prepared = prepare(data, 32, "cell", 1.5)
+    prepared = prepare(data, Framing(32, "cell", 1.5))
     assert not prepared.located
-    assert (prepared.pixels == prepare(data, 32, "none", 1.5).pixels).all()
+    assert (prepared.pixels == prepare(data, Framing(32, "none", 1.5)).pixels).all()
 
 
 def test_a_mask_gives_the_box_of_its_largest_part() -> None:
@@ -74,7 +75,7 @@ def test_a_mask_gives_the_box_of_its_largest_part() -> None:
     picture.paste((0, 90, 0), (120, 20, 160, 60))
     parts = Image.open(io.BytesIO(mask(200, 100, (120, 20, 160, 60))))
     parts.paste(255, (0, 0, 12, 12))
-    prepared = prepare(encoded(picture), 64, "mask", 2.0, encoded(parts))
+    prepared = prepare(encoded(picture), Framing(64, "mask", 2.0), encoded(parts))
     assert prepared.located
     expected: NDArray[np.uint8] = np.full((64, 64), GLASS[0], np.uint8)
     expected[16:48, 16:48] = 0
@@ -84,14 +85,16 @@ def test_a_mask_gives_the_box_of_its_largest_part() -> None:
 
 def test_masks_may_be_labels_of_one() -> None:
     data = encoded(cell())
-    ones = prepare(data, 64, "mask", 1.5, mask(200, 200, (70, 70, 130, 130), value=1))
-    full = prepare(data, 64, "mask", 1.5, mask(200, 200, (70, 70, 130, 130)))
+    ones = prepare(data, Framing(64, "mask", 1.5), mask(200, 200, (70, 70, 130, 130), value=1))
+    full = prepare(data, Framing(64, "mask", 1.5), mask(200, 200, (70, 70, 130, 130)))
     assert ones.located
     assert (ones.pixels == full.pixels).all()
 
 
 def test_an_empty_mask_leaves_the_whole_picture() -> None:
-    assert not prepare(encoded(cell()), 64, "mask", 1.5, mask(200, 200, (0, 0, 0, 0))).located
+    assert not prepare(
+        encoded(cell()), Framing(64, "mask", 1.5), mask(200, 200, (0, 0, 0, 0))
+    ).located
 
 
 @pytest.mark.parametrize(
@@ -100,12 +103,18 @@ def test_an_empty_mask_leaves_the_whole_picture() -> None:
 )
 def test_unusable_masks_are_refused(given: bytes | None, reason: str) -> None:
     with pytest.raises(UnreadableImage, match=reason):
-        prepare(encoded(cell()), 64, "mask", 1.5, given)
+        prepare(encoded(cell()), Framing(64, "mask", 1.5), given)
 
 
 def test_an_unknown_crop_is_our_own_mistake() -> None:
     with pytest.raises(ValueError, match="none, cell or mask"):
-        prepare(encoded(cell()), 64, "square", 1.5)
+        prepare(encoded(cell()), Framing(64, "square", 1.5))
+
+
+def test_settings_older_than_a_choice_are_without_it() -> None:
+    framing = Framing.of({"size": 64, "crop": "cell", "context": 1.5, "num_cells": 9})
+    assert framing == Framing(64, "cell", 1.5, "keep", "keep")
+    assert Framing.of(framing.settings()) == framing
 
 
 def grainy(side: int) -> Image.Image:
@@ -119,7 +128,7 @@ def grainy(side: int) -> Image.Image:
 def test_shrinking_is_pillows_within_one_grey_level(side: int, size: int) -> None:
     picture = grainy(side)
     expected = np.asarray(picture.resize((size, size), Image.Resampling.BICUBIC)).astype(int)
-    difference = np.abs(prepare(encoded(picture), size, "none", 1.5).pixels - expected)
+    difference = np.abs(prepare(encoded(picture), Framing(size, "none", 1.5)).pixels - expected)
     assert difference.max() <= 1
     assert (difference > 0).mean() < 0.01
 
@@ -128,7 +137,7 @@ def test_shrinking_is_pillows_within_one_grey_level(side: int, size: int) -> Non
 def test_enlarging_is_pillows_but_for_a_few_values(side: int, size: int) -> None:
     picture = grainy(side)
     expected = np.asarray(picture.resize((size, size), Image.Resampling.BICUBIC)).astype(int)
-    difference = np.abs(prepare(encoded(picture), size, "none", 1.5).pixels - expected)
+    difference = np.abs(prepare(encoded(picture), Framing(size, "none", 1.5)).pixels - expected)
     assert difference.max() <= 2
     assert (difference > 0).mean() < 0.02
     assert (difference > 1).mean() < 1e-4
@@ -136,11 +145,11 @@ def test_enlarging_is_pillows_but_for_a_few_values(side: int, size: int) -> None
 
 def test_a_picture_of_the_right_size_stays_as_it_is() -> None:
     picture = grainy(64)
-    assert (prepare(encoded(picture), 64, "none", 1.5).pixels == np.asarray(picture)).all()
+    assert (prepare(encoded(picture), Framing(64, "none", 1.5)).pixels == np.asarray(picture)).all()
 
 
 def resized_grain(side: int, size: int) -> bytes:
-    return prepare(encoded(grainy(side)), size, "none", 1.5).pixels.tobytes()
+    return prepare(encoded(grainy(side)), Framing(size, "none", 1.5)).pixels.tobytes()
 
 
 def test_the_processor_does_not_matter() -> None:
@@ -158,7 +167,7 @@ def test_the_processor_does_not_matter() -> None:
 def test_shrinking_is_antialiased() -> None:
     """A checkerboard of single pixels is evenly grey after it, not a moiré."""
     board = (np.indices((256, 256)).sum(axis=0) % 2 * 255).astype(np.uint8)
-    pixels = prepare(encoded(Image.fromarray(board)), 48, "none", 1.5).pixels
+    pixels = prepare(encoded(Image.fromarray(board)), Framing(48, "none", 1.5)).pixels
     assert np.abs(pixels.astype(int) - 127).max() < 12
 
 

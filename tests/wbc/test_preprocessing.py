@@ -14,7 +14,7 @@ from PIL import Image
 from tests.wbc.pictures import cell
 from wbc.cells import read_table
 from wbc.errors import UserError
-from wbc.imaging import Prepared, prepare
+from wbc.imaging import Framing, Prepared, prepare
 from wbc.params import Preprocess
 from wbc.pixels import open_store
 from wbc.preprocessing import fill_store
@@ -22,7 +22,7 @@ from wbc.preprocessing import fill_store
 
 def settings(**changes: object) -> Preprocess:
     values = {"input_size": 32, "crop": "none", "context": 1.5, "max_broken_share": 0.5}
-    more = {"shard_cells": 3, "backend": "loky"}
+    more = {"shard_cells": 3, "backend": "loky", "light": "keep", "surroundings": "keep"}
     return Preprocess(**{**values, **more, **changes})  # type: ignore[arg-type]
 
 
@@ -143,6 +143,18 @@ def test_crop_cell_says_where_it_found_none(tmp_path: Path) -> None:
     fill_store(cells, tmp_path / "raw", tmp_path / "out", settings(crop="cell"))
     table = read_table(tmp_path / "out" / "index.csv").set_index("path")
     assert dict(table["located"]) == {"0.png": False, "1.png": True}
+
+
+def test_light_and_surroundings_are_as_asked_and_recorded(tmp_path: Path) -> None:
+    cells = raw(tmp_path / "raw", num_good=3)
+    asked = settings(crop="cell", light="neutral", surroundings="fade")
+    fill_store(cells, tmp_path / "raw", tmp_path / "out", asked)
+    store = open_store(tmp_path / "out")
+    framing = Framing(32, "cell", 1.5, "neutral", "fade")
+    assert Framing.of(store.settings) == framing
+    for row, path in enumerate(store.table["path"]):
+        expected = prepare((tmp_path / "raw" / path).read_bytes(), framing)
+        assert (store.read([row])[0] == expected.pixels).all()
 
 
 def test_masks_are_needed_for_crop_mask_and_used(tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ from wbc import imaging, model
 from wbc.cells import CLASSES
 from wbc.registry import packaging
 
+FRAMING = imaging.Framing(64, "cell", 1.5)  # as tests.mlflow_home records it
 PROBABILITIES = [f"p_{name}" for name in CLASSES]
 DISTRIBUTIONS = {"PIL": "pillow", "ruamel": "ruamel.yaml"}
 PREDICT = """
@@ -75,7 +76,7 @@ def test_a_version_answers_as_the_model_does(served: Any, model_dir: Path) -> No
     answers = _predict(served, IMAGES)
 
     classifier = model.load(model_dir)
-    pixels = np.stack([imaging.prepare(image, 64, "cell", 1.5).pixels for image in IMAGES])
+    pixels = np.stack([imaging.prepare(image, FRAMING).pixels for image in IMAGES])
     expected = classifier.probabilities(pixels)
     np.testing.assert_allclose(answers[PROBABILITIES].to_numpy(), expected, rtol=1e-6)
     assert list(answers["class"]) == [CLASSES[i] for i in classifier.decide(expected)]
@@ -83,12 +84,25 @@ def test_a_version_answers_as_the_model_does(served: Any, model_dir: Path) -> No
     assert answers["located"].all()
 
 
+def test_a_version_frames_pictures_as_its_model_learned(tmp_path: Path) -> None:
+    """In neutral light without surroundings; the card of `served` is older than both settings."""
+    framing = imaging.Framing(64, "cell", 1.5, "neutral", "fade")
+    model_dir = write_model(tmp_path, input=framing.settings())[0]
+    packaging.package(model_dir, tmp_path / "version")
+    answers = _predict(mlflow.pyfunc.load_model(str(tmp_path / "version")), IMAGES)
+    classifier = model.load(model_dir)
+    pixels = [np.stack([imaging.prepare(x, f).pixels for x in IMAGES]) for f in (framing, FRAMING)]
+    same, other = (classifier.probabilities(squares) for squares in pixels)
+    np.testing.assert_allclose(answers[PROBABILITIES].to_numpy(), same, rtol=1e-6)
+    assert not np.allclose(same, other, rtol=1e-4)
+
+
 def test_probabilities_are_calibrated_unless_told_otherwise(tmp_path: Path) -> None:
     model_dir = write_model(tmp_path, temperature=0.5)[0]
     packaging.package(model_dir, tmp_path / "version")
     served = mlflow.pyfunc.load_model(str(tmp_path / "version"))
     classifier = model.load(model_dir)
-    pixels = np.stack([imaging.prepare(image, 64, "cell", 1.5).pixels for image in IMAGES])
+    pixels = np.stack([imaging.prepare(image, FRAMING).pixels for image in IMAGES])
     table = pd.DataFrame({"image": IMAGES})
     calibrated, plain = served.predict(table), served.predict(table, {"calibrated": False})
     for answers, asked in ((calibrated, True), (plain, False)):
