@@ -2,6 +2,7 @@
 
 The random numbers of a sample are a function of (seed, epoch, sample index) only, so neither the
 order of samples nor the number of loader workers, devices or interruptions changes them.
+docs/augmentation.md has every setting's range and reason.
 """
 
 import functools
@@ -14,9 +15,13 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from wbc import microscope
 from wbc.params import Augment
 
-NUM_DRAWS: Final = 14
+# Of a sample: what moves it, what recolours it, dyes and light, another microscope.
+_MOVE, _COLOUR, _LIGHT = slice(0, 7), slice(7, 14), slice(14, 25)
+_CAMERA: Final = slice(25, 25 + microscope.NUM_DRAWS)
+NUM_DRAWS: Final = _CAMERA.stop
 
 # Optical densities (R, G, B) of Giemsa's two dyes, methylene blue and eosin: the "Giemsa" vectors
 # of G. Landini's Colour Deconvolution (after Ruifrok & Johnston 2001, Anal Quant Cytol Histol 23).
@@ -53,17 +58,20 @@ def to_images(pixels: Tensor) -> Tensor:
 
 
 def augment(images: Tensor, draws: Tensor, settings: Augment) -> Tensor:
-    """Turn, mirror, scale, shift and recolour.
+    """Turn, mirror, scale, shift and recolour; a share of them through another microscope.
 
     Args:
-        images: (N, 3, H, W), values in 0..1.
-        draws: (N, NUM_DRAWS) from `uniform_draws`, on the same device.
+        images: (N, 3, S, S), values in 0..1.
+        draws: (N, NUM_DRAWS) from `uniform_draws`, on the CPU.
 
     Returns:
         The same shape and range.
     """
-    moved = _move(images, draws[:, :7], settings)
-    return _recolour(moved, draws[:, 7:], settings)
+    sent = microscope.send(draws, images.device)
+    out = _recolour(_move(images, sent[:, _MOVE], settings), sent, settings)
+    if microscope.is_on(settings):
+        microscope.change(out, draws[:, _CAMERA], settings)
+    return out
 
 
 def _move(images: Tensor, draws: Tensor, settings: Augment) -> Tensor:
@@ -95,21 +103,67 @@ def _centres(count: int, device: torch.device) -> Tensor:
 
 
 def _recolour(images: Tensor, draws: Tensor, settings: Augment) -> Tensor:
-    """Stain in optical density, then one colour matrix for all the rest."""
-    if settings.stain > 0:
-        images = _restain(images, 1 + settings.stain * draws[:, :2])
-    matrix, offset = _colour_matrix(images, draws[:, 2:6], settings)
+    """Stain and light in optical density, then one colour matrix for all the rest."""
+    colour, light = draws[:, _COLOUR], draws[:, _LIGHT]
+    if _changes_light(settings):
+        strengths = 1 + settings.stain * colour[:, :2]
+        images = _relight(images, _restaining(strengths, light, settings), light, settings)
+    elif settings.stain > 0:
+        images = _restain(images, 1 + settings.stain * colour[:, :2])
+    matrix, offset = _colour_matrix(images, colour[:, 2:6], settings)
     flat = torch.baddbmm(offset, matrix, images.flatten(2))
     return flat.clamp_(0, 1).view(images.shape)
 
 
+def _changes_light(settings: Augment) -> bool:
+    return any((settings.stain_hue, settings.white_point, settings.gamma, settings.gradient))
+
+
 def _restain(images: Tensor, strengths: Tensor) -> Tensor:
     """Scale each dye's share of the optical density; what is no dye stays. Consumes `images`."""
-    dyes, inverse = _on(images.device)[:2]
-    change = (dyes.unsqueeze(0) * (strengths - 1).unsqueeze(1)) @ inverse  # (N, 3, 3)
-    change = change + torch.eye(3, device=images.device)
+    change = _dye_matrix(strengths)
     negative_density = images.clamp_(min=1 / 255).log_()
     return torch.bmm(change, negative_density.flatten(2)).exp_().view(images.shape)
+
+
+def _dye_matrix(strengths: Tensor, turned: Tensor | None = None) -> Tensor:
+    """(N, 3, 3) that scales each dye by `strengths` (N, 2) and gives it the colour `turned`.
+
+    turned: (N, 3, 2), unit columns of optical density; without it the dyes keep their colours.
+    """
+    dyes, inverse = _on(strengths.device)[:2]
+    added = dyes * (strengths - 1).unsqueeze(1)
+    if turned is not None:
+        added = added + (turned - dyes) * strengths.unsqueeze(1)
+    return added @ inverse + torch.eye(3, device=strengths.device)
+
+
+def _restaining(strengths: Tensor, draws: Tensor, settings: Augment) -> Tensor:
+    """Each dye's strength and colour and the camera's tone curve, (N, 3, 3) for densities.
+
+    A tone curve of exponent g, light ** g, multiplies every density by g.
+    """
+    turned = _on(draws.device)[0] + settings.stain_hue * draws[:, :6].view(-1, 3, 2)
+    turned = F.normalize(turned.clamp(min=0), dim=1)  # no dye shines
+    return torch.exp(settings.gamma * draws[:, 6]).view(-1, 1, 1) * _dye_matrix(strengths, turned)
+
+
+def _relight(images: Tensor, matrix: Tensor, draws: Tensor, settings: Augment) -> Tensor:
+    """Densities by `matrix`, light by white point and gradient; may exceed 1. Consumes `images`.
+
+    The white point scales red and blue against green, as cameras do; the gradient is a plane of
+    any direction, 0 in the middle and at most `settings.gradient` in the corners.
+    """
+    n, _, height, width = images.shape
+    slopes = 0.5 * settings.gradient * draws[:, 9:11]
+    down = slopes[:, :1] * _centres(height, images.device)
+    across = slopes[:, 1:] * _centres(width, images.device)
+    plane = (down.unsqueeze(2) + across.unsqueeze(1)).view(n, 1, -1)
+    white = torch.zeros(n, 3, 1, device=images.device)
+    white[:, ::2, 0] = settings.white_point * draws[:, 7:9]
+    negative_density = images.clamp_(min=1 / 255).log_()
+    light = torch.baddbmm(plane + white, matrix, negative_density.flatten(2))
+    return light.exp_().view(images.shape)
 
 
 def _colour_matrix(images: Tensor, draws: Tensor, settings: Augment) -> tuple[Tensor, Tensor]:

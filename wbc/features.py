@@ -58,7 +58,7 @@ class Views:
         if self.settings is None:
             return images
         settings = dataclasses.replace(self.settings, flips=False, rotation=0.0)
-        draws = uniform_draws(self.seed, view, samples, NUM_DRAWS).to(images.device)
+        draws = uniform_draws(self.seed, view, samples, NUM_DRAWS)
         images = augment(images, draws, settings)
         if self.settings.flips:
             images = images.flip(3) if view % 2 else images

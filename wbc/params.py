@@ -147,6 +147,17 @@ class Augment:
     saturation: Annotated[float, Range(0, 0.5)]
     hue: Annotated[float, Range(0, 0.1)]
     stain: Annotated[float, Range(0, 0.5)]
+    stain_hue: Annotated[float, Range(0, 0.2)]
+    white_point: Annotated[float, Range(0, 0.3)]
+    gamma: Annotated[float, Range(0, 0.7)]
+    gradient: Annotated[float, Range(0, 0.5)]
+    microscope_share: Share
+    resolution: Annotated[float, Range(0, 0.75)]
+    blur: Annotated[float, Range(0, 0.03)]
+    fringe: Annotated[float, Range(0, 0.02)]
+    sharpen: Annotated[float, Range(0, 3)]
+    noise: Annotated[float, Range(0, 40)]
+    jpeg: Annotated[float, Range(0, 90)]
 
 
 @dataclass(frozen=True)

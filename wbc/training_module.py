@@ -126,9 +126,6 @@ class TrainingModule(pl.LightningModule):
     def _augmented(self, pixels: Tensor, samples: Tensor) -> Tensor:
         draws = uniform_draws(self.plan.seed, self.current_epoch, samples.numpy(), NUM_DRAWS)
         with torch.autocast(pixels.device.type, enabled=False):  # half precision misplaces pixels
-            if pixels.is_cuda:
-                draws = draws.pin_memory()
-            draws = draws.to(pixels.device, non_blocking=True)
             return augment(to_images(pixels), draws, self.plan.train.augment)
 
     def _logits(self, cells: Tensor) -> Tensor:

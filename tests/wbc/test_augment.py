@@ -3,9 +3,11 @@
 import dataclasses
 
 import numpy as np
+import pytest
 import torch
 import torch.nn.functional as F
 
+from wbc import augment as module
 from wbc.augment import DYES, DYES_INVERSE, NUM_DRAWS, _grid, _restain, augment, uniform_draws
 from wbc.params import Augment
 
@@ -19,7 +21,28 @@ NOTHING = Augment(
     saturation=0,
     hue=0,
     stain=0,
+    stain_hue=0,
+    white_point=0,
+    gamma=0,
+    gradient=0,
+    microscope_share=1,
+    resolution=0,
+    blur=0,
+    fringe=0,
+    sharpen=0,
+    noise=0,
+    jpeg=0,
 )
+# What was there before other microscopes were, and all there is.
+PLAIN = dataclasses.replace(
+    NOTHING, flips=True, rotation=180, scale=0.1, shift=0.05, brightness=0.15, contrast=0.15,
+    saturation=0.15, hue=0.02, stain=0.05,
+)  # fmt: skip
+EVERYTHING = dataclasses.replace(
+    PLAIN, stain=0.3, stain_hue=0.1, white_point=0.1, gamma=0.3, gradient=0.2,
+    microscope_share=0.5, resolution=0.5, blur=0.01, fringe=0.005, sharpen=1, noise=8, jpeg=70,
+)  # fmt: skip
+STRONG = {"flips": 1.0, "rotation": 90.0, "blur": 0.03, "fringe": 0.02, "noise": 10.0, "jpeg": 70.0}
 
 
 def pictures(count: int = 6) -> torch.Tensor:
@@ -44,8 +67,52 @@ def test_draws_are_uniform_and_belong_to_the_sample_alone() -> None:
         assert not torch.isclose(other, many[:9]).any()
 
 
+def test_more_draws_leave_the_first_ones_as_they_were() -> None:
+    assert torch.equal(draws()[:, :14], uniform_draws(1, 0, np.arange(6), 14))
+    first = torch.tensor([[-0.2556431, -0.2900990, -0.2652907]])
+    assert torch.allclose(uniform_draws(1, 0, np.array([0]), 3), first, atol=1e-7)
+
+
 def test_nothing_asked_nothing_changed() -> None:
     assert torch.allclose(changed(), pictures(), atol=1e-5)
+
+
+def test_without_other_microscopes_every_bit_is_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Resampled, restained, one colour matrix, and no other step."""
+    monkeypatch.setattr(module, "_relight", None)  # would fail
+    monkeypatch.setattr(module.microscope, "change", None)
+    for settings in (PLAIN, dataclasses.replace(PLAIN, stain=0, flips=False)):
+        for unused in (settings, dataclasses.replace(settings, microscope_share=0, blur=0.01)):
+            out = augment(pictures(), draws(), unused)
+            moved = module._move(pictures(), draws()[:, :7], settings)
+            if settings.stain:
+                moved = _restain(moved, 1 + settings.stain * draws()[:, 7:9])
+            matrix, offset = module._colour_matrix(moved, draws()[:, 9:13], settings)
+            expected = torch.baddbmm(offset, matrix, moved.flatten(2)).clamp(0, 1)
+            assert torch.equal(out, expected.view(out.shape))
+
+
+def test_a_sample_has_the_same_pixels_in_every_batch() -> None:
+    for side in (32, 57):
+        images = torch.rand(24, 3, side, side, generator=torch.Generator().manual_seed(3))
+        whole = augment(images, draws(24), EVERYTHING)
+        for rows in ([5], [23, 2], [*range(7, 24)]):
+            assert torch.equal(augment(images[rows], draws(24)[rows], EVERYTHING), whole[rows])
+
+
+def test_the_pictures_given_are_not_written_to() -> None:
+    images = pictures()
+    augment(images, draws(), dataclasses.replace(EVERYTHING, microscope_share=1.0))
+    assert torch.equal(images, pictures())
+
+
+def test_only_the_share_that_is_asked_for_goes_through_another_microscope() -> None:
+    images = torch.rand(400, 3, 16, 16, generator=torch.Generator().manual_seed(3))
+    cameras = {"resolution": 0.5, "blur": 0.02, "noise": 5.0, "jpeg": 50.0}
+    some = dataclasses.replace(NOTHING, microscope_share=0.3, **cameras)
+    out = augment(images, draws(400), some)
+    plain = augment(images, draws(400), NOTHING)
+    assert 0.23 < (out != plain).flatten(1).any(dim=1).float().mean() < 0.37
 
 
 def test_flips_are_the_eight_views_of_a_square() -> None:
@@ -61,14 +128,17 @@ def test_flips_are_the_eight_views_of_a_square() -> None:
 
 def test_every_setting_changes_pixels_and_keeps_the_range() -> None:
     for name in (field.name for field in dataclasses.fields(Augment)):
-        out = changed(**{name: 90.0 if name == "rotation" else True if name == "flips" else 0.1})
+        if name == "microscope_share":
+            continue
+        out = changed(**{name: STRONG.get(name, 0.1)})
         assert not torch.allclose(out, pictures(), atol=1e-3), name
         assert out.min() >= 0 and out.max() <= 1, name
 
 
 def test_white_and_grey_keep_their_colour() -> None:
     white = torch.ones(6, 3, 8, 8)
-    stained = augment(white, draws(), dataclasses.replace(NOTHING, stain=0.3))
+    dyes = dataclasses.replace(NOTHING, stain=0.5, stain_hue=0.2, gamma=0.5)
+    stained = augment(white, draws(), dyes)
     assert torch.allclose(stained, white, atol=1e-5)
     grey = torch.full((6, 3, 8, 8), 0.5)
     turned = augment(grey, draws(), dataclasses.replace(NOTHING, hue=0.1, saturation=0.5))
@@ -96,3 +166,25 @@ def test_staining_scales_each_dye_in_optical_density() -> None:
         dyes = DYES_INVERSE @ density
         expected = 10 ** -(density + DYES @ (dyes * (strength - 1)[:, None]))
         assert torch.allclose(out.flatten(1), expected, atol=1e-5)
+
+
+def test_a_turned_dye_keeps_its_amount_and_what_is_no_dye() -> None:
+    """A pixel of one dye alone gets that dye's new colour at the old density; the rest stays."""
+    turned = F.normalize(torch.tensor([[[0.9, 0.2], [0.3, 0.9], [0.2, 0.4]]]), dim=1)
+    matrix = module._dye_matrix(torch.tensor([[1.0, 0.5]]), turned)[0]
+    assert torch.allclose(matrix @ DYES[:, 0], turned[0, :, 0], atol=1e-6)
+    assert torch.allclose(matrix @ DYES[:, 1], 0.5 * turned[0, :, 1], atol=1e-6)
+    neither = torch.linalg.cross(DYES[:, 0], DYES[:, 1])
+    assert torch.allclose(matrix @ neither, neither, atol=1e-6)
+
+
+def test_light_is_exponent_white_point_and_a_plane() -> None:
+    light = dataclasses.replace(NOTHING, gamma=0.3, white_point=0.1, gradient=0.2)
+    out = augment(torch.full((6, 3, 8, 8), 0.4), draws(), light).log()
+    _, gamma, red, blue, down, across = (draws()[:, 19 + i, None, None] for i in range(6))
+    place = (torch.arange(8) + 0.5) / 4 - 1
+    plane = 0.1 * (down * place[:, None] + across * place)
+    green = np.log(0.4) * torch.exp(0.3 * gamma) + plane
+    assert torch.allclose(out[:, 1], green, atol=1e-5)
+    assert torch.allclose(out[:, 0], green + 0.1 * red, atol=1e-5)
+    assert torch.allclose(out[:, 2], green + 0.1 * blue, atol=1e-5)
