@@ -117,6 +117,8 @@ def test_exponents_are_numbers_as_in_dvc(tmp_path: Path) -> None:
         ("train.precision", "'32'", "train.precision is '32', but must be one of auto, 32, bf16"),
         ("train.precision", "32.0", "train.precision is 32.0, but must be one of auto, 32, bf16"),
         ("train.augment.hue", "0.2", "train.augment.hue is 0.2, but must be from 0 to 0.1"),
+        ("train.augment.jpeg", "100", "train.augment.jpeg is 100.0, but must be from 0 to 90"),
+        ("train.augment.blur", None, "train.augment.blur is missing; add a line for it, a number"),
         ("model.weights", "/home/me/a.pth", "dvc import-url /your/file.pth data/weights/NAME.pth"),
         ("model.weights", "'data/weights/{arch}.pth'", "{architecture} in it standing for"),
         ("promotion.set", "val", "promotion.set is 'val', but must be auto or the name of an eval"),
