@@ -12,6 +12,7 @@ the variants named are tried on KRD-WBC: a look, which docs/generalisation.md ha
 """
 
 import argparse
+import dataclasses
 import logging
 from pathlib import Path
 
@@ -31,8 +32,10 @@ COLUMNS = [*LABORATORIES, "choose", "test"]
 def main() -> None:
     arguments = parse_arguments()
     logging.basicConfig(level=logging.WARNING)
+    settings = params.load(Path("params.yaml"))
+    train = dataclasses.replace(settings.train, threads=arguments.threads)
     study = Study(
-        params.load(Path("params.yaml")),
+        dataclasses.replace(settings, train=train),
         arguments.work.resolve(),
         arguments.weights,
         arguments.network,
@@ -87,6 +90,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--network", default="mobilenet_v2")
     parser.add_argument("--size", type=int, default=224)
     parser.add_argument("--epochs", type=int, default=8)
+    parser.add_argument("--threads", type=int, default=2, help="other digits with another number")
     parser.add_argument("--look", type=Path, help="KRD-WBC's folder")
     return parser.parse_args()
 

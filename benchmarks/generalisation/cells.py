@@ -1,5 +1,7 @@
 """The cells of the study: a division of PBC, its pictures in other laboratories, and real ones."""
 
+import contextlib
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -74,8 +76,11 @@ def krd_wbc_cells(folder: Path, raw_dir: Path) -> pd.DataFrame:
 
 def stored(cells: pd.DataFrame, raw_dir: Path, target: Path, settings: Preprocess) -> PixelStore:
     """The pixel store of the cells, made unless it is there."""
-    if not (target / "store.json").is_file():
-        fill_store(cells, raw_dir, target, settings)
+    if not target.is_dir():
+        half = target.with_name(f"{target.name}-{os.getpid()}")  # others may be making it too
+        fill_store(cells, raw_dir, half, settings)
+        with contextlib.suppress(OSError):
+            half.rename(target)
     return open_store(target)
 
 

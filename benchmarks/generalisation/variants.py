@@ -34,15 +34,39 @@ class Variant:
 
 
 CELL = Variant({"crop": "cell"})
-COLOUR = Variant(augment={"brightness": 0.3, "contrast": 0.3, "saturation": 0.4, "stain": 0.3})
+LIGHT = CELL | Variant({"light": "neutral"})
+FADE = CELL | Variant({"surroundings": "fade"})
+STAINS = Variant(augment={"stain": 0.3, "stain_hue": 0.08})
+LAMPS = Variant(augment={"white_point": 0.12, "gamma": 0.25, "gradient": 0.15})
+OPTICS = Variant(
+    augment={
+        "resolution": 0.5,
+        "blur": 0.006,
+        "fringe": 0.002,
+        "sharpen": 1.0,
+        "noise": 8,
+        "jpeg": 60,
+    }
+)
+MICROSCOPES = STAINS | LAMPS | OPTICS
+BOTH = LIGHT | FADE
 
 VARIANTS: Final[Mapping[str, Variant]] = {
     "whole": Variant({"crop": "none"}),
     "cell": CELL,
-    "head": CELL | Variant(train={"unfreeze": "head"}),
-    "all": CELL | Variant(train={"unfreeze": "all", "learning_rate": 0.0003}),
-    "gentle": CELL | Variant(train={"learning_rate": 0.0003}),
-    "colour": CELL | COLOUR,
-    "hue": CELL | COLOUR | Variant(augment={"hue": 0.05}),
-    "scale": CELL | Variant(augment={"scale": 0.25}),
+    "light": LIGHT,
+    "fade": FADE,
+    "light+fade": BOTH,
+    "stains": CELL | STAINS,
+    "lamps": CELL | LAMPS,
+    "optics": CELL | OPTICS,
+    "microscopes": CELL | MICROSCOPES,
+    "light+microscopes": LIGHT | MICROSCOPES,
+    "fade+microscopes": FADE | MICROSCOPES,
+    "everything": BOTH | MICROSCOPES,
+    "everything, all layers": BOTH
+    | MICROSCOPES
+    | Variant(train={"unfreeze": "all", "learning_rate": 0.0003}),
+    "everything, gentle": BOTH | MICROSCOPES | Variant(train={"learning_rate": 0.0003}),
+    "everything, head": BOTH | MICROSCOPES | Variant(train={"unfreeze": "head"}),
 }
