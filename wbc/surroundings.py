@@ -72,11 +72,14 @@ def mixed(
     square: NDArray[np.uint8], share: NDArray[np.float32], glass: NDArray[np.uint8]
 ) -> NDArray[np.uint8]:
     """The `share` (S x S) of a square, S x S x 3, and of the colour `glass` the rest."""
-    weight = np.rint(share * 256).astype(np.uint16)[..., None]  # whole numbers: the same everywhere
-    sums = square * weight  # at most 255 x 256 with the next line, and so never too large
-    sums += glass.astype(np.uint16) * (256 - weight) + np.uint16(128)
+    # Whole numbers are the same on every machine; 255 x 256 + 128 fits into 16 bits. All of a row
+    # in one line: numpy is slow where the last axis is short.
+    weight = np.repeat(np.rint(share * 256).astype(np.uint16), 3, axis=1)
+    sums = square.reshape(weight.shape) * weight
+    sums += np.tile(glass, len(square)) * (256 - weight)
+    sums += 128
     sums >>= 8
-    return sums.astype(np.uint8)
+    return sums.astype(np.uint8).reshape(square.shape)
 
 
 def _coarse(mask: Mask) -> Mask:
