@@ -112,7 +112,8 @@ def neutralised(
 
 
 def _uneven(slopes: Values, places: Values) -> Values:
-    return np.clip(places[:, None] * slopes[0] + _bulge(places)[:, None] * slopes[1], -SLOPE, SLOPE)
+    uneven = places[:, None] * slopes[0] + _bulge(places)[:, None] * slopes[1]
+    return np.asarray(np.clip(uneven, -SLOPE, SLOPE))
 
 
 def _calm(small: NDArray[np.uint8], longer: int) -> NDArray[np.uint8]:
@@ -181,9 +182,9 @@ def _trust(above: Values, colour: Values, num_seen: int) -> float:
     above: of all pixels, x 3, over the fit; colour: the fit's mean (3); num_seen: pixels fitted.
     """
     green = above[:, 1]
-    level = np.count_nonzero(np.abs(green) < SAME / 2)
-    below = 2 * np.count_nonzero((green < -SAME) & (green > -1.5 * SAME))
-    outshines = max(np.count_nonzero(above[:, channel] > 2 * SAME) for channel in (0, 2))
+    level = int(np.count_nonzero(np.abs(green) < SAME / 2))
+    below = 2 * int(np.count_nonzero((green < -SAME) & (green > -1.5 * SAME)))
+    outshines = max(int(np.count_nonzero(above[:, k] > 2 * SAME)) for k in (0, 2))
     return min(
         _ramp(num_seen / len(above), SHARES),
         _ramp(level / max(1, level + below), PEAK),

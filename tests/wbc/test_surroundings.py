@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from tests.wbc.pictures import GLASS, encoded
-from tests.wbc.test_localisation import smear
+from tests.wbc.test_localisation import RED_CELL, smear
 from wbc.imaging import Framing, prepare
 from wbc.light import NEUTRAL
 from wbc.surroundings import FADE, MARGIN, Region, kept_around, mixed, share_kept
@@ -69,6 +69,7 @@ def test_a_given_mask_says_what_the_cell_is() -> None:
     found = prepare(encoded(Image.fromarray(field)), framing, given).pixels
     away = distances(120, 1.0)
     plain = prepare(encoded(Image.fromarray(field)), Framing(120, "mask", 2.0), given).pixels
+    assert found[60, 60].astype(int) == pytest.approx(RED_CELL, abs=12)
     assert (found[away < 30] == plain[away < 30]).all()
     assert (found[away > 30 + 60 * (MARGIN + FADE) + 4] == found[0, 0]).all()
 
