@@ -138,6 +138,7 @@ def parts(folder: Path, num_rounds: int = 5) -> list[Part]:
     from wbc.imaging import _resized
     from wbc.light import light_of
     from wbc.localisation import locate
+    from wbc.staining import reduced
 
     torch.set_num_threads(1)
     files = [path.read_bytes() for path in picture_paths(folder, 40)]
@@ -146,7 +147,12 @@ def parts(folder: Path, num_rounds: int = 5) -> list[Part]:
         ("decode", decode, decoded_plainly, files),
         ("resize to 224", lambda pixels: _resized(pixels, SIZE), resized_plainly, pictures),
         ("find the cell", locate, None, pictures),
-        ("find the light", light_of, None, pictures),
+        (
+            "find the light",
+            lambda image: light_of(reduced(image), max(image.shape)),
+            None,
+            pictures,
+        ),
         ("all, crop: none", as_framed("none"), prepared_plainly, files),
         ("all, crop: cell", as_framed("cell"), prepared_plainly, files),
         ("all, neutral light", as_framed("cell", "neutral"), prepared_plainly, files),

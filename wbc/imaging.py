@@ -5,6 +5,7 @@ One code path for preprocess and for serving.
 
 import math
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,13 +15,15 @@ from wbc.decoding import UnreadableImage, decode
 from wbc.framing import Framing
 from wbc.light import NEUTRAL, light_of, neutralised
 from wbc.localisation import Box, bounds, outline
-from wbc.staining import background_colour
-from wbc.surroundings import Region, faded, kept_around
+from wbc.staining import background_colour, reduced
+from wbc.surroundings import Region, kept_around, mixed, share_kept
 
 __all__ = ["Box", "Framing", "Prepared", "UnreadableImage", "prepare"]
 
 Picture = NDArray[np.uint8]  # H x W x 3, RGB
 Window = tuple[int, int, int]  # top, left and side of a square, in whole pixels of the picture
+
+NEUTRAL_GLASS: Final = np.full(3, NEUTRAL, np.uint8)
 
 
 @dataclass(frozen=True)
@@ -44,22 +47,29 @@ def prepare(data: bytes, framing: Framing, mask: bytes | None = None) -> Prepare
     surroundings fade nothing but the cell is left on it (wbc.surroundings), if one is found.
     """
     image = decode(data)
-    wanted = framing.crop != "none" or framing.surroundings == "fade"
-    cell = _cell(image, framing, mask) if wanted else None
+    neutral, fade = framing.light == "neutral", framing.surroundings == "fade"
+    wanted = framing.crop != "none" or fade
+    small = reduced(image) if wanted or neutral else image
+    cell = _cell(image, small, framing, mask) if wanted else None
     if cell is None or framing.crop == "none":
         window = _whole(image)
     else:
         window = _around(bounds(cell.mask, cell.rows, cell.columns), framing.context)
-    square = _resized(_cut(image, window, framing), framing.size)
-    if cell is not None and framing.surroundings == "fade":
-        square = faded(square, kept_around(cell), window, _glass(image, framing))
+    square = _resized(_cut(image, small, window), framing.size)
+    rows, columns = _centres(window, framing.size)
+    if neutral and (light := light_of(small, max(image.shape))) is not None:
+        height, width = image.shape[:2]
+        square = neutralised(square, light, 2 * rows / height - 1, 2 * columns / width - 1)
+    if fade and cell is not None:
+        share = share_kept(kept_around(cell), rows, columns)
+        square = mixed(square, share, NEUTRAL_GLASS if neutral else _glass(small))
     return Prepared(square, located=cell is not None or not wanted)
 
 
-def _cell(image: Picture, framing: Framing, mask: bytes | None) -> Region | None:
+def _cell(image: Picture, small: Picture, framing: Framing, mask: bytes | None) -> Region | None:
     if framing.crop == "mask":
         return _masked(image, mask)
-    found = outline(image)
+    found = outline(image, small)
     return None if found is None else Region(found.cell, found.rows, found.columns)
 
 
@@ -100,28 +110,31 @@ def _square(x: float, y: float, side: float) -> Window:
     return math.floor(top + 0.5), math.floor(left + 0.5), rounded
 
 
-def _cut(image: Picture, window: Window, framing: Framing) -> Picture:
-    """The window of the picture in its light; outside the picture lies the glass."""
+def _cut(image: Picture, small: Picture, window: Window) -> Picture:
+    """The window of the picture; outside the picture lies its glass, judged by `small`."""
     height, width = image.shape[:2]
     top, left, side = window
     rows = slice(max(0, top), min(height, top + side))
     columns = slice(max(0, left), min(width, left + side))
     inside = image[rows, columns]
-    if framing.light == "neutral" and (light := light_of(image)) is not None:
-        inside = neutralised(inside, light, rows, columns)
     if inside.shape[:2] == (side, side):
         return inside
     canvas = np.empty((side, side, 3), np.uint8)
-    canvas[:] = _glass(image, framing)
+    canvas[:] = _glass(small)
     canvas[rows.start - top : rows.stop - top, columns.start - left : columns.stop - left] = inside
     return canvas
 
 
-def _glass(image: Picture, framing: Framing) -> Picture:
-    """The colour (3) of the bare glass, or what stands for it."""
-    if framing.light == "neutral":
-        return np.full(3, NEUTRAL, np.uint8)
-    return background_colour(image).round().astype(np.uint8)
+def _glass(small: Picture) -> Picture:
+    """The colour (3) of the bare glass."""
+    return background_colour(small).round().astype(np.uint8)
+
+
+def _centres(window: Window, size: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Where the centres of the square's rows and columns lie in the picture, in its pixels."""
+    top, left, side = window
+    steps = (np.arange(size) + 0.5) * side / size
+    return top + steps, left + steps
 
 
 def _resized(square: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:

@@ -17,7 +17,7 @@ What is glass is decided by physics that holds for every stained smear:
   a black body. Stained matter absorbs green most.
 
 How far each holds makes a trust from 0 to 1. Gains are raised to the power of the trust: a picture
-cut into a cell keeps its colours, and no two pictures that are nearly alike are treated unlike.
+cut into a cell keeps its colours, and one in doubt is changed half way.
 """
 
 import math
@@ -27,9 +27,7 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
-
-from wbc.staining import reduced
+from PIL import Image, ImageFilter
 
 Values = NDArray[np.float64]
 
@@ -37,60 +35,95 @@ Values = NDArray[np.float64]
 # with 6 % left above it for noise and for the bright rims that defocus draws around cells.
 NEUTRAL: Final = 240
 SAME: Final = 0.05  # natural logarithm of light: what is as bright as the glass, but for noise
+# The same: how much brighter and darker than the fit a pixel may be to be glass, round by round. In
+# the end less below than the palest cytoplasm absorbs, so that none pulls at the fit.
+ROUNDS: Final = ((0.15, 0.1), (0.1, 0.06), (0.05, 0.04), (0.05, 0.04))
+SIDE: Final = 96  # pixels, longer side of the copy that is judged
 FLAT: Final = 0.04  # natural logarithm of light over 3 x 3 pixels: no edge, no texture
 STIFF: Final = 0.002  # of all pixels: the weight of an even light in the fit, against few pixels
 STAINED: Final = 0.02  # weight of pixels below the envelope while it is looked for
 DARK: Final = 0.7  # natural logarithm of light below the glass: no news about the glass
 SLOPE: Final = 0.5  # natural logarithm of light: the most that a lamp or a lens changes by
 EXPOSURE: Final = 3.0  # the most that green may be multiplied by: glass below 80 is a dark picture
-LAMP: Final = 0.4  # natural logarithm: red over green, and green over blue, of any lamp
+# Natural logarithm, between neighbouring channels: the most that a lamp may be off. Green over blue
+# is 0.66 for a black body of 2700 K, a dimmed halogen lamp, without any white balance (sRGB).
+LAMP: Final = 0.7
 STEPS: Final = 4096  # a coefficient's steps in 1: another processor's last digits do not matter
-# Ramps of trust, (none, full): share of the picture that is glass; of the glass among what is at
-# most three times SAME below it; green over red and blue; share that outshines the glass in one
-# channel.
+# Ramps of trust, (none, full): share of the picture that is glass; share of the glass's own light
+# beside the light just below it, in bands of equal width; green over red and blue; share of the
+# picture that outshines the glass in one channel.
 SHARES: Final = (0.01, 0.03)
-PEAK: Final = (0.45, 0.6)
-TINT: Final = (-0.14, -0.07)
+PEAK: Final = (0.6, 0.75)
+TINT: Final = (-0.16, -0.1)
 OUTSHINES: Final = (0.06, 0.02)
 
 
 @dataclass(frozen=True)
 class Light:
-    """The gains that make a picture's glass NEUTRAL everywhere: the product of both factors."""
+    """How far a picture's glass is from NEUTRAL: natural logarithms, quantities a channel (3).
 
-    across: NDArray[np.float32]  # picture's width x 3
-    down: NDArray[np.float32]  # picture's height x 3
+    The light at x, y (-1 to 1 over the picture) is off by `level`, `across` (times x and the bulge
+    of x) and `down` (of y); it is not known beyond the `columns` and `rows` in which glass is seen.
+    """
+
+    level: Values
+    across: Values  # 2 x 3
+    down: Values  # 2 x 3
+    columns: tuple[float, float]
+    rows: tuple[float, float]
 
 
-def light_of(image: NDArray[np.uint8]) -> Light | None:
-    """The light of a picture, H x W x 3; None where no glass is to be seen.
+def light_of(small: NDArray[np.uint8], longer: int) -> Light | None:
+    """The light of a picture, from its reduced copy; None where no glass is to be seen.
 
-    Judged in a copy of at most 144 pixels, smoothed against noise.
+    small: h x w x 3, by wbc.staining.reduced; longer: the longer side of the picture itself.
     """
     table = np.log(np.maximum(np.arange(256, dtype=np.float64), 1))
-    logs = ndimage.uniform_filter(table[reduced(image)], (3, 3, 1))
+    logs = table[_calm(small, longer)]
     terms = _terms(logs.shape[:2])
-    green = logs[..., 1].ravel()
-    envelope = _envelope(terms, green)
-    glass = _flat(logs[..., 1]).ravel()
-    for tolerance in (3 * SAME, 2 * SAME, SAME):
-        near = glass & (np.abs(green - terms @ envelope) < tolerance)
-        if np.count_nonzero(near) < SHARES[0] * near.size:
+    fit = _envelope(terms, logs[..., 1].ravel())
+    flat = _flat(logs[..., 1]).ravel()
+    flat_terms, flat_logs = terms[flat], logs.reshape(-1, 3)[flat]
+    for brighter, darker in ROUNDS:
+        above = flat_logs[:, 1] - flat_terms @ fit
+        near = (above < brighter) & (above > -darker)
+        if np.count_nonzero(near) < SHARES[0] * flat.size:
             return None
-        envelope = _fit(terms[near], green[near], near.size)
-    field = _fit(terms[near], logs.reshape(-1, 3)[near], near.size)
-    trust = _trust(logs.reshape(-1, 3), terms @ field, near)
-    return _gains(field, trust, terms[near], image.shape[:2]) if trust > 0 else None
+        seen, light = flat_terms[near], flat_logs[near]
+        fit = _fit(seen, light[:, 1], flat.size)
+    field = _fit(seen, light, flat.size)
+    trust = _trust(logs.reshape(-1, 3) - terms @ field, (seen @ field).mean(axis=0), len(seen))
+    return _light(field, trust, seen) if trust > 0 else None
 
 
 def neutralised(
-    part: NDArray[np.uint8], light: Light, rows: slice, columns: slice
+    square: NDArray[np.uint8], light: Light, rows: Values, columns: Values
 ) -> NDArray[np.uint8]:
-    """The `rows` and `columns` of the picture, whose pixels are `part`, with neutral glass."""
-    gains = light.down[rows, None] * light.across[None, columns]
-    gains *= part
+    """Pixels, h x w x 3, with neutral glass; `rows` (h) and `columns` (w): their places in the
+    picture, -1 to 1. Beyond what is known the light stays as it is there."""
+    across = light.level + _uneven(light.across, np.clip(columns, *light.columns))
+    down = _uneven(light.down, np.clip(rows, *light.rows))
+    # All of a row in one line: numpy is slow where the last axis is short.
+    gains = np.tile(np.exp(-down).astype(np.float32), (1, len(columns)))
+    gains *= np.exp(-across).astype(np.float32).ravel()
+    gains *= square.reshape(gains.shape)
     gains += 0.5
-    return np.minimum(gains, 255, out=gains).astype(np.uint8)
+    return np.minimum(gains, 255, out=gains).astype(np.uint8).reshape(square.shape)
+
+
+def _uneven(slopes: Values, places: Values) -> Values:
+    uneven = places[:, None] * slopes[0] + _bulge(places)[:, None] * slopes[1]
+    return np.asarray(np.clip(uneven, -SLOPE, SLOPE))
+
+
+def _calm(small: NDArray[np.uint8], longer: int) -> NDArray[np.uint8]:
+    """A copy of at most SIDE pixels. Where a pixel of it averages few of the picture's it is
+    smoothed, so that noise does not look like texture."""
+    copy = Image.fromarray(small)
+    scale = min(1, SIDE / max(copy.size))
+    size = [max(1, round(length * scale)) for length in copy.size]
+    copy = copy.resize((size[0], size[1]), Image.Resampling.BOX)
+    return np.asarray(copy.filter(ImageFilter.BoxBlur(1)) if longer < 3 * SIDE else copy)
 
 
 @lru_cache(maxsize=8)
@@ -114,7 +147,7 @@ def _bulge(places: Values) -> Values:
     return places**2 - 1 / 3
 
 
-def _fit(terms: Values, logs: Values, size: int, weights: Values | None = None) -> Values:
+def _fit(terms: Values, logs: Values, size: float, weights: Values | None = None) -> Values:
     """Least squares, drawn towards an even light by STIFF times `size` pixels."""
     weighted = terms if weights is None else terms * weights[:, None]
     stiffness = STIFF * size * np.diag([0.0, 1, 1, 1, 1])
@@ -123,55 +156,59 @@ def _fit(terms: Values, logs: Values, size: int, weights: Values | None = None) 
 
 def _envelope(terms: Values, green: Values) -> Values:
     """The upper envelope, by asymmetric least squares (Eilers 2004, Anal Chem 76, 404)."""
-    terms, green = terms[::3], green[::3]  # enough for a first guess
+    terms, green = terms[::5], green[::5]  # enough for a first guess
     fitted = np.full(green.shape, np.quantile(green, 0.9))
     for _ in range(6):
         above = green - fitted
         weights = np.where(above > 0, 1.0, np.where(above > -DARK, STAINED, 0.0))
-        coefficients = _fit(terms, green, green.size, weights)
+        coefficients = _fit(terms, green, float(weights.sum()), weights)
         fitted = terms @ coefficients
     return coefficients
 
 
 def _flat(logs: Values) -> NDArray[np.bool_]:
-    spread = ndimage.maximum_filter(logs, 3) - ndimage.minimum_filter(logs, 3)
-    return np.asarray(spread < FLAT)
+    """By shifts: scipy's filters take longer."""
+    high = low = np.pad(logs, 1, mode="edge")
+    high = np.maximum(np.maximum(high[:-2], high[1:-1]), high[2:])
+    high = np.maximum(np.maximum(high[:, :-2], high[:, 1:-1]), high[:, 2:])
+    low = np.minimum(np.minimum(low[:-2], low[1:-1]), low[2:])
+    low = np.minimum(np.minimum(low[:, :-2], low[:, 1:-1]), low[:, 2:])
+    return np.asarray(high - low < FLAT)
 
 
-def _trust(logs: Values, field: Values, near: NDArray[np.bool_]) -> float:
-    """How sure it is that what was fitted is glass, 0 to 1. logs, field: pixels x 3."""
-    above = logs - field
-    below = np.count_nonzero((above[:, 1] < -SAME) & (above[:, 1] > -3 * SAME))
-    level = np.count_nonzero(np.abs(above[:, 1]) <= SAME)
-    red, green, blue = field[near].mean(axis=0)
-    outshines = max(np.mean(above[:, channel] > 2 * SAME) for channel in (0, 2))
+def _trust(above: Values, colour: Values, num_seen: int) -> float:
+    """How sure it is that what was fitted is glass, 0 to 1.
+
+    above: of all pixels, x 3, over the fit; colour: the fit's mean (3); num_seen: pixels fitted.
+    """
+    green = above[:, 1]
+    level = int(np.count_nonzero(np.abs(green) < SAME / 2))
+    below = 2 * int(np.count_nonzero((green < -SAME) & (green > -1.5 * SAME)))
+    outshines = max(int(np.count_nonzero(above[:, k] > 2 * SAME)) for k in (0, 2))
     return min(
-        _ramp(np.count_nonzero(near) / near.size, SHARES),
+        _ramp(num_seen / len(above), SHARES),
         _ramp(level / max(1, level + below), PEAK),
-        _ramp(green - (red + blue) / 2, TINT),
-        _ramp(float(outshines), OUTSHINES),
+        _ramp(float(colour[1] - (colour[0] + colour[2]) / 2), TINT),
+        _ramp(outshines / len(above), OUTSHINES),
     )
 
 
 def _ramp(value: float, ends: tuple[float, float]) -> float:
     """0 at the first end, 1 at the second."""
-    return float(np.clip((value - ends[0]) / (ends[1] - ends[0]), 0, 1))
+    return min(1.0, max(0.0, (value - ends[0]) / (ends[1] - ends[0])))
 
 
-def _gains(field: Values, trust: float, seen: Values, shape: tuple[int, ...]) -> Light:
-    """The gains of a field of light, 5 x 3, over a picture of `shape`; `seen`: the glass's terms.
-
-    Beyond the columns and rows in which glass is seen the light stays as at the last of them.
-    """
+def _light(field: Values, trust: float, seen: Values) -> Light:
+    """Of a field, 5 x 3, as far as it is trusted and lamps go; `seen`: the terms of the glass."""
     field, trust = np.round(field * STEPS) / STEPS, round(trust * STEPS) / STEPS
-    gains = math.log(NEUTRAL) - field[0]
-    green = min(gains[1], math.log(EXPOSURE))
-    level = trust * (green + np.clip(gains - gains[1], -LAMP, LAMP))
-    factors = []
-    for axis, length in ((1, shape[1]), (2, shape[0])):
-        ends = np.quantile(seen[:, axis], (0.02, 0.98))
-        places = np.clip(_places(length), *ends)[:, None]
-        uneven = field[axis] * places + field[axis + 2] * _bulge(places)
-        factors.append(trust * np.clip(uneven, -SLOPE, SLOPE))
-    across, down = factors
-    return Light(np.exp(level - across).astype(np.float32), np.exp(-down).astype(np.float32))
+    level = field[0] - math.log(NEUTRAL)
+    green = max(level[1], -math.log(EXPOSURE))
+    level = green + np.clip(level - level[1], -LAMP, LAMP)
+    columns, rows = np.quantile(seen[:, 1:3], (0.02, 0.98), axis=0).T
+    return Light(
+        trust * level,
+        trust * field[[1, 3]],
+        trust * field[[2, 4]],
+        (float(columns[0]), float(columns[1])),
+        (float(rows[0]), float(rows[1])),
+    )

@@ -74,9 +74,9 @@ def locate(image: NDArray[np.uint8]) -> Box | None:
     return None if found is None else bounds(found.cell, found.rows, found.columns)
 
 
-def outline(image: NDArray[np.uint8]) -> Leukocyte | None:
-    """The masks behind `locate`."""
-    small = reduced(image)
+def outline(image: NDArray[np.uint8], small: NDArray[np.uint8] | None = None) -> Leukocyte | None:
+    """The masks behind `locate`; `small`: `reduced(image)`, where it is at hand."""
+    small = reduced(image) if small is None else small
     background = background_colour(small)
     stain = absorbed(small, background, sigma=1.0)
     threshold = _nuclear_threshold(stain.violet)

@@ -16,6 +16,8 @@ from scipy import ndimage
 
 from wbc.localisation import Mask
 
+Places = NDArray[np.float64]
+
 MARGIN: Final = 0.15  # of the cell's diameter, kept around its outline
 FADE: Final = 0.15  # of the cell's diameter, beyond the margin: from the picture to the glass
 COARSE: Final = 64  # pixels, longer side of a mask of which distances are taken
@@ -60,24 +62,24 @@ def kept_around(region: Region) -> Kept:
     return Kept(share.astype(np.float32), top, left, down, across)
 
 
-def faded(
-    square: NDArray[np.uint8],
-    kept: Kept,
-    window: tuple[int, int, int],
-    glass: NDArray[np.uint8],
-) -> NDArray[np.uint8]:
-    """A square, S x S x 3, faded to the colour `glass` where nothing is kept.
+def share_kept(kept: Kept, rows: Places, columns: Places) -> NDArray[np.float32]:
+    """How much is kept at `rows` x `columns` of the picture (in its pixels), 0 to 1."""
+    share = _between(kept.share, (rows - kept.top) / kept.down)
+    return _between(share.T, (columns - kept.left) / kept.across).T
 
-    window: top, left and side of the square in the picture.
-    """
-    top, left, side = window
-    size = square.shape[0]
-    centres = (np.arange(size) + 0.5) * side / size
-    share = _between(kept.share, (centres + top - kept.top - 0.5) / kept.down)
-    share = _between(share.T, (centres + left - kept.left - 0.5) / kept.across).T
-    weight = np.rint(share * 256).astype(np.int32)[..., None]  # whole numbers: the same everywhere
-    mixed = square * weight + glass.astype(np.int32) * (256 - weight) + 128
-    return (mixed >> 8).astype(np.uint8)
+
+def mixed(
+    square: NDArray[np.uint8], share: NDArray[np.float32], glass: NDArray[np.uint8]
+) -> NDArray[np.uint8]:
+    """The `share` (S x S) of a square, S x S x 3, and of the colour `glass` the rest."""
+    # Whole numbers are the same on every machine; 255 x 256 + 128 fits into 16 bits. All of a row
+    # in one line: numpy is slow where the last axis is short.
+    weight = np.repeat(np.rint(share * 256).astype(np.uint16), 3, axis=1)
+    sums = square.reshape(weight.shape) * weight
+    sums += np.tile(glass, len(square)) * (256 - weight)
+    sums += 128
+    sums >>= 8
+    return sums.astype(np.uint8).reshape(square.shape)
 
 
 def _coarse(mask: Mask) -> Mask:
@@ -90,7 +92,7 @@ def _coarse(mask: Mask) -> Mask:
     return np.asarray(grey) > 127
 
 
-def _between(rows: NDArray[np.float32], places: NDArray[np.float64]) -> NDArray[np.float32]:
+def _between(rows: NDArray[np.float32], places: Places) -> NDArray[np.float32]:
     """Rows at `places`, in between by straight lines, beyond the ends as the last one."""
     inside = np.clip(places, 0, len(rows) - 1)
     low = np.minimum(inside.astype(np.intp), max(0, len(rows) - 2))

@@ -6,10 +6,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from tests.wbc.pictures import GLASS, encoded
-from tests.wbc.test_localisation import smear
+from tests.wbc.test_localisation import RED_CELL, smear
 from wbc.imaging import Framing, prepare
 from wbc.light import NEUTRAL
-from wbc.surroundings import FADE, MARGIN, Region, faded, kept_around
+from wbc.surroundings import FADE, MARGIN, Region, kept_around, mixed, share_kept
 
 Picture = NDArray[np.uint8]
 RED_CELLS = ((226, 160, 30), (90, 90, 30), (160, 250, 30))  # the first touches the cell
@@ -69,6 +69,7 @@ def test_a_given_mask_says_what_the_cell_is() -> None:
     found = prepare(encoded(Image.fromarray(field)), framing, given).pixels
     away = distances(120, 1.0)
     plain = prepare(encoded(Image.fromarray(field)), Framing(120, "mask", 2.0), given).pixels
+    assert found[60, 60].astype(int) == pytest.approx(RED_CELL, abs=12)
     assert (found[away < 30] == plain[away < 30]).all()
     assert (found[away > 30 + 60 * (MARGIN + FADE) + 4] == found[0, 0]).all()
 
@@ -80,8 +81,9 @@ def test_the_fading_has_no_edge(fine: int) -> None:
     mask = (x - 30 * fine) ** 2 + (y - 30 * fine) ** 2 < (20 * fine) ** 2
     span = slice(100, 220)
     kept = kept_around(Region(mask, span, span))
-    glass = np.full(3, 240, np.uint8)
-    found = faded(np.zeros((320, 320, 3), np.uint8), kept, (0, 0, 320), glass)[..., 0].astype(int)
+    share = share_kept(kept, np.arange(320) + 0.5, np.arange(320) + 0.5)
+    black, glass = np.zeros((320, 320, 3), np.uint8), np.full(3, 240, np.uint8)
+    found = mixed(black, share, glass)[..., 0].astype(int)
     assert found[160, 160] == 0 and found[0, 0] == 240
     slope = 240 * 1.5 / (FADE * 80)  # of a smooth step over 12 pixels
     for axis in (0, 1):
@@ -96,3 +98,13 @@ def test_a_cell_at_the_border_fades_inwards_only() -> None:
     violet = kept[..., 1] < 100
     assert violet.sum() > 500
     assert (found[violet] == kept[violet]).all()
+
+
+def test_mixing_is_exact_at_both_ends() -> None:
+    square = np.random.default_rng(0).integers(0, 256, (9, 9, 3), dtype=np.uint8)
+    glass = np.array([255, 0, 240], np.uint8)
+    share = np.ones((9, 9), np.float32)
+    assert (mixed(square, share, glass) == square).all()
+    assert (mixed(square, 0 * share, glass) == glass).all()
+    expected = (square.astype(int) + glass + 1) // 2
+    assert (mixed(square, share / 2, glass) == expected).all()
