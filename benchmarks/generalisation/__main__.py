@@ -41,6 +41,7 @@ def main() -> None:
         arguments.network,
         arguments.size,
         arguments.epochs,
+        arguments.views,
     )
     cells = divided(arguments.pbc, study.raw_dir)
     if arguments.look:
@@ -91,6 +92,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--size", type=int, default=224)
     parser.add_argument("--epochs", type=int, default=8)
     parser.add_argument("--threads", type=int, default=2, help="other digits with another number")
+    parser.add_argument("--views", type=int, choices=(1, 8), default=1, help="of each cell tried")
     parser.add_argument("--look", type=Path, help="KRD-WBC's folder")
     return parser.parse_args()
 

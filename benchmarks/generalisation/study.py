@@ -6,8 +6,10 @@ import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import torch
+from numpy.typing import NDArray
 
 from benchmarks.generalisation.cells import stored
 from benchmarks.generalisation.variants import Variant
@@ -31,6 +33,7 @@ class Study:
     network: str
     size: int
     epochs: int
+    views: int  # of each cell, turned by quarters and mirrored, whose logits are averaged: 1 or 8
 
     @property
     def raw_dir(self) -> Path:
@@ -53,7 +56,8 @@ def answers(
     preprocess, _ = variant.settings(study.params, study.size, study.epochs)
     folder = study.work / "models" / f"{study.network}-{name}-{seed}"
     sets = sorted(set(cells["split"]) - {"train"})
-    kept = folder / f"{'+'.join(sets)}.csv"
+    views = f"-{study.views}-views" if study.views > 1 else ""
+    kept = folder / f"{'+'.join(sets)}{views}.csv"
     if kept.is_file():
         return pd.read_csv(kept, keep_default_na=False)
     store = study.store(cells, preprocess)
@@ -63,11 +67,28 @@ def answers(
     tables = []
     for each in sets:
         part = store.part(each)
-        judged = judge(classifier, predict(classifier, part, 64), part)
+        judged = judge(classifier, _outputs(classifier, part, study.views), part)
         tables.append(predictions_table(part.table, judged.decisions, judged.calibrated))
     table = pd.concat(tables)
     table.to_csv(kept, index=False)
     return table
+
+
+def _outputs(classifier: model.Classifier, part: PixelStore, views: int) -> model.Outputs:
+    """What the network says of the cells, logits averaged over their views."""
+    if views == 1:
+        return predict(classifier, part, 64)
+    seen = [
+        classifier.all_outputs(_turned(batch, view) for batch in part.batches(64))
+        for view in range(views)
+    ]
+    logits = np.mean([outputs.logits for outputs in seen], axis=0)
+    return model.Outputs(logits, seen[0].features)
+
+
+def _turned(squares: NDArray[np.uint8], view: int) -> NDArray[np.uint8]:
+    turned = np.rot90(squares, view % 4, axes=(1, 2))
+    return np.ascontiguousarray(turned[:, :, ::-1] if view >= 4 else turned)
 
 
 def _train(study: Study, variant: Variant, seed: int, store: PixelStore, folder: Path) -> None:

@@ -49,7 +49,25 @@ OPTICS = Variant(
     }
 )
 MICROSCOPES = STAINS | LAMPS | OPTICS
+STRONG = Variant(
+    augment={
+        "stain": 0.5,
+        "stain_hue": 0.1,
+        "white_point": 0.1,
+        "gamma": 0.5,
+        "gradient": 0.2,
+        "microscope_share": 0.75,
+        "resolution": 0.65,
+        "blur": 0.015,
+        "fringe": 0.006,
+        "sharpen": 1.5,
+        "noise": 10,
+        "jpeg": 75,
+    }
+)
 BOTH = LIGHT | FADE
+ALL_LAYERS = Variant(train={"unfreeze": "all", "learning_rate": 0.0003})
+GENTLE = Variant(train={"learning_rate": 0.0003})
 
 VARIANTS: Final[Mapping[str, Variant]] = {
     "whole": Variant({"crop": "none"}),
@@ -61,12 +79,11 @@ VARIANTS: Final[Mapping[str, Variant]] = {
     "lamps": CELL | LAMPS,
     "optics": CELL | OPTICS,
     "microscopes": CELL | MICROSCOPES,
+    "strong": CELL | STRONG,
     "light+microscopes": LIGHT | MICROSCOPES,
     "fade+microscopes": FADE | MICROSCOPES,
     "everything": BOTH | MICROSCOPES,
-    "everything, all layers": BOTH
-    | MICROSCOPES
-    | Variant(train={"unfreeze": "all", "learning_rate": 0.0003}),
-    "everything, gentle": BOTH | MICROSCOPES | Variant(train={"learning_rate": 0.0003}),
-    "everything, head": BOTH | MICROSCOPES | Variant(train={"unfreeze": "head"}),
+    "strong, all layers": CELL | STRONG | ALL_LAYERS,
+    "strong, gentle": CELL | STRONG | GENTLE,
+    "strong, head": CELL | STRONG | Variant(train={"unfreeze": "head"}),
 }
