@@ -83,7 +83,17 @@ VARIANTS: Final[Mapping[str, Variant]] = {
     "light+microscopes": LIGHT | MICROSCOPES,
     "fade+microscopes": FADE | MICROSCOPES,
     "everything": BOTH | MICROSCOPES,
-    "strong, all layers": CELL | STRONG | ALL_LAYERS,
     "strong, gentle": CELL | STRONG | GENTLE,
     "strong, head": CELL | STRONG | Variant(train={"unfreeze": "head"}),
+    "all layers": CELL | ALL_LAYERS,
+    "strong, all layers": CELL | STRONG | ALL_LAYERS,
+    "microscopes, all layers": CELL | MICROSCOPES | ALL_LAYERS,
+    "strong, all layers, light": LIGHT | STRONG | ALL_LAYERS,
+    "strong, all layers, fade": FADE | STRONG | ALL_LAYERS,
+    "strong, all layers, light+fade": BOTH | STRONG | ALL_LAYERS,
+    "strong, all layers, fast": CELL
+    | STRONG
+    | ALL_LAYERS
+    | Variant(train={"learning_rate": 0.001}),
+    "strong, all layers, scale": CELL | STRONG | ALL_LAYERS | Variant(augment={"scale": 0.25}),
 }
