@@ -34,12 +34,14 @@ class Architecture:
 
     `head` is the dotted name of the layer that answers; `upper` names the first block that
     `unfreeze: upper` trains: the blocks of the last resolution, 7x7 at 224 pixels (in SqueezeNet,
-    which has no such stage, the last fires).
+    which has no such stage, the last fires). `most` names the first that `unfreeze: most` trains:
+    28x28 (27x27 in SqueezeNet) and coarser; edges and colours stay as they were pretrained.
     """
 
     build: Callable[..., nn.Module]
     blocks: Callable[[Any], list[Block]]
     head: str
+    most: str
     upper: str
     mean: tuple[float, float, float] = IMAGENET_MEAN
     std: tuple[float, float, float] = IMAGENET_STD
@@ -148,38 +150,39 @@ ARCHITECTURES: Mapping[str, Architecture] = {
         build=_plain(tv.googlenet, aux_logits=False, init_weights=False, transform_input=False),
         blocks=_googlenet_blocks,
         head="fc",
+        most="inception3a",
         upper="inception5a",
         mean=(0.5, 0.5, 0.5),
         std=(0.5, 0.5, 0.5),
         dropped=("aux1.", "aux2."),
     ),
     "mobilenet_v2": Architecture(
-        _plain(tv.mobilenet_v2), _mobilenet_v2_blocks, "classifier.1", "features.14"
+        _plain(tv.mobilenet_v2), _mobilenet_v2_blocks, "classifier.1", "features.4", "features.14"
     ),
     "mobilenet_v3_small": Architecture(
-        _plain(tv.mobilenet_v3_small), _features_blocks, "classifier.3", "features.9"
+        _plain(tv.mobilenet_v3_small), _features_blocks, "classifier.3", "features.2", "features.9"
     ),
     "mobilenet_v3_large": Architecture(
-        _plain(tv.mobilenet_v3_large), _features_blocks, "classifier.3", "features.13"
+        _plain(tv.mobilenet_v3_large), _features_blocks, "classifier.3", "features.4", "features.13"
     ),
     "efficientnet_b0": Architecture(
-        _plain(tv.efficientnet_b0), _features_blocks, "classifier.1", "features.6"
+        _plain(tv.efficientnet_b0), _features_blocks, "classifier.1", "features.3", "features.6"
     ),
     "squeezenet1_0": Architecture(
-        _plain(tv.squeezenet1_0), _squeezenet_blocks, "classifier.1", "features.9"
+        _plain(tv.squeezenet1_0), _squeezenet_blocks, "classifier.1", "features.6", "features.9"
     ),
     "squeezenet1_1": Architecture(
-        _plain(tv.squeezenet1_1), _squeezenet_blocks, "classifier.1", "features.9"
+        _plain(tv.squeezenet1_1), _squeezenet_blocks, "classifier.1", "features.5", "features.9"
     ),
     "shufflenet_v2_x1_0": Architecture(
-        _with_dropout(_shufflenet), _shufflenet_blocks, "fc.1", "stage4", dropped=("fc.",)
+        _with_dropout(_shufflenet), _shufflenet_blocks, "fc.1", "stage2", "stage4", dropped=("fc.",)
     ),
     "resnet18": Architecture(
-        _with_dropout(tv.resnet18), _resnet_blocks, "fc.1", "layer4", dropped=("fc.",)
+        _with_dropout(tv.resnet18), _resnet_blocks, "fc.1", "layer2", "layer4", dropped=("fc.",)
     ),
 }
 
-Unfreeze = Literal["head", "upper", "all"]
+Unfreeze = Literal["head", "upper", "most", "all"]
 
 
 class Network(nn.Module):
@@ -233,7 +236,7 @@ class Network(nn.Module):
         return _chain(_parts(self.blocks[first:]), features)
 
     def unfreeze(self, what: Unfreeze) -> None:
-        """Let the head, the upper blocks and all above, or everything learn."""
+        """Let the head, the upper blocks with it, most blocks, or everything learn."""
         self._freeze_below(self._first(what))
 
     def freeze(self) -> None:
@@ -295,9 +298,8 @@ class Network(nn.Module):
 
     def _first(self, what: Unfreeze) -> int:
         names = [block.name for block in self.blocks]
-        return {"head": len(names) - 1, "upper": names.index(self.architecture.upper), "all": 0}[
-            what
-        ]
+        own = {"head": "head", "upper": self.architecture.upper, "most": self.architecture.most}
+        return names.index(own[what]) if what in own else 0
 
     def _modules_of(self, blocks: list[Block]) -> list[nn.Module]:
         return [part for block in blocks for part in block.parts if isinstance(part, nn.Module)]

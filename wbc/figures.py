@@ -27,7 +27,12 @@ DPI = 120
 BLUE, VERMILION, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#666666"
 SET_COLOURS = (BLUE, "#E69F00", GREEN, "#CC79A7", "#56B4E9", VERMILION, "#F0E442", "#000000")
 SET_TITLES = {"val": "Validation set", "test": "Test set", "test_a": "Test-A", "test_b": "Test-B"}
-PHASE_TITLES = {"head": "new head only", "upper": "upper layers", "all": "all layers"}
+PHASE_TITLES = {
+    "head": "new head only",
+    "upper": "upper layers",
+    "most": "most layers",
+    "all": "all layers",
+}
 SHEET_COLUMNS = 6
 
 

@@ -168,7 +168,7 @@ class Train:
     launcher: Literal["none", "torchrun"]
     processes: Annotated[int, Range(1, 1024)]
     loader_workers: Annotated[int, Range(0, 256)]
-    unfreeze: Literal["head", "upper", "all"]
+    unfreeze: Literal["head", "upper", "most", "all"]
     batch_norm: Literal["auto", "frozen", "train"]
     cache_views: Annotated[int, Range(0, 8)]
     head_epochs: Annotated[int, Range(0, 1000)]

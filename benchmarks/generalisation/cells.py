@@ -1,7 +1,7 @@
 """The cells of the study: a division of PBC, its pictures in other laboratories, and real ones."""
 
-import contextlib
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -79,8 +79,10 @@ def stored(cells: pd.DataFrame, raw_dir: Path, target: Path, settings: Preproces
     if not target.is_dir():
         half = target.with_name(f"{target.name}-{os.getpid()}")  # others may be making it too
         fill_store(cells, raw_dir, half, settings)
-        with contextlib.suppress(OSError):
+        try:
             half.rename(target)
+        except OSError:
+            shutil.rmtree(half)
     return open_store(target)
 
 

@@ -65,17 +65,32 @@ def test_a_network_that_learns_shows_no_features() -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_unfreezing_lets_head_then_upper_blocks_then_all_learn(name: str) -> None:
+def test_unfreezing_lets_head_then_upper_then_most_then_all_blocks_learn(name: str) -> None:
     net = network(name)
     total = sum(p.numel() for p in net.parameters())
     trained = {}
-    for what in ("head", "upper", "all"):
+    for what in ("head", "upper", "most", "all"):
         net.unfreeze(what)
         trained[what] = sum(p.numel() for p in net.parameters() if p.requires_grad)
     head = sum(p.numel() for p in net.head_parameters())
-    assert trained["head"] == head < trained["upper"] < trained["all"] == total
+    assert trained["head"] == head < trained["upper"] < trained["most"] < trained["all"] == total
     body = sum(p.numel() for p in net.body_parameters("upper"))
     assert head + body == trained["upper"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_most_blocks_are_those_of_at_most_28_pixels(name: str) -> None:
+    net = network(name)
+    net.eval().unfreeze("most")
+    first = net.blocks[net.first_trained - 1 : net.first_trained + 1]
+    sides = []
+    for block in first:
+        module = block.parts[-1]
+        assert isinstance(module, torch.nn.Module)
+        module.register_forward_hook(lambda _m, _i, out: sides.append(out.shape[-1]))
+    with torch.no_grad():
+        net.learned(net.frozen(torch.rand(1, 3, 224, 224)))
+    assert sides[-1] in (27, 28)
 
 
 @pytest.mark.parametrize("name", NAMES)
