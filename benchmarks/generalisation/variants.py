@@ -67,6 +67,7 @@ STRONG = Variant(
 )
 BOTH = LIGHT | FADE
 ALL_LAYERS = Variant(train={"unfreeze": "all", "learning_rate": 0.0003})
+MOST_LAYERS = Variant(train={"unfreeze": "most", "learning_rate": 0.0003})
 GENTLE = Variant(train={"learning_rate": 0.0003})
 
 VARIANTS: Final[Mapping[str, Variant]] = {
@@ -86,11 +87,12 @@ VARIANTS: Final[Mapping[str, Variant]] = {
     "strong, gentle": CELL | STRONG | GENTLE,
     "strong, head": CELL | STRONG | Variant(train={"unfreeze": "head"}),
     "all layers": CELL | ALL_LAYERS,
+    "strong, most layers": CELL | STRONG | MOST_LAYERS,
     "strong, all layers": CELL | STRONG | ALL_LAYERS,
     "microscopes, all layers": CELL | MICROSCOPES | ALL_LAYERS,
+    "strong, most layers, fade": FADE | STRONG | MOST_LAYERS,
+    "microscopes, most layers": CELL | MICROSCOPES | MOST_LAYERS,
     "strong, all layers, light": LIGHT | STRONG | ALL_LAYERS,
-    "strong, all layers, fade": FADE | STRONG | ALL_LAYERS,
-    "strong, all layers, light+fade": BOTH | STRONG | ALL_LAYERS,
     "strong, all layers, fast": CELL
     | STRONG
     | ALL_LAYERS
