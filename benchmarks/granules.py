@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from wbc import params
 from wbc.augment import DYES, DYES_INVERSE, NUM_DRAWS, augment, uniform_draws
-from wbc.imaging import prepare
+from wbc.imaging import Framing, prepare
 from wbc.params import Augment
 from wbc.staining import absorbed, background_colour
 
@@ -53,7 +53,7 @@ def main() -> None:
 def read(folder: Path, count: int) -> Cells:
     files = sorted(folder.iterdir())
     files = files[:: max(1, len(files) // count)][:count]
-    return [prepare(file.read_bytes(), SIDE, "cell", 1.5).pixels for file in files]
+    return [prepare(file.read_bytes(), Framing(SIDE, "cell", 1.5)).pixels for file in files]
 
 
 def fit(pictures: Cells) -> str:
