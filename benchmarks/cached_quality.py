@@ -14,22 +14,15 @@ import time
 from pathlib import Path
 from statistics import mean
 
-import numpy as np
 import pandas as pd
-import torch
 
+from benchmarks.class_folders import cell_table, fine_tuned, shuffled
 from benchmarks.drawn import fill
-from wbc import params, training
-from wbc.backbones import Network, load_start
-from wbc.cells import CLASSES
-from wbc.device import pick
+from wbc import params
 from wbc.evaluation import predict
 from wbc.metrics import scores
 from wbc.model import Classifier
 from wbc.pixels import PixelStore
-from wbc.plan import make_plan
-
-IMAGES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp")
 
 
 def main() -> None:
@@ -50,28 +43,21 @@ def main() -> None:
 
 def divide(folder: Path, num_train: int, num_val: int) -> pd.DataFrame:
     """So many cells of each class for either part."""
-    rows = []
-    for label in CLASSES:
-        paths = sorted(p for p in (folder / label).iterdir() if p.suffix.lower() in IMAGES)
-        order = np.random.default_rng(0).permutation(len(paths))[: num_train + num_val]
-        for position, number in enumerate(order):
-            path = str(paths[number].relative_to(folder))
-            rows.append((path, label, "train" if position < num_train else "val"))
-    table = pd.DataFrame(rows, columns=["path", "label", "split"])
-    return table.assign(sha256="", group="", source="folder", reason="", mask="")
+    return cell_table(
+        [
+            (path, label, "train" if position < num_train else "val")
+            for label, paths in shuffled(folder)
+            for position, path in enumerate(paths[: num_train + num_val])
+        ]
+    )
 
 
 def one(arguments: argparse.Namespace, store: PixelStore, seed: int, views: int) -> float:
     settings = params.load(Path("params.yaml")).train
-    settings = dataclasses.replace(settings, cache_views=views, epochs=arguments.epochs)
-    plan = make_plan(settings, seed, True, store.part("train").labels)
-    training.seed_everything(seed)
-    network = Network(arguments.network, 0.2, frozen_batch_norm=True)
-    state = torch.load(arguments.weights, map_location="cpu", weights_only=True)
-    load_start(network, state, str(arguments.weights))
-    with tempfile.TemporaryDirectory() as scratch:
-        device = pick("cpu", "auto", 0)
-        outcome = training.fit(network, store, plan, device, Path(scratch), lambda *_: None)
+    settings = dataclasses.replace(
+        settings, cache_views=views, epochs=arguments.epochs, threads=0, batch_norm="frozen"
+    )
+    outcome, plan = fine_tuned(arguments.network, arguments.weights, 0.2, settings, seed, store)
     outcome.network.eval().freeze()
     card = {"log_prior": list(plan.log_prior), "decision": "logit_adjustment"}
     classifier = Classifier(outcome.network, card, "cpu")

@@ -10,14 +10,13 @@ import pandas as pd
 from joblib import Parallel, delayed
 from PIL import Image
 
+from benchmarks.class_folders import cell_table, shuffled
 from benchmarks.generalisation.microscopes import LABORATORIES, seen_by
-from wbc.cells import CLASSES
 from wbc.params import KrdWbcSource, Preprocess
 from wbc.pixels import PixelStore, open_store
 from wbc.preprocessing import fill_store
 from wbc.sources import krd_wbc
 
-IMAGES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp")
 DIVISION = {"train": 0.6, "val": 0.1, "choose": 0.15, "test": 0.15}  # of each class
 PART_OF_LABORATORIES = "choose"  # its cells are the ones that the simulated laboratories see
 
@@ -41,24 +40,21 @@ def divided(folder: Path, raw_dir: Path) -> pd.DataFrame:
     Parallel(n_jobs=-1)(
         delayed(_photograph)(raw_dir / path, name, raw_dir / origin, number)
         for path, _, name, origin, number in seen
+        if not (raw_dir / path).is_file()
     )
     rows += [(path, label, name) for path, label, name, *_ in seen]
-    return _table(rows)
+    return cell_table(rows)
 
 
 def _divided(folder: Path) -> Iterator[tuple[str, str, str]]:
-    for label in CLASSES:
-        paths = sorted(p for p in (folder / label).iterdir() if p.suffix.lower() in IMAGES)
-        order = np.random.default_rng(0).permutation(len(paths))
+    for label, paths in shuffled(folder):
         ends = np.cumsum(list(DIVISION.values())) * len(paths)
-        for position, number in enumerate(order):
+        for position, path in enumerate(paths):
             split = list(DIVISION)[int(np.searchsorted(ends, position + 0.5))]
-            yield f"plain/{paths[number].relative_to(folder)}", label, split
+            yield f"plain/{path}", label, split
 
 
 def _photograph(target: Path, laboratory: str, origin: Path, number: int) -> None:
-    if target.is_file():
-        return
     picture = np.asarray(Image.open(origin).convert("RGB"))
     target.parent.mkdir(parents=True, exist_ok=True)
     half = target.with_suffix(".half")
@@ -71,7 +67,9 @@ def krd_wbc_cells(folder: Path, raw_dir: Path) -> pd.DataFrame:
     source = KrdWbcSource("krd-wbc", "krd-wbc", "external", str(folder.resolve()))
     rows = krd_wbc.fetch(source, raw_dir / "krd-wbc", Path())
     paths = [path if path.startswith("krd-wbc/") else f"krd-wbc/{path}" for path in rows["path"]]
-    return _table([(p, label, "krd-wbc") for p, label in zip(paths, rows["label"], strict=True)])
+    return cell_table(
+        [(p, label, "krd-wbc") for p, label in zip(paths, rows["label"], strict=True)]
+    )
 
 
 def stored(cells: pd.DataFrame, raw_dir: Path, target: Path, settings: Preprocess) -> PixelStore:
@@ -84,8 +82,3 @@ def stored(cells: pd.DataFrame, raw_dir: Path, target: Path, settings: Preproces
         except OSError:
             shutil.rmtree(half)
     return open_store(target)
-
-
-def _table(rows: list[tuple[str, str, str]]) -> pd.DataFrame:
-    table = pd.DataFrame(rows, columns=["path", "label", "split"])
-    return table.assign(sha256="", group="", source="", reason="", mask="")

@@ -1,11 +1,13 @@
 """Other laboratories, simulated on whole pictures: what variants of the recipe are chosen on.
 
-Each laboratory changes one thing that differs between real ones, by a model that training's
-augmentation (wbc.augment) does not use: matrices between sensors and tone curves of films where
-training jitters gains and gammas, a nonlinear uptake of dye where training scales and turns
-linear densities, defocus by a disc where training has Gaussians, photons that are counted behind
-a colour filter array where training adds noise, WebP where training has JPEG's blocks. Ranges
-come from optics and chemistry, not from any picture of a laboratory that is tested on.
+Each laboratory changes one thing that differs between real ones, where it can by a model that
+training's augmentation (wbc.augment, wbc.microscope) does not use: matrices between sensors and
+tone curves of films where training jitters gammas, a nonlinear uptake of dye where training scales
+and turns linear densities, defocus by a disc where training has Gaussians, photons that are
+counted behind a colour filter array where training adds noise, WebP where training has JPEG's
+blocks. White balance, fewer pixels and an unsharp mask stand on both sides. Ranges come from
+optics and chemistry; that `acidity` and `film` were missing was seen on pictures of KRD-WBC
+without their labels.
 
 Every draw is a function of the laboratory and the cell's number; each laboratory is a population
 (as slides of one laboratory differ too), not one fixed filter.
@@ -153,7 +155,7 @@ def _clouds(rng: np.random.Generator, shape: tuple[int, ...], width: float) -> N
 
 
 def together(picture: Picture, rng: np.random.Generator) -> Picture:
-    """All at once, as laboratories differ in truth."""
+    """Nearly all at once, as laboratories differ in truth; `acidity` stands for the stain."""
     for step in (acidity, film, optics, camera, phone, framing):
         picture = step(picture, rng)
     return picture

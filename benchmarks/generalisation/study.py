@@ -2,25 +2,21 @@
 
 import hashlib
 import json
-import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import torch
 from numpy.typing import NDArray
 
+from benchmarks.class_folders import fine_tuned
 from benchmarks.generalisation.cells import stored
 from benchmarks.generalisation.variants import Variant
-from wbc import model, training
-from wbc.backbones import Network, load_start
-from wbc.device import pick
+from wbc import model
 from wbc.evaluation import judge, predict
 from wbc.metrics import predictions_table
-from wbc.params import Params, Preprocess
+from wbc.params import Params, Preprocess, Train
 from wbc.pixels import PixelStore
-from wbc.plan import make_plan
 
 
 @dataclass(frozen=True)
@@ -41,8 +37,7 @@ class Study:
 
     def store(self, cells: pd.DataFrame, settings: Preprocess) -> PixelStore:
         """One store for each set of cells and settings."""
-        told = json.dumps(asdict(settings), sort_keys=True) + cells.to_csv()
-        name = hashlib.sha256(told.encode()).hexdigest()[:12]
+        name = _digest(json.dumps(asdict(settings), sort_keys=True) + cells.to_csv())
         return stored(cells, self.raw_dir, self.work / "pixels" / name, settings)
 
 
@@ -53,8 +48,9 @@ def answers(
 
     The model is trained on `train` unless it has been; what it said of a set is kept too.
     """
-    preprocess, _ = variant.settings(study.params, study.size, study.epochs)
-    folder = study.work / "models" / f"{study.network}-{name}-{seed}"
+    preprocess, train = variant.settings(study.params, study.size, study.epochs)
+    told = _digest(json.dumps([asdict(preprocess), asdict(train), str(study.weights)]))
+    folder = study.work / "models" / f"{study.network}-{name}-{seed}-{told}"
     sets = sorted(set(cells["split"]) - {"train"})
     views = f"-{study.views}-views" if study.views > 1 else ""
     kept = folder / f"{'+'.join(sets)}{views}.csv"
@@ -62,7 +58,7 @@ def answers(
         return pd.read_csv(kept, keep_default_na=False)
     store = study.store(cells, preprocess)
     if not (folder / model.CARD_FILE).is_file():
-        _train(study, variant, seed, store, folder)
+        _train(study, train, seed, store, folder)
     classifier = model.load(folder)
     tables = []
     for each in sets:
@@ -91,17 +87,9 @@ def _turned(squares: NDArray[np.uint8], view: int) -> NDArray[np.uint8]:
     return np.ascontiguousarray(turned[:, :, ::-1] if view >= 4 else turned)
 
 
-def _train(study: Study, variant: Variant, seed: int, store: PixelStore, folder: Path) -> None:
-    _, settings = variant.settings(study.params, study.size, study.epochs)
-    plan = make_plan(settings, seed, True, store.part("train").labels)
-    training.seed_everything(seed)
-    frozen = settings.batch_norm != "train"
-    network = Network(study.network, study.params.model.dropout, frozen_batch_norm=frozen)
-    state = torch.load(study.weights, map_location="cpu", weights_only=True)
-    load_start(network, state, str(study.weights))
-    with tempfile.TemporaryDirectory() as scratch:
-        device = pick("cpu", "auto", settings.threads)
-        outcome = training.fit(network, store, plan, device, Path(scratch), lambda *_: None)
+def _train(study: Study, settings: Train, seed: int, store: PixelStore, folder: Path) -> None:
+    dropout = study.params.model.dropout
+    outcome, plan = fine_tuned(study.network, study.weights, dropout, settings, seed, store)
     adjusted = settings.imbalance == "logit_adjustment"
     card = {
         "architecture": study.network,
@@ -111,3 +99,7 @@ def _train(study: Study, variant: Variant, seed: int, store: PixelStore, folder:
         "history": [round(float(row["val/macro_f1"]), 4) for row in outcome.history],
     }
     model.save(folder, outcome.network, card)
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:12]

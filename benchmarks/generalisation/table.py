@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from wbc.cells import CLASSES
 from wbc.intervals import confusion_scores
-from wbc.metrics import class_indices
+from wbc.metrics import class_indices, confusion
 from wbc.resampling import replicate_sums, tail
 
 SHOWN = ("balanced_accuracy", "macro_f1")
@@ -42,10 +42,8 @@ def mean_scores(tables: Sequence[pd.DataFrame], name: str) -> dict[str, NDArray[
 def confusion_of(tables: Sequence[pd.DataFrame], name: str) -> NDArray[np.int64]:
     """(5, 5) counts, all seeds together: row = true class, column = decision."""
     together = pd.concat([table[table["set"] == name] for table in tables])
-    counts = np.zeros((len(CLASSES), len(CLASSES)), np.int64)
     true, decided = (class_indices(list(together[key])) for key in ("label", "predicted"))
-    np.add.at(counts, (true, decided), 1)
-    return counts
+    return confusion(true, decided, len(CLASSES))
 
 
 def percent(score: NDArray[np.float64], interval: bool = True) -> str:
