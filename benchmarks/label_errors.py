@@ -21,7 +21,8 @@ from wbc import descriptors, label_quality
 from wbc.backbones import Network
 from wbc.cells import CLASSES
 from wbc.pixels import PixelStore, open_store
-from wbc.start import load_into, read_start
+from wbc.start import read_start
+from wbc.weight_files import load_into
 
 SHARE = 0.03
 SEEDS = (1, 2, 3)

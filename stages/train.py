@@ -26,9 +26,10 @@ from wbc.cells import CLASSICAL, write_table
 from wbc.pixels import PixelStore, open_store
 from wbc.plan import Plan, make_plan
 from wbc.seeds import OTHERS, write_others
-from wbc.start import Start, load_into, read_start
+from wbc.start import Start, read_start
 from wbc.team import Team, ending_with_the_others, read_team
 from wbc.tracking import runs as tracking
+from wbc.weight_files import load_into
 
 log = logging.getLogger(__name__)
 

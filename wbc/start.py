@@ -5,10 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
-from safetensors.torch import load_file
-
-from wbc.backbones import Network, load_start
-
 CARD_FILE: Final = "start.json"
 WEIGHTS_FILE: Final = "start.safetensors"  # absent for a random start
 
@@ -28,10 +24,3 @@ class Start:
 
 def read_start(folder: Path) -> Start:
     return Start(**json.loads((folder / CARD_FILE).read_text(encoding="utf-8")))
-
-
-def load_into(network: Network, folder: Path) -> None:
-    """Fill `network` (all but its head) from what `resolve` wrote; random stays as built."""
-    path = folder / WEIGHTS_FILE
-    if path.is_file():
-        load_start(network, load_file(path), str(path))

@@ -11,10 +11,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Literal
 
-import torch
-from safetensors.torch import load_file, save_file
-
-from wbc.backbones import ARCHITECTURES, Network, load_start
 from wbc.cells import CLASSICAL
 from wbc.errors import UserError, one_line
 from wbc.fetching import Unavailable, download
@@ -102,7 +98,10 @@ def _published_digits(architecture: str) -> str:
 
 
 def _from_file(architecture: str, source: Path, target: Path) -> Start:
-    sha256 = _convert(architecture, source, target)
+    from wbc.weight_files import convert  # brings torch, which random weights do not wait for
+
+    convert(architecture, source, target)
+    sha256 = sha256_of(target / WEIGHTS_FILE)
     kind: Literal["imagenet", "file"]
     kind = "imagenet" if _is_published(architecture, source) else "file"
     return Start(architecture, kind, sha256, "")
@@ -110,46 +109,14 @@ def _from_file(architecture: str, source: Path, target: Path) -> Start:
 
 def _imagenet(architecture: str) -> Path:
     """The published file, in torch's own cache (TORCH_HOME) like torchvision's downloads."""
+    import torch  # late, as above
+
     name = IMAGENET_FILES[architecture]
     cached = Path(torch.hub.get_dir()) / "checkpoints" / name
     if cached.is_file() and _is_published(architecture, cached):
         return cached
     cached.parent.mkdir(parents=True, exist_ok=True)
     return download(f"{HUB}/{name}", cached, sha256_prefix=_published_digits(architecture))
-
-
-def _convert(architecture: str, source: Path, target: Path) -> str:
-    """Check the file against the network and write its tensors without pickle; its SHA-256."""
-    if not source.is_file():
-        raise UserError(
-            f"model.weights names {source}, which is not there; bring it with"
-            f" `dvc import-url /your/file data/weights/{source.name}`."
-        )
-    state = _read(source)
-    load_start(Network(architecture, 0.0, frozen_batch_norm=True), state, source.name)
-    dropped = ARCHITECTURES[architecture].dropped
-    kept = {k: v.contiguous() for k, v in state.items() if not (dropped and k.startswith(dropped))}
-    written = target / WEIGHTS_FILE
-    save_file(kept, written)
-    return sha256_of(written)
-
-
-def _read(source: Path) -> dict[str, torch.Tensor]:
-    try:
-        if source.suffix == ".safetensors":
-            return load_file(source)
-        state = torch.load(source, map_location="cpu", weights_only=True)
-    except Exception as error:
-        raise UserError(
-            f"{source.name} cannot be read as weights ({one_line(error, 120)}); a torchvision state"
-            " dict (.pth) or a .safetensors file is expected."
-        ) from None
-    if not isinstance(state, dict) or not all(torch.is_tensor(v) for v in state.values()):
-        raise UserError(
-            f"{source.name} holds no state dict of tensors; save the network with"
-            " `torch.save(model.state_dict(), path)`."
-        )
-    return state
 
 
 def sha256_of(path: Path) -> str:

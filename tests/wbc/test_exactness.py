@@ -5,7 +5,6 @@ import hashlib
 from pathlib import Path
 
 import pytest
-import torch
 
 from tests.wbc.stores import make_store
 from tests.wbc.test_training import settings
@@ -56,13 +55,6 @@ def train(
     digest = hashlib.sha256(b"".join(tensor.numpy().tobytes() for tensor in state))
     digest.update(repr(outcome.history).encode())
     return digest.hexdigest()
-
-
-@pytest.fixture(autouse=True)
-def threads_as_before() -> object:
-    before = torch.get_num_threads()
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)

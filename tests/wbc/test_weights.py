@@ -14,7 +14,8 @@ from tests.loopback import LoopbackServer, RangedFile, send
 from wbc import weights
 from wbc.backbones import Network
 from wbc.errors import UserError
-from wbc.start import load_into, read_start
+from wbc.start import read_start
+from wbc.weight_files import load_into
 
 SQUEEZENET = "squeezenet1_1"
 
