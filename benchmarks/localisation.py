@@ -13,14 +13,15 @@ import argparse
 import io
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw
 from scipy import ndimage
 
-from benchmarks.changed_fields import CHANGES, Field, bounds
+from benchmarks.changed_fields import CHANGES, Field, Pixels, bounds
+from benchmarks.generalisation.microscopes import LABORATORIES, red_cells
 from wbc.decoding import decode
 from wbc.imaging import Framing, prepare
 from wbc.localisation import Box, locate
@@ -46,6 +47,8 @@ def main() -> None:
     krd = arguments.krd_wbc / "Dataset"
     working = [score(field) for field in krd_fields(krd, WORKING)]
     print_scores("KRD-WBC working fields", working)
+    empty = [part for number in sorted(WORKING) for part in empty_quarters(krd, number)]
+    print(f"quarters without a leukocyte: a cell found in {count(empty)} of {len(empty)}")
     if not arguments.working:
         rest = frozenset(range(1, NUM_FIELDS + 1)) - WORKING
         others = [score(field) for field in krd_fields(krd, rest)]
@@ -58,6 +61,7 @@ def main() -> None:
         pbc = list(pbc_fields(arguments.pbc))
         if arguments.changed:
             print_changes("PBC", pbc)
+            print_laboratories(pbc)
         tiles += [tile(score(field)) for field in pbc]
     print_times(krd / "image", sorted(WORKING)[:20])
     if arguments.sheet:
@@ -133,6 +137,43 @@ def print_changes(title: str, fields: list[Field]) -> None:
         hits = sum(found.hit for found in results)
         ious = np.median([found.iou for found in results])
         print(f"  {name:<22} {hits:>3} of {len(results)} found, median IoU {ious:.2f}")
+
+
+def print_laboratories(fields: list[Field]) -> None:
+    """Simulated laboratories, all of each at once, without their framing; and no cell in them."""
+    steps = [LABORATORIES[name] for name in ("acidity", "stain", "film", "glare", "optics")]
+    steps += [LABORATORIES[name] for name in ("camera", "phone")]
+
+    def changed(pixels: Pixels, number: int) -> Pixels:
+        rng = np.random.default_rng(number)
+        for step in steps:
+            if rng.random() < 0.75:
+                pixels = step(pixels, rng)
+        return pixels
+
+    results, empty = [], []
+    for number, field in enumerate(fields):
+        results.append(score(replace(field, pixels=changed(field.pixels, number))))
+        empty.append(changed(red_cells(field.pixels, np.random.default_rng(number)), number))
+    hits = sum(found.hit for found in results)
+    print(f"  simulated laboratories {hits} of {len(results)} found, IoU over 0.5")
+    print(f"  red cells alone in them: a cell found in {count(empty)} of {len(empty)}")
+
+
+def empty_quarters(folder: Path, number: int) -> list[Pixels]:
+    """The quarters of a field of KRD-WBC that hold nothing of its mask.
+
+    The mask is of one leukocyte; other cells and platelets may lie there.
+    """
+    (field,) = krd_fields(folder, frozenset([number]))
+    assert field.mask is not None
+    height, width = (length // 2 for length in field.mask.shape)
+    parts = [np.s_[y : y + height, x : x + width] for y in (0, height) for x in (0, width)]
+    return [field.pixels[part] for part in parts if not field.mask[part].any()]
+
+
+def count(pictures: list[Pixels]) -> int:
+    return sum(locate(pixels) is not None for pixels in pictures)
 
 
 def print_times(folder: Path, numbers: list[int]) -> None:

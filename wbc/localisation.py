@@ -5,6 +5,7 @@ figures and failures. All lengths are shares of the picture or of the nucleus fo
 of the picture.
 """
 
+import math
 from dataclasses import dataclass
 from typing import Final
 
@@ -19,7 +20,12 @@ from wbc.staining import FAINT, Stain, Values, absorbed, background_colour, redu
 Mask = NDArray[np.bool_]
 
 NUCLEUS_SIDE: Final = 24  # pixels, root of the nucleus's area in the copy that shows its cell
-MIN_CONTRAST: Final = 0.2  # violet of nuclei over the rest; red cells alone differ by about 0.1
+MIN_CONTRAST: Final = 0.12  # violet of nuclei over the rest; red cells alone differ by about 0.1
+# More than that: a leukocyte. Less: one only if most of what is violet is one compact nucleus; red
+# cells that are a little violet are many, and where they join they make a net.
+CLEAR_CONTRAST: Final = 0.2
+ALONE: Final = 0.8  # of the violet pixels
+COMPACT: Final = 2.0  # second moment over that of a disc of the same area; lobes in a ring: 1.5
 MIN_NUCLEUS_SHARE: Final = 0.0008  # of the picture's area; smaller is a platelet or dirt
 CYTOPLASM_VIOLET: Final = 0.25  # of the nuclear threshold; less violet than this is no cytoplasm
 REACH: Final = 0.8  # of the nucleus's side: how far cytoplasm goes beyond the nucleus
@@ -79,12 +85,15 @@ def outline(image: NDArray[np.uint8], small: NDArray[np.uint8] | None = None) ->
     small = reduced(image) if small is None else small
     background = background_colour(small)
     stain = absorbed(small, background, sigma=1.0)
-    threshold = _nuclear_threshold(stain.violet)
-    if threshold is None:
+    threshold, contrast = _nuclear_threshold(stain.violet)
+    if contrast < MIN_CONTRAST:
         return None
-    hues = _cytoplasm_hues(stain, stain.violet > threshold)
+    violet = stain.violet > threshold
+    hues = _cytoplasm_hues(stain, violet)
     nucleus, others = _nuclei(stain, threshold, hues[0])
     if np.count_nonzero(nucleus) < max(2, MIN_NUCLEUS_SHARE * nucleus.size):
+        return None
+    if contrast < CLEAR_CONTRAST and not _stands_alone(nucleus, violet):
         return None
     window, near = _surroundings(image, nucleus)
     seed, rivals = (_overlaid(mask, image.shape, window, near.shape) for mask in (nucleus, others))
@@ -93,10 +102,11 @@ def outline(image: NDArray[np.uint8], small: NDArray[np.uint8] | None = None) ->
     return Leukocyte(cell, seed, *window)
 
 
-def _nuclear_threshold(violet: Values) -> float | None:
-    """Halfway between the means of nuclei and rest (Ridler and Calvard 1978), from above.
+def _nuclear_threshold(violet: Values) -> tuple[float, float]:
+    """Halfway between the means of nuclei and rest (Ridler and Calvard 1978), and their difference.
 
-    Unlike Otsu's it holds for a nucleus that fills 1 % of the picture and for one that fills 80 %.
+    Approached from above. Unlike Otsu's it holds for a nucleus that fills 1 % of the picture and
+    for one that fills 80 %. The difference is 0 where there is nothing to tell apart.
     """
     counts, edges = np.histogram(violet, bins=512)
     levels = (edges[:-1] + edges[1:]) / 2
@@ -109,14 +119,22 @@ def _nuclear_threshold(violet: Values) -> float | None:
     for _ in range(50):
         below = int(np.searchsorted(levels, threshold)) - 1
         if below < 0 or mass[below] in (0, mass[-1]):
-            return None
+            return threshold, 0.0
         low = moment[below] / mass[below]
         high = (moment[-1] - moment[below]) / (mass[-1] - mass[below])
         contrast = float(high - low)
         if abs((high + low) / 2 - threshold) < 1e-3:
             break
         threshold = float((high + low) / 2)
-    return threshold if contrast >= MIN_CONTRAST else None
+    return threshold, contrast
+
+
+def _stands_alone(nucleus: Mask, violet: Mask) -> bool:
+    """Whether the nucleus is compact and hardly anything else is violet."""
+    area = np.count_nonzero(nucleus)
+    rows, columns = np.nonzero(nucleus)
+    spread = 2 * math.pi * float(rows.var() + columns.var()) / area
+    return bool(area >= ALONE * np.count_nonzero(violet) and spread <= COMPACT)
 
 
 def _cytoplasm_hues(stain: Stain, nuclei: Mask) -> tuple[float, ...]:

@@ -122,7 +122,7 @@ def framing(picture: Picture, rng: np.random.Generator) -> Picture:
             int(left * width) : int((left + share) * width),
         ]
         return _scaled(part, rng.uniform(0.6, 1.4))
-    field = _field_of_corners(picture, rng)
+    field = field_of_corners(picture, rng)
     top, left = (int(rng.integers(0, field.shape[0] - n)) for n in (height, width))
     weight = _soft_window(height, width)[..., None]
     under = field[top : top + height, left : left + width]
@@ -194,7 +194,7 @@ def seen_by(laboratory: str, picture: Picture, number: int) -> Picture:
     return LABORATORIES[laboratory](picture, np.random.default_rng((seed, number)))
 
 
-def _field_of_corners(picture: Picture, rng: np.random.Generator) -> Picture:
+def field_of_corners(picture: Picture, rng: np.random.Generator) -> Picture:
     """A square of twice the side, of the picture's corners, turned and mirrored at random."""
     tile = min(picture.shape[:2]) // 4
     corners = [picture[y, x] for y in _ends(tile) for x in _ends(tile)]
@@ -208,6 +208,11 @@ def _field_of_corners(picture: Picture, rng: np.random.Generator) -> Picture:
         rows.append(np.concatenate(row, axis=1))
     field = np.concatenate(rows)[: 2 * max(picture.shape[:2]), : 2 * max(picture.shape[:2])]
     return np.ascontiguousarray(field)
+
+
+def red_cells(picture: Picture, rng: np.random.Generator) -> Picture:
+    """A field like the picture's, without its leukocyte."""
+    return field_of_corners(picture, rng)[: picture.shape[0], : picture.shape[1]]
 
 
 def _ends(tile: int) -> tuple[slice, slice]:

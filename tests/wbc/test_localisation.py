@@ -95,6 +95,25 @@ def test_a_nucleus_at_the_rim_of_its_cell_gives_the_whole_cell() -> None:
     assert overlap(locate(field), 160, 160, 40) > 0.85
 
 
+def faded(field: NDArray[np.uint8], share: float) -> NDArray[np.uint8]:
+    """The field with all optical densities over the glass at `share` of what they are."""
+    light = field / np.array(GLASS)
+    return np.asarray((np.array(GLASS) * light.clip(0.01, 1) ** share).round(), dtype=np.uint8)
+
+
+def test_a_pale_cell_is_found_and_pale_violet_red_cells_are_not() -> None:
+    contrast = localisation._nuclear_threshold
+    pale = faded(smear(cell=(90, 200, 40), lobes=((90, 200, 26),)), 0.18)
+    small = staining.reduced(pale)
+    stain = staining.absorbed(small, background_colour(small), 1.0)
+    assert localisation.MIN_CONTRAST < contrast(stain.violet)[1] < localisation.CLEAR_CONTRAST
+    assert overlap(locate(pale), 90, 200, 40) > 0.7
+    lobed = smear(lobes=((140, 150, 12), (165, 140, 12), (180, 165, 12), (155, 182, 12)))
+    assert overlap(locate(faded(lobed, 0.18)), 160, 160, 40) > 0.7
+    discs = [(x, y, 26.0) for x in (60.0, 116.0, 172.0) for y in (70.0, 126.0, 250.0)]
+    assert locate(faded(smear(cell=None, lobes=discs), 0.18)) is None
+
+
 def test_touching_red_cells_are_left_out() -> None:
     field = smear(red_cells=((226, 160, 30), (160, 94, 30), (60, 250, 30)))
     assert overlap(locate(field), 160, 160, 40) > 0.8
