@@ -8,12 +8,13 @@ from typing import get_args
 
 import pytest
 
+from benchmarks.generalisation.variants import VARIANTS
 from wbc import params, profiles
 from wbc.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[2]
 SHIPPED = sorted(path.stem for path in (ROOT / "profiles").glob("*.yaml"))
-JOBS = [name for name in SHIPPED if name != "compare"]  # each sets the data and what suits them
+JOBS = ["krd-wbc", "raabin"]  # what brings data
 
 
 @pytest.fixture
@@ -51,7 +52,18 @@ def test_krd_wbc_is_the_real_job(root: Path) -> None:
 
 
 def test_every_shipped_profile_is_driven_here() -> None:
-    assert SHIPPED == ["compare", "krd-wbc", "raabin"]
+    assert SHIPPED == ["compare", "krd-wbc", "other-laboratories", "raabin"]
+
+
+def test_other_laboratories_is_what_the_study_chose_on_top_of_any_job(root: Path) -> None:
+    profiles.apply("raabin", root)
+    before = params.load(root / "params.yaml")
+    profiles.apply("other-laboratories", root)
+    loaded = params.load(root / "params.yaml")
+    chosen = VARIANTS["strong, tones, most layers"]
+    preprocess, train = chosen.settings(before, before.preprocess.input_size, before.train.epochs)
+    assert (loaded.preprocess, loaded.train) == (preprocess, train)
+    assert (loaded.data, loaded.model) == (before.data, before.model)
 
 
 def test_compare_sets_the_architectures_to_all_there_are_and_nothing_else(root: Path) -> None:
@@ -178,7 +190,7 @@ def test_a_setting_missing_in_params_yaml_has_no_place(root: Path) -> None:
 
 @pytest.mark.parametrize("name", ["raabim", "", "../params", "profiles/none.yaml"])
 def test_an_unknown_profile_names_those_there_are(root: Path, name: str) -> None:
-    with pytest.raises(UserError, match=r"there are compare, krd-wbc, raabin"):
+    with pytest.raises(UserError, match=r"there are compare, krd-wbc, other-laboratories, raabin"):
         profiles.apply(name, root)
 
 
