@@ -6,14 +6,12 @@ from collections.abc import Iterator
 from types import ModuleType
 from typing import Any, Final
 
-import torch
+import torch  # noqa: F401  it must not find the stand-ins
 
 # What torchvision 0.29 asks while its operator roi_align is imported. Answering it takes the
 # import of the whole compiler, 1.7 s of every process's start.
 _COMPILER: Final = "torch._dynamo"
 _ASKED: Final = "is_compile_supported"
-
-assert torch.__version__  # it is there before the stand-ins are
 
 
 @contextlib.contextmanager

@@ -77,6 +77,9 @@ def look(study: Study, arguments: argparse.Namespace, cells: pd.DataFrame) -> No
         found = table.mean_scores(tables, "krd-wbc")
         shown = [table.percent(found[score]) for score in table.SHOWN]
         print(f"| {name} | {len(arguments.seeds)} | {' | '.join(shown)} |")
+        for share in (1.0, 0.8):
+            accuracy, balanced = table.accuracies(table.surest(tables, share), "krd-wbc")
+            print(f"the surest {share:.0%}: accuracy {accuracy:.1%}, balanced {balanced:.1%}")
         counts = pd.DataFrame(table.confusion_of(tables, "krd-wbc"), CLASSES, CLASSES)
         print(f"\n{counts.to_string()}\n", flush=True)
 

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from wbc.cells import CLASSES
 from wbc.intervals import confusion_scores
-from wbc.metrics import class_indices, confusion
+from wbc.metrics import class_indices, confusion, decided_probability
 from wbc.resampling import replicate_sums, tail
 
 SHOWN = ("balanced_accuracy", "macro_f1")
@@ -44,6 +44,26 @@ def confusion_of(tables: Sequence[pd.DataFrame], name: str) -> NDArray[np.int64]
     together = pd.concat([table[table["set"] == name] for table in tables])
     true, decided = (class_indices(list(together[key])) for key in ("label", "predicted"))
     return confusion(true, decided, len(CLASSES))
+
+
+def surest(tables: Sequence[pd.DataFrame], share: float) -> list[pd.DataFrame]:
+    """Of each seed's cells the `share` whose decided class is the most probable, by set."""
+    kept = []
+    for each in tables:
+        certain = each.assign(certain=decided_probability(each))
+        places = certain.groupby("set")["certain"].rank(ascending=False, method="first", pct=True)
+        kept.append(certain[places <= share])
+    return kept
+
+
+def accuracies(tables: Sequence[pd.DataFrame], name: str) -> tuple[float, float]:
+    """Accuracy and balanced accuracy (of the classes that are there), means over seeds."""
+    parts = [table[table["set"] == name] for table in tables]
+    right = [(part["label"] == part["predicted"]) for part in parts]
+    by_class = [
+        ok.groupby(part["label"]).mean().mean() for ok, part in zip(right, parts, strict=True)
+    ]
+    return float(np.mean([ok.mean() for ok in right])), float(np.mean(by_class))
 
 
 def percent(score: NDArray[np.float64], interval: bool = True) -> str:

@@ -131,10 +131,10 @@ def make_repository(folder: Path) -> Repository:
             shutil.copy2(ROOT / name, folder / name)
     (folder / "dvc.lock").unlink(missing_ok=True)
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("DVC_", "MLFLOW_", "GIT_"))}
+    kept.pop("PYTHONDONTWRITEBYTECODE", None)  # stages start a second earlier with their bytecode
     environment = {
         **kept,
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
-        "PYTHONDONTWRITEBYTECODE": "1",
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "GIT_CONFIG_GLOBAL": str(folder / ".git" / "no-config"),
         "OMP_NUM_THREADS": "1",
