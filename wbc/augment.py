@@ -21,13 +21,16 @@ from wbc.params import Augment
 # Of a sample: what moves it, what recolours it, dyes and light, another microscope.
 _MOVE, _COLOUR, _LIGHT = slice(0, 7), slice(7, 14), slice(14, 25)
 _CAMERA: Final = slice(25, 25 + microscope.NUM_DRAWS)
-NUM_DRAWS: Final = _CAMERA.stop
+_UPTAKE: Final = slice(_CAMERA.stop, _CAMERA.stop + 4)
+NUM_DRAWS: Final = _UPTAKE.stop
 
 # Optical densities (R, G, B) of Giemsa's two dyes, methylene blue and eosin: the "Giemsa" vectors
 # of G. Landini's Colour Deconvolution (after Ruifrok & Johnston 2001, Anal Quant Cytol Histol 23).
 _GIEMSA = torch.tensor([[0.834750, 0.513556, 0.196330], [0.092789, 0.954111, 0.283111]])
 DYES: Final = F.normalize(_GIEMSA, dim=1).T  # (3, 2), unit columns
 DYES_INVERSE: Final = torch.linalg.pinv(DYES)  # (2, 3)
+PIVOT: Final = 0.7  # natural logarithm: a density between those of cytoplasm and nucleus, kept
+GLASS: Final = 8  # pixels, side of the brightest square, which is taken for the glass
 TURN: Final = torch.tensor([[0.0, -1, 1], [1, 0, -1], [-1, 1, 0]])  # cross product with (1, 1, 1)
 LUMA: Final = torch.tensor([0.299, 0.587, 0.114])  # ITU-R BT.601
 
@@ -107,7 +110,7 @@ def _recolour(images: Tensor, draws: Tensor, settings: Augment) -> Tensor:
     colour, light = draws[:, _COLOUR], draws[:, _LIGHT]
     if _changes_light(settings):
         strengths = 1 + settings.stain * colour[:, :2]
-        images = _relight(images, _restaining(strengths, light, settings), light, settings)
+        images = _relight(images, _restaining(strengths, light, settings), draws, settings)
     elif settings.stain > 0:
         images = _restain(images, 1 + settings.stain * colour[:, :2])
     matrix, offset = _colour_matrix(images, colour[:, 2:6], settings)
@@ -116,7 +119,8 @@ def _recolour(images: Tensor, draws: Tensor, settings: Augment) -> Tensor:
 
 
 def _changes_light(settings: Augment) -> bool:
-    return any((settings.stain_hue, settings.white_point, settings.gamma, settings.gradient))
+    lamps = (settings.white_point, settings.gamma, settings.gradient)
+    return any((settings.stain_hue, settings.uptake, *lamps))
 
 
 def _restain(images: Tensor, strengths: Tensor) -> Tensor:
@@ -155,15 +159,32 @@ def _relight(images: Tensor, matrix: Tensor, draws: Tensor, settings: Augment) -
     any direction, 0 in the middle and at most `settings.gradient` in the corners.
     """
     n, _, height, width = images.shape
-    slopes = 0.5 * settings.gradient * draws[:, 9:11]
+    light = draws[:, _LIGHT]
+    slopes = 0.5 * settings.gradient * light[:, 9:11]
     down = slopes[:, :1] * _centres(height, images.device)
     across = slopes[:, 1:] * _centres(width, images.device)
     plane = (down.unsqueeze(2) + across.unsqueeze(1)).view(n, 1, -1)
     white = torch.zeros(n, 3, 1, device=images.device)
-    white[:, ::2, 0] = settings.white_point * draws[:, 7:9]
+    white[:, ::2, 0] = settings.white_point * light[:, 7:9]
     negative_density = images.clamp_(min=1 / 255).log_()
-    light = torch.baddbmm(plane + white, matrix, negative_density.flatten(2))
-    return light.exp_().view(images.shape)
+    if settings.uptake > 0:
+        negative_density = _taken_up(negative_density, draws[:, _UPTAKE], settings)
+    logs = torch.baddbmm(plane + white, matrix, negative_density.flatten(2))
+    return logs.exp_().view(images.shape)
+
+
+def _taken_up(negative_density: Tensor, draws: Tensor, settings: Augment) -> Tensor:
+    """Dense parts gain or lose against thin ones: densities over the glass to a power.
+
+    Relative to PIVOT; each channel's power is a little its own, so that dense and thin parts
+    change their colours apart. Glass is the brightest square of GLASS pixels. Consumes the input.
+    """
+    side = min(GLASS, *negative_density.shape[2:])
+    glass = F.avg_pool2d(negative_density, side).amax(dim=(2, 3), keepdim=True)
+    density = torch.sub(glass, negative_density).clamp_(min=0)
+    thick = density.mean(dim=1, keepdim=True).clamp_(min=1 / 255).mul_(1 / PIVOT).log_()
+    power = torch.exp(settings.uptake * (draws[:, :1] + draws[:, 1:] / 4)).view(-1, 3, 1, 1)
+    return torch.addcmul(glass, density, ((power - 1) * thick).exp_(), value=-1)
 
 
 def _colour_matrix(images: Tensor, draws: Tensor, settings: Augment) -> tuple[Tensor, Tensor]:

@@ -148,6 +148,7 @@ class Augment:
     hue: Annotated[float, Range(0, 0.1)]
     stain: Annotated[float, Range(0, 0.5)]
     stain_hue: Annotated[float, Range(0, 0.2)]
+    uptake: Annotated[float, Range(0, 1)]
     white_point: Annotated[float, Range(0, 0.3)]
     gamma: Annotated[float, Range(0, 0.7)]
     gradient: Annotated[float, Range(0, 0.5)]

@@ -2,12 +2,12 @@
 
 Each laboratory changes one thing that differs between real ones, where it can by a model that
 training's augmentation (wbc.augment, wbc.microscope) does not use: matrices between sensors and
-tone curves of films where training jitters gammas, a nonlinear uptake of dye where training scales
-and turns linear densities, defocus by a disc where training has Gaussians, photons that are
+tone curves of films where training jitters gammas, binding sites that fill up and stray light where
+training bends densities by a power, defocus by a disc where training has Gaussians, photons that are
 counted behind a colour filter array where training adds noise, WebP where training has JPEG's
 blocks. White balance, fewer pixels and an unsharp mask stand on both sides. Ranges come from
-optics and chemistry; that `acidity` and `film` were missing was seen on pictures of KRD-WBC
-without their labels.
+optics and chemistry; that `acidity`, `film` and `glare` were missing was seen on pictures of
+KRD-WBC without their labels.
 
 Every draw is a function of the laboratory and the cell's number; each laboratory is a population
 (as slides of one laboratory differ too), not one fixed filter.
@@ -47,18 +47,31 @@ def camera(picture: Picture, rng: np.random.Generator) -> Picture:
 
 
 def stain(picture: Picture, rng: np.random.Generator) -> Picture:
-    """Another batch of dye and buffer: uptake is no straight line, and the glass keeps a haze.
+    """Another batch of dye and another time in it: uptake saturates, and the glass keeps a haze.
 
-    The density of each channel is raised to a power (thin parts gain or lose against thick ones)
-    and scaled; the haze is eosin's or a rapid stain's yellow.
+    Binding sites fill up as Langmuir's isotherm says, so with more dye or time the thin parts gain
+    on the dense ones, with less they lose. `half` is the density at which half of the sites are
+    taken; colours stay nearly what they are. The haze is eosin's or a rapid stain's yellow.
     """
     glass = background_colour(picture)
-    density = -np.log((picture.astype(np.float64) + 1) / (glass + 1))
-    power = rng.uniform(0.75, 1.3) * rng.uniform(0.92, 1.08, 3)
-    scaled = rng.uniform(0.65, 1.35) * rng.uniform(0.85, 1.15, 3)
-    taken = scaled * np.sign(density) * np.abs(density) ** power
+    density = np.log((glass + 1) / (picture.astype(np.float64) + 1)).clip(0)
+    half = np.exp(rng.uniform(np.log(0.15), np.log(5)))
+    uptake = (1 + half) / (density.mean(axis=2, keepdims=True) + half)
+    taken = rng.uniform(0.6, 1.2) * rng.uniform(0.85, 1.15, 3) * density * uptake
     haze = rng.uniform(0, 1) * np.array([[0.02, 0.12, 0.06], [0.0, 0.04, 0.22]][rng.integers(2)])
     return _rounded((glass + 1) * np.exp(-taken - haze) - 1)
+
+
+def glare(picture: Picture, rng: np.random.Generator) -> Picture:
+    """Stray light: an open condenser or a dusty lens lays an even veil over the picture.
+
+    A share of the light of the whole field reaches every point, so dark nuclei lose most of their
+    contrast and thin cytoplasm little; the camera's exposure takes the veil's brightness back.
+    """
+    light = _linear(picture)
+    share = rng.uniform(0.05, 0.4)
+    veiled = (1 - share) * light + share * light.mean(axis=(0, 1))
+    return _encoded(veiled * light.mean() / veiled.mean() * rng.uniform(0.85, 1.1))
 
 
 def optics(picture: Picture, rng: np.random.Generator) -> Picture:
@@ -155,9 +168,10 @@ def _clouds(rng: np.random.Generator, shape: tuple[int, ...], width: float) -> N
 
 
 def together(picture: Picture, rng: np.random.Generator) -> Picture:
-    """Nearly all at once, as laboratories differ in truth; `acidity` stands for the stain."""
-    for step in (acidity, film, optics, camera, phone, framing):
-        picture = step(picture, rng)
+    """Three in four of all these at once, as laboratories differ in truth."""
+    for step in (acidity, stain, film, glare, optics, camera, phone, framing):
+        if rng.random() < 0.75:
+            picture = step(picture, rng)
     return picture
 
 
@@ -165,6 +179,7 @@ LABORATORIES: Final[Mapping[str, Laboratory]] = {
     "camera": camera,
     "stain": stain,
     "acidity": acidity,
+    "glare": glare,
     "film": film,
     "optics": optics,
     "phone": phone,

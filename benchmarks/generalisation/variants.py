@@ -65,6 +65,8 @@ STRONG = Variant(
         "jpeg": 75,
     }
 )
+TONES = Variant(augment={"uptake": 0.7, "saturation": 0.5})
+LABORATORIES = MICROSCOPES | TONES | Variant(augment={"stain_hue": 0.1, "gamma": 0.3})
 BOTH = LIGHT | FADE
 ALL_LAYERS = Variant(train={"unfreeze": "all", "learning_rate": 0.0003})
 MOST_LAYERS = Variant(train={"unfreeze": "most", "learning_rate": 0.0003})
@@ -81,6 +83,11 @@ VARIANTS: Final[Mapping[str, Variant]] = {
     "optics": CELL | OPTICS,
     "microscopes": CELL | MICROSCOPES,
     "strong": CELL | STRONG,
+    "tones": CELL | TONES,
+    "laboratories": CELL | LABORATORIES,
+    "laboratories, most layers": CELL | LABORATORIES | MOST_LAYERS,
+    "laboratories, light": LIGHT | LABORATORIES,
+    "laboratories, light+fade": BOTH | LABORATORIES,
     "light+microscopes": LIGHT | MICROSCOPES,
     "fade+microscopes": FADE | MICROSCOPES,
     "everything": BOTH | MICROSCOPES,

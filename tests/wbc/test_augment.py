@@ -23,6 +23,7 @@ NOTHING = Augment(
     hue=0,
     stain=0,
     stain_hue=0,
+    uptake=0,
     white_point=0,
     gamma=0,
     gradient=0,
