@@ -10,12 +10,15 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
-import torchvision.models as tv
 from torch import Tensor, nn
 
 from wbc.cells import CLASSES
 from wbc.errors import UserError
 from wbc.folding import Folded, Part, fold
+from wbc.uncompiled import without_compiler
+
+with without_compiler():
+    import torchvision.models as tv
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
