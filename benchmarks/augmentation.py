@@ -28,8 +28,8 @@ from wbc.params import Augment
 
 NUM_BATCHES: Final = 10
 ON: Final = {  # as docs/augmentation.md recommends
-    "stain_hue": 0.08, "white_point": 0.08, "gamma": 0.3, "gradient": 0.1, "resolution": 0.5,
-    "blur": 0.01, "fringe": 0.004, "sharpen": 1.0, "noise": 6.0, "jpeg": 60.0,
+    "stain_hue": 0.08, "uptake": 0.6, "white_point": 0.08, "gamma": 0.3, "gradient": 0.1,
+    "resolution": 0.5, "blur": 0.01, "fringe": 0.004, "sharpen": 1.0, "noise": 6.0, "jpeg": 60.0,
 }  # fmt: skip
 
 

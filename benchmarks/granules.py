@@ -24,6 +24,7 @@ from wbc.params import Augment
 from wbc.staining import absorbed, background_colour
 
 SIDE, STAINED, NUM_DRAWN = 224, 0.25, 4000
+GLASS = (253, 233, 210)  # PBC's
 Cells = list[NDArray[np.uint8]]
 
 
@@ -36,7 +37,10 @@ def main() -> None:
     changes = {name: float(value) for name, value in (s.split("=") for s in arguments.settings)}
     shipped = params.load(Path("params.yaml")).train.augment
     # contrast needs a whole picture, the rest moves or blurs and leaves a colour as it is
-    settings = dataclasses.replace(shipped, **{**changes, "contrast": 0.0, "microscope_share": 0.0})
+    still = {"flips": False, "rotation": 0.0, "scale": 0.0, "shift": 0.0}
+    settings = dataclasses.replace(
+        shipped, **{**changes, **still, "contrast": 0.0, "microscope_share": 0.0}
+    )
     cells = {d.name: read(d, arguments.cells) for d in sorted(arguments.images.iterdir())}
     for name, pictures in cells.items():
         print(f"{name:12s} {fit(pictures)}")
@@ -89,12 +93,13 @@ def granules(pictures: Cells, dark: bool) -> list[NDArray[np.float64]]:
 
 
 def hues(colours: list[NDArray[np.float64]], settings: Augment) -> NDArray[np.float64]:
-    """(cells, draws), degrees, from 120 (green) on."""
+    """(cells, draws), degrees, from 120 (green) on; each colour lies beside bare glass."""
     draws = uniform_draws(1, 0, np.arange(NUM_DRAWN), NUM_DRAWS)
     rows = []
     for colour in colours:
-        flat = torch.tensor(colour / 255, dtype=torch.float32).view(1, 3, 1, 1)
-        out = augment(flat.expand(NUM_DRAWN, 3, 4, 4), draws, settings)[:, :, 0, 0]
+        both = torch.tensor(np.stack([colour, GLASS], axis=1) / 255, dtype=torch.float32)
+        flat = both.repeat_interleave(8, dim=1).view(1, 3, 1, 16)
+        out = augment(flat.expand(NUM_DRAWN, 3, 8, 16), draws, settings)[:, :, 0, 0]
         turns = np.array([colorsys.rgb_to_hsv(*each)[0] for each in out.tolist()])
         rows.append(360 * ((turns - 1 / 3) % 1 + 1 / 3))
     return np.array(rows)

@@ -41,7 +41,7 @@ PLAIN = dataclasses.replace(
     saturation=0.15, hue=0.02, stain=0.05,
 )  # fmt: skip
 EVERYTHING = dataclasses.replace(  # as docs/augmentation.md recommends
-    PLAIN, stain=0.3, stain_hue=0.08, white_point=0.08, gamma=0.3, gradient=0.1,
+    PLAIN, stain=0.3, stain_hue=0.08, uptake=0.6, white_point=0.08, gamma=0.3, gradient=0.1,
     microscope_share=0.5, resolution=0.5, blur=0.01, fringe=0.004, sharpen=1, noise=6, jpeg=60,
 )  # fmt: skip
 STRONG = {"flips": 1.0, "rotation": 90.0, "blur": 0.03, "fringe": 0.02, "noise": 10.0, "jpeg": 70.0}
@@ -192,14 +192,34 @@ def test_light_is_exponent_white_point_and_a_plane() -> None:
     assert torch.allclose(out[:, 2], green + 0.1 * blue, atol=1e-5)
 
 
+def on_glass(colour: torch.Tensor) -> torch.Tensor:
+    """(3, 8, 16): the colour beside the glass of a PBC picture."""
+    glass = torch.tensor([253.0, 233.0, 210.0]) / 255
+    return torch.stack([colour, glass], dim=1).repeat_interleave(8, 1).unsqueeze(1).expand(3, 8, 16)
+
+
+def test_uptake_is_a_power_of_the_density_over_the_glass() -> None:
+    colour = torch.tensor([0.3, 0.2, 0.5])
+    images = on_glass(colour).expand(6, -1, -1, -1)
+    out = augment(images, draws(), dataclasses.replace(NOTHING, uptake=0.5))
+    assert torch.allclose(out[..., 8:], images[..., 8:], atol=1e-5)
+    density = (images[0, :, 0, 8] / colour).log()
+    drawn = draws()[:, 34:38]
+    powers = torch.exp(0.5 * (drawn[:, :1] + 0.25 * drawn[:, 1:]))
+    expected = density * (density.mean() / module.PIVOT) ** (powers - 1)
+    found = (images[:, :, 0, 8] / out[:, :, 0, 0]).log()
+    assert torch.allclose(found, expected, rtol=1e-4)
+
+
 def test_eosinophils_stay_eosinophils() -> None:
     """Granules are pink beside violet ones, in whatever laboratory both are seen."""
     count = 3000
     eosinophil, basophil = (
-        torch.tensor(colour).view(1, 3, 1, 1).expand(count, 3, 4, 4) / 255
+        on_glass(torch.tensor(colour) / 255).expand(count, 3, 8, 16)
         for colour in ((174.0, 105.0, 139.0), (68.0, 25.0, 130.0))  # medians over 40 PBC cells
     )
-    settings = dataclasses.replace(EVERYTHING, contrast=0, microscope_share=0)
+    still = {"flips": False, "rotation": 0, "scale": 0, "shift": 0}
+    settings = dataclasses.replace(EVERYTHING, contrast=0, microscope_share=0, **still)
     pink, violet = (
         hue(augment(cells, draws(count), settings)[:, :, 0, 0]) for cells in (eosinophil, basophil)
     )
