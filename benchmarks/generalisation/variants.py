@@ -67,6 +67,8 @@ STRONG = Variant(
 )
 TONES = Variant(augment={"uptake": 0.7, "saturation": 0.5})
 LABORATORIES = MICROSCOPES | TONES | Variant(augment={"stain_hue": 0.1, "gamma": 0.3})
+COLOUR = Variant(augment={"saturation": 0.15})  # as shipped: granules keep theirs
+LONG = Variant(train={"epochs": 16, "patience": 16})
 BOTH = LIGHT | FADE
 ALL_LAYERS = Variant(train={"unfreeze": "all", "learning_rate": 0.0003})
 MOST_LAYERS = Variant(train={"unfreeze": "most", "learning_rate": 0.0003})
@@ -86,6 +88,10 @@ VARIANTS: Final[Mapping[str, Variant]] = {
     "tones": CELL | TONES,
     "laboratories": CELL | LABORATORIES,
     "laboratories, most layers": CELL | LABORATORIES | MOST_LAYERS,
+    "strong, tones, most layers": CELL | STRONG | TONES | MOST_LAYERS,
+    "strong, tones, most layers, long": CELL | STRONG | TONES | MOST_LAYERS | LONG,
+    "laboratories, colour, most layers": CELL | LABORATORIES | COLOUR | MOST_LAYERS,
+    "laboratories, colour, most layers, long": CELL | LABORATORIES | COLOUR | MOST_LAYERS | LONG,
     "laboratories, light": LIGHT | LABORATORIES,
     "laboratories, light+fade": BOTH | LABORATORIES,
     "light+microscopes": LIGHT | MICROSCOPES,
