@@ -92,6 +92,16 @@ VARIANTS: Final[Mapping[str, Variant]] = {
     "strong, tones, most layers, long": CELL | STRONG | TONES | MOST_LAYERS | LONG,
     "laboratories, colour, most layers": CELL | LABORATORIES | COLOUR | MOST_LAYERS,
     "laboratories, colour, most layers, long": CELL | LABORATORIES | COLOUR | MOST_LAYERS | LONG,
+    "laboratories, colour, wide, most layers": CELL
+    | LABORATORIES
+    | COLOUR
+    | MOST_LAYERS
+    | Variant(augment={"uptake": 1.0}),
+    "laboratories, colour, light, most layers": LIGHT
+    | LABORATORIES
+    | COLOUR
+    | MOST_LAYERS
+    | Variant(augment={"white_point": 0.05}),
     "laboratories, light": LIGHT | LABORATORIES,
     "laboratories, light+fade": BOTH | LABORATORIES,
     "light+microscopes": LIGHT | MICROSCOPES,
