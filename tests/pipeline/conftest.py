@@ -49,7 +49,7 @@ class Repository:
             text=True,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            timeout=600,
+            timeout=1200,
         )
         assert status in (None, done.returncode), f"{' '.join(command)}:\n{done.stdout}"
         return done.stdout
