@@ -21,7 +21,7 @@ from PIL import Image, ImageDraw
 from scipy import ndimage
 
 from benchmarks.changed_fields import CHANGES, Field, Pixels, bounds
-from benchmarks.generalisation.microscopes import LABORATORIES, red_cells
+from benchmarks.generalisation.microscopes import red_cells, stained_and_photographed
 from wbc.decoding import decode
 from wbc.imaging import Framing, prepare
 from wbc.localisation import Box, locate
@@ -140,21 +140,16 @@ def print_changes(title: str, fields: list[Field]) -> None:
 
 
 def print_laboratories(fields: list[Field]) -> None:
-    """Simulated laboratories, all of each at once, without their framing; and no cell in them."""
-    steps = [LABORATORIES[name] for name in ("acidity", "stain", "film", "glare", "optics")]
-    steps += [LABORATORIES[name] for name in ("camera", "phone")]
-
-    def changed(pixels: Pixels, number: int) -> Pixels:
-        rng = np.random.default_rng(number)
-        for step in steps:
-            if rng.random() < 0.75:
-                pixels = step(pixels, rng)
-        return pixels
-
+    """Simulated laboratories, several at once, without their framing; and no cell in them."""
     results, empty = [], []
     for number, field in enumerate(fields):
-        results.append(score(replace(field, pixels=changed(field.pixels, number))))
-        empty.append(changed(red_cells(field.pixels, np.random.default_rng(number)), number))
+        alone = red_cells(field.pixels, np.random.default_rng(number))
+        changed, alone = (
+            stained_and_photographed(pixels, np.random.default_rng(number))
+            for pixels in (field.pixels, alone)
+        )
+        results.append(score(replace(field, pixels=changed)))
+        empty.append(alone)
     hits = sum(found.hit for found in results)
     print(f"  simulated laboratories {hits} of {len(results)} found, IoU over 0.5")
     print(f"  red cells alone in them: a cell found in {count(empty)} of {len(empty)}")

@@ -29,6 +29,7 @@ Picture = NDArray[np.uint8]  # H x W x 3, RGB
 Light = NDArray[np.float64]  # the same shape, 0 to 1
 Laboratory = Callable[[Picture, np.random.Generator], Picture]
 
+SHARE: Final = 0.75  # of the changes, in those laboratories that have several
 GAMMA: Final = 2.2  # sRGB's, roughly: pictures hold light to the power of 1 / GAMMA
 
 
@@ -167,12 +168,18 @@ def _clouds(rng: np.random.Generator, shape: tuple[int, ...], width: float) -> N
     return np.asarray(0.5 + 0.25 * field / field.std())
 
 
-def together(picture: Picture, rng: np.random.Generator) -> Picture:
-    """Three in four of all these at once, as laboratories differ in truth."""
-    for step in (acidity, stain, film, glare, optics, camera, phone, framing):
-        if rng.random() < 0.75:
+def stained_and_photographed(picture: Picture, rng: np.random.Generator) -> Picture:
+    """Three in four of all these at once, as laboratories differ in truth; the framing stays."""
+    for step in (acidity, stain, film, glare, optics, camera, phone):
+        if rng.random() < SHARE:
             picture = step(picture, rng)
     return picture
+
+
+def together(picture: Picture, rng: np.random.Generator) -> Picture:
+    """The same, and with the same chance another framing."""
+    picture = stained_and_photographed(picture, rng)
+    return framing(picture, rng) if rng.random() < SHARE else picture
 
 
 LABORATORIES: Final[Mapping[str, Laboratory]] = {
