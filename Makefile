@@ -10,8 +10,6 @@ PYTHON = python3
 ARGS =
 GRID =
 JOBS = 2
-# One more than cores: the tests of the pipeline wait for disks and servers now and then.
-WORKERS = $(shell echo $$(( $$(nproc 2>/dev/null || echo 2) + 1 )))
 
 pinned = $(shell sed -n 's/^$(1)==\([0-9.]*\).*/\1/p' requirements.txt)
 index = https://download.pytorch.org/whl/$(1)
@@ -66,7 +64,7 @@ sweep: $(READY) scm ## try a grid of settings, two at a time: GRID='train.epochs
 	@$(RUN) -m wbc sweep --jobs "$(JOBS)" "$(GRID)"
 
 test: lint ## lint, check the types, run the tests
-	@$(RUN) -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
+	@$(RUN) -m pytest -n auto --dist loadfile --no-loadscope-reorder $(ARGS)
 
 bench: $(READY) ## measure speed against the reference recipe, a quarter of an hour
 	@$(RUN) -m benchmarks
