@@ -151,17 +151,19 @@ def test_a_version_answers_as_before_wherever_the_code_has_gone(
     assert float(said.split("largest difference")[1]) < 1e-4
 
 
-def test_another_architecture_trains_only_itself(repository: Repository) -> None:
-    """The classical baseline, which is an architecture like the others."""
-    repository.set(architectures=[NAME, "classical"])
+def test_other_architectures_train_only_themselves(repository: Repository) -> None:
+    """A network and the classical baseline, which is an architecture like the others."""
+    others = ["shufflenet_v2_x1_0", "classical"]
+    repository.set(architectures=[NAME, *others])
     ran = repository.ran(repository.run("dvc", "repro"))
     stages = ("weights", "train", "evaluate")
-    assert sorted(ran) == sorted([*(f"{stage}@classical" for stage in stages), "compare"])
+    assert sorted(ran) == sorted([*(f"{each}@{o}" for each in stages for o in others), "compare"])
     table = pd.read_csv(repository.path / "comparison" / "compare.csv")
     starts = dict(zip(table["architecture"], table["start"], strict=True))
-    assert starts == {NAME: "random", "classical": "none"}
+    assert starts == {NAME: "random", others[0]: "random", "classical": "none"}
+    assert set(table.loc[table["start"] == "random", "rank"]) == {1, 2}
     runs = {run.data.tags["architecture"]: run for run in repository.runs()}  # none was there
-    assert set(runs) == {"classical"} == {one.tags["architecture"] for one in repository.versions()}
+    assert set(runs) == set(others) == {one.tags["architecture"] for one in repository.versions()}
     assert runs["classical"].data.metrics["cost/latency_ms"] > 0
     assert (repository.path / "mlruns" / "costs.csv").is_file()
     assert repository.ran(repository.run("dvc", "repro")) == []
