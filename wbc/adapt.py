@@ -128,7 +128,7 @@ def make_card(
     """The parent's card with what has changed; `adapted` names parent, laboratory and cells.
 
     The parent's temperature stays: every labelled cell was learned from, so none can tell how sure
-    the new model may be.
+    the new model may be. Its `offsets` go: they corrected a head that has learned anew.
     """
     labelled, learned = cells.part("val"), cells.part("train")
     plan = make_plan(train, job.seed, pretrained=True, labels=learned.labels)
@@ -159,7 +159,7 @@ def make_card(
             "cells": sorted(labelled.table["path"]),
         },
     }
-    return {**parent, **changed}
+    return {name: value for name, value in parent.items() if name != "offsets"} | changed
 
 
 def _silent(_epoch: int, _row: Row) -> None:

@@ -34,7 +34,7 @@ SURE_CELLS = 20  # fewer in a class, and its recall after adapting is hardly kno
 
 def run(options: argparse.Namespace) -> None:
     """Adapt, judge before and after, write adapted/SET-N/ARCH-SEED/, publish."""
-    settings, store = params.load(Path("params.yaml")), _open()
+    settings, store = params.load(Path("params.yaml")), open_pixels()
     recipe = adapt.RECIPE
     if options.epochs:
         recipe = dataclasses.replace(recipe, epochs=options.epochs)
@@ -101,7 +101,7 @@ def judged_parts(
     """The laboratory's remaining cells, and the test of the laboratory that the model is from."""
     new = store.part(job.evaluation_set)
     parts = {job.evaluation_set: dataclasses.replace(new, table=new.table.iloc[drawn.rest])}
-    own = _own_test(card, store)
+    own = own_test(card, store)
     if own in _internal(card, store):
         parts[own] = store.part(own)
     return parts
@@ -181,7 +181,7 @@ def check(card: model.Card, store: PixelStore, name: str) -> None:
     Raises:
         UserError: the set is unknown, the model has learned from it, or its squares differ.
     """
-    fit = [s for s in store.evaluation_sets() if s not in (_own_test(card, store), "val")]
+    fit = [s for s in store.evaluation_sets() if s not in (own_test(card, store), "val")]
     fit = [s for s in fit if s not in _learned(card)]
     choice = f"data/pixels has {', '.join(fit) or 'no such set'}"
     if name in _learned(card) | set(_internal(card, store)) - set(fit):
@@ -214,7 +214,7 @@ def _internal(card: model.Card, store: PixelStore) -> list[str]:
     return [name for name in store.evaluation_sets() if name in own]
 
 
-def _own_test(card: model.Card, store: PixelStore) -> str:
+def own_test(card: model.Card, store: PixelStore) -> str:
     """The set that shows what the model forgets: its laboratory's first test, else val."""
     return reference_set(_internal(card, store))
 
@@ -228,7 +228,7 @@ def _named(counts: np.ndarray[Any, Any]) -> dict[str, dict[str, int]]:
     }
 
 
-def _open() -> PixelStore:
+def open_pixels() -> PixelStore:
     if not (PIXELS_DIR / "store.json").is_file():
         raise UserError(f"{PIXELS_DIR} was expected but is not there; run `dvc repro` first.")
     return open_store(PIXELS_DIR)

@@ -75,15 +75,18 @@ def _interval(scores: Mapping[str, Any], name: str) -> tuple[float | None, ...]:
 
 
 def markdown(
-    card: Card, results: Mapping[str, Any], shortages: Sequence[str], notes: Sequence[str]
+    card: Card, results: Mapping[str, Any], remarks: Sequence[str], notes: Sequence[str]
 ) -> str:
-    """report.md: what was done, before and after, what to think of it."""
+    """report.md: what was done, before and after, what to think of it.
+
+    `remarks`: on the cells learned from; `notes`: what must not be overlooked.
+    """
     lines = [
         f"# {title(card)}",
         "",
         introduction(card),
         "",
-        *[f"- {sentence}." for sentence in shortages],
+        *[f"- {sentence}." for sentence in remarks],
         *[f"\n**{sentence}**" for sentence in notes],
     ]
     for name, result in results.items():
@@ -94,10 +97,11 @@ def markdown(
 
 
 def html(
-    card: Card, results: Mapping[str, Any], shortages: Sequence[str], notes: Sequence[str]
+    card: Card, results: Mapping[str, Any], remarks: Sequence[str], notes: Sequence[str]
 ) -> str:
     """report.html: the same as `markdown` on one page."""
-    sections = [Section("cells", "Labelled cells", [Items([f"{each}." for each in shortages])])]
+    heading = "The mix of the cells" if "unlabelled" in card["adapted"] else "Labelled cells"
+    sections = [Section("cells", heading, [Items([f"{each}." for each in remarks])])]
     for name, result in results.items():
         heading = f"{set_title(name)}: {result['before']['num_cells']:,} cells"
         blocks: list[Block] = [
@@ -107,8 +111,18 @@ def html(
         ]
         sections.append(Section(f"set-{name}", heading, blocks))
     banners = [NOT_A_DEVICE, *[Banner(sentence) for sentence in notes]]
-    shown = sections if shortages else sections[1:]
+    shown = sections if remarks else sections[1:]
     return render(Page(title(card), introduction(card), shown, banners))
+
+
+def mix_sentences(mix: pd.DataFrame) -> list[str]:
+    """The shares that a correction without labels (wbc.blood_mix) saw and left, a class each."""
+    return [
+        f"{row['class']}s: {100 * row['before']:.1f} % of the cells before,"
+        f" {100 * row['after']:.1f} % after, where blood has about {100 * row['expected']:.0f} %;"
+        f" logit {signed(row['offset'], 2)}"
+        for row in mix.to_dict("records")
+    ]
 
 
 def title(card: Card) -> str:
@@ -117,6 +131,13 @@ def title(card: Card) -> str:
 
 def introduction(card: Card) -> str:
     adapted = card["adapted"]
+    if "unlabelled" in adapted:
+        return (
+            f"Model {adapted['from'][:8]} with its decisions shifted so that the mix of"
+            f" {adapted['unlabelled']:,} cells of {adapted['set']} is one that blood can have. No"
+            " label was read but for the scores below, where there are labels: they are those of"
+            " the same cells."
+        )
     return (
         f"Model {adapted['from'][:8]} learned from {len(adapted['cells'])} labelled cells of"
         f" {adapted['set']} (up to {adapted['per_class']} a class, draw {adapted['seed']}) and from"

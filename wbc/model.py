@@ -33,7 +33,8 @@ class Outputs:
     """What a network says of N cells.
 
     `logits` (N, 5) contain the training set's class mix: their softmax is `probabilities` before
-    calibration. `features` (N, D) are what the head's last layer saw, averaged over places.
+    calibration, and the card's `offsets` where it has some (wbc.blood_mix). `features` (N, D) are
+    what the head's last layer saw, averaged over places.
     """
 
     logits: NDArray[np.float32]
@@ -54,6 +55,7 @@ class Classifier:
             images = torch.from_numpy(pixels).to(self.device).permute(0, 3, 1, 2).float() / 255
             logits, features = self.network.with_features(images)
             logits = logits.float().cpu() + torch.tensor(self.card["log_prior"])
+            logits += torch.tensor(self.card.get("offsets", 0.0))
             return Outputs(logits.numpy(), features.float().cpu().numpy())
 
     def all_outputs(self, batches: Iterable[NDArray[np.uint8]]) -> Outputs:

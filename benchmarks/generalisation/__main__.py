@@ -12,37 +12,25 @@ the variants named are tried on KRD-WBC: a look, which docs/generalisation.md ha
 """
 
 import argparse
-import dataclasses
 import logging
-from pathlib import Path
 
 import pandas as pd
 
 from benchmarks.generalisation import table
+from benchmarks.generalisation.arguments import study_arguments, study_of
 from benchmarks.generalisation.cells import divided, krd_wbc_cells
 from benchmarks.generalisation.microscopes import LABORATORIES
 from benchmarks.generalisation.study import Study, answers
 from benchmarks.generalisation.variants import VARIANTS
-from wbc import params
 from wbc.cells import CLASSES
 
 COLUMNS = [*LABORATORIES, "choose", "test"]
 
 
 def main() -> None:
-    arguments = parse_arguments()
+    arguments = study_arguments(argparse.ArgumentParser(description=__doc__)).parse_args()
     logging.basicConfig(level=logging.WARNING)
-    settings = params.load(Path("params.yaml"))
-    train = dataclasses.replace(settings.train, threads=arguments.threads)
-    study = Study(
-        dataclasses.replace(settings, train=train),
-        arguments.work.resolve(),
-        arguments.weights,
-        arguments.network,
-        arguments.size,
-        arguments.epochs,
-        arguments.views,
-    )
+    study = study_of(arguments)
     cells = divided(arguments.pbc, study.raw_dir)
     if arguments.look:
         look(study, arguments, cells)
@@ -82,22 +70,6 @@ def look(study: Study, arguments: argparse.Namespace, cells: pd.DataFrame) -> No
             print(f"the surest {share:.0%}: accuracy {accuracy:.1%}, balanced {balanced:.1%}")
         counts = pd.DataFrame(table.confusion_of(tables, "krd-wbc"), CLASSES, CLASSES)
         print(f"\n{counts.to_string()}\n", flush=True)
-
-
-def parse_arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--pbc", type=Path, required=True, help="class folders")
-    parser.add_argument("--weights", type=Path, required=True, help="of --network, ImageNet's")
-    parser.add_argument("--work", type=Path, required=True, help="folder for all that is made")
-    parser.add_argument("--variants", nargs="+", default=list(VARIANTS), choices=list(VARIANTS))
-    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
-    parser.add_argument("--network", default="mobilenet_v2")
-    parser.add_argument("--size", type=int, default=224)
-    parser.add_argument("--epochs", type=int, default=8)
-    parser.add_argument("--threads", type=int, default=2, help="other digits with another number")
-    parser.add_argument("--views", type=int, choices=(1, 8), default=1, help="of each cell tried")
-    parser.add_argument("--look", type=Path, help="KRD-WBC's folder")
-    return parser.parse_args()
 
 
 if __name__ == "__main__":

@@ -136,11 +136,10 @@ def _register(
 
 
 def adapted_tags(card: Mapping[str, Any]) -> dict[str, str]:
-    """What run and version say: parent's SHA-256, laboratory, cells a class, draw."""
+    """What run and version say: parent's SHA-256, laboratory, cells a class and draw, or how many
+    cells without labels."""
     adapted = card["adapted"]
-    return {
-        "adapted_from": str(adapted["from"]),
-        "adapted_to": str(adapted["set"]),
-        "per_class": str(adapted["per_class"]),
-        "adapt_seed": str(adapted["seed"]),
-    }
+    tags = {"adapted_from": str(adapted["from"]), "adapted_to": str(adapted["set"])}
+    if "unlabelled" in adapted:
+        return tags | {"unlabelled": str(adapted["unlabelled"])}
+    return tags | {"per_class": str(adapted["per_class"]), "adapt_seed": str(adapted["seed"])}
