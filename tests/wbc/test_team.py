@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 from lightning.pytorch.loops.training_epoch_loop import _TrainingEpochLoop
+from lightning.pytorch.trainer.connectors.signal_connector import _SignalConnector
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
@@ -144,3 +145,4 @@ def test_a_checkpoint_that_one_machine_does_not_see_is_told(
 
 def test_lightning_still_has_what_a_team_switches_off() -> None:
     assert callable(_TrainingEpochLoop._broadcast_sigterm_tensor)
+    assert callable(_SignalConnector.register_signal_handlers)
