@@ -57,7 +57,7 @@ def fit(
 ) -> Outcome:
     """Train on the store's `train` part, choose the epoch on its `val` part.
 
-    An interrupted training continues after its last whole epoch, to the same bytes.
+    An interrupted training continues where it was saved last, to the same bytes.
 
     Args:
         scratch: a folder for checkpoints that belongs to exactly this training; what lies there is
@@ -84,7 +84,7 @@ def fit(
         precision=device.precision,
         deterministic=True,
         max_epochs=plan.train.epochs,
-        callbacks=[*_callbacks(plan, best, on_epoch), *watchers, SaveLast(last, loader)],
+        callbacks=[*_callbacks(plan, best, on_epoch), *watchers, SaveLast(last, loader, team)],
         logger=False,
         plugins=[WholeFiles()],
         num_sanity_val_steps=0,

@@ -86,6 +86,9 @@ def test_workers_that_read_ahead_and_an_interruption_change_no_byte(together: Pa
     assert equal(state(together, "frozen"), state(together, "frozen-read-ahead"))
     assert equal(state(together, "learned"), state(together, "learned-interrupted"))
     assert history(together, "learned") == history(together, "learned-interrupted")
+    for stopped in ("learned-stopped", "learned-stopped-in-validation"):
+        assert equal(state(together, "learned"), state(together, stopped)), stopped
+        assert history(together, "learned") == history(together, stopped)
     assert not equal(state(together, "frozen"), state(together, "learned"))
 
 
