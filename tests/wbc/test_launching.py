@@ -15,7 +15,7 @@ from wbc.launching import Report
 
 ROOT = Path(__file__).parent.parent.parent
 STAGE = """
-import os, signal, sys, time
+import os, signal, sys, threading, time
 from stages._run import run
 from wbc import launching
 from wbc.errors import UserError
@@ -34,12 +34,23 @@ OTHER_FAILS = "if rank == '1': raise UserError('Salt is missing; add it.')\n    
 BOTH_FAIL = "raise UserError('Salt is missing; add it.')"
 KILLED = "if rank == '1': os.kill(os.getpid(), signal.SIGKILL)\n        time.sleep(60)"
 MISTAKE = "if rank == '1': [][0]\n        time.sleep(60)"
-CTRL_C = """if rank == '1':
-            for _ in range(5):  # a terminal's comes to the launcher only: the others left its group
-                os.kill(os.getppid(), signal.SIGINT)
-                time.sleep(0.1)
-        with signals_raise():
-            time.sleep(60)"""
+# A terminal's comes to the launcher only: the others are no longer of its group.
+CTRL_C = """with signals_raise():
+            try:
+                open('ready' + rank, 'w').close()
+                if rank == '1':
+                    threading.Thread(target=press, args=(os.getppid(),)).start()
+                time.sleep(60)
+            finally:
+                time.sleep(1)
+                if rank == '1': print('saved')
+
+def press(launcher):
+    while not os.path.exists('ready0'):
+        time.sleep(0.01)
+    for _ in range(5):
+        os.kill(launcher, signal.SIGINT)
+        time.sleep(0.1)"""
 ENDS = "print('rank', rank, sys.argv[1])"
 
 
@@ -83,9 +94,11 @@ def test_of_a_mistake_in_the_code_its_own_traceback_is_shown(tmp_path: Path) -> 
     assert "IndexError: list index out of range" in output
 
 
-def test_ctrl_c_is_one_sentence_however_often_it_is_pressed(tmp_path: Path) -> None:
-    stopped = "stopped by Ctrl-C; run the same command again to go on\n"
-    assert launch(tmp_path, CTRL_C) == (1, stopped)
+def test_ctrl_c_waits_for_all_and_is_one_sentence_however_often_it_is_pressed(
+    tmp_path: Path,
+) -> None:
+    stopped = "stopped by Ctrl-C; run the same command again to go on"
+    assert launch(tmp_path, CTRL_C) == (1, f"saved\n{stopped}\n")
 
 
 def failure(status: int) -> ProcessFailure:

@@ -101,8 +101,8 @@ def test_a_second_signal_hurries_no_team() -> None:
     waiting = Waiting()
     waiting.allowed = waiting.patient = True
     waiting.hear(signal.SIGTERM)
-    waiting.hear(signal.SIGINT)
-    with pytest.raises(SystemExit):
+    waiting.hear(signal.SIGHUP)
+    with pytest.raises(SystemExit, match="143"):
         waiting.obey(waiting.number)
     waiting.allowed = False
     waiting.hear(signal.SIGTERM)
