@@ -19,6 +19,7 @@ from typing import Any
 import lightning.pytorch as pl
 import torch
 from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.trainer.connectors.signal_connector import _HandlersCompose
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
@@ -64,6 +65,9 @@ class Preempted(Callback):
 
     def __init__(self, step: int, team: Team) -> None:
         self.step, self.hears = step, team.rank == team.size - 1
+
+    def on_train_start(self, *_: Any) -> None:
+        assert not isinstance(signal.getsignal(signal.SIGTERM), _HandlersCompose)  # Lightning's
 
     def on_train_batch_start(self, trainer: pl.Trainer, *_: Any) -> None:
         if self.hears and trainer.global_step == self.step - 1:
