@@ -19,8 +19,11 @@ from wbc.errors import UserError
 log = logging.getLogger(__name__)
 
 
-def run(main: Callable[[], None]) -> None:
-    """Run a stage's `main`; what a user can mend is printed in one sentence, with status 1."""
+def run(main: Callable[[], None], quiet: bool = False) -> None:
+    """Run a stage's `main`; what a user can mend is printed in one sentence, with status 1.
+
+    quiet: whoever started this process says itself that a signal ended it.
+    """
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:  # by stages/__init__.py
         signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -30,9 +33,11 @@ def run(main: Callable[[], None]) -> None:
         sys.exit(f"error: {error}")
     except KeyboardInterrupt:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # one more would end in a traceback of Python
+        if quiet:
+            sys.exit(128 + signal.SIGINT)
         sys.exit("stopped by Ctrl-C; run the same command again to go on")
     except SystemExit as ended:
-        if ended.code in (128 + signal.SIGTERM, 128 + signal.SIGHUP):
+        if ended.code in (128 + signal.SIGTERM, 128 + signal.SIGHUP) and not quiet:
             name = signal.Signals(int(ended.code) - 128).name
             log.warning("stopped by %s; run the same command again to go on", name)
         raise

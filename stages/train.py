@@ -188,4 +188,4 @@ def build(architecture: str, settings: params.Params, pretrained: bool) -> Netwo
 
 
 if __name__ == "__main__":
-    run(main)
+    run(main, quiet=launching.was_launched(os.environ))

@@ -1,8 +1,6 @@
 """What happens around the steps: stopping early, a line an epoch."""
 
 import logging
-import signal
-import threading
 from collections.abc import Callable
 
 import lightning.pytorch as pl
@@ -55,20 +53,14 @@ class PlainLines(Callback):
         )
 
 
-class SigtermAsBefore(Callback):
-    """Gives SIGTERM back to the handler that was there before Lightning's.
+def signals_as_before(trainer: pl.Trainer) -> None:
+    """Keep Lightning from listening to signals itself, with what was listening before.
 
-    In a team, Lightning's talks to the other processes from inside the handler, in the middle of
-    whatever they are saying, and asks all of them at every step whether one was told to end.
+    In a team it would talk to the other processes from inside the handler, in the middle of
+    whatever they are saying, and ask all of them at every step whether one was told to end.
     """
-
-    def __init__(self) -> None:
-        self._before = signal.getsignal(signal.SIGTERM)
-
-    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        if threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGTERM, self._before)
-        setattr(trainer.fit_loop.epoch_loop, "_broadcast_sigterm_tensor", _nothing)  # noqa: B010
+    setattr(trainer._signal_connector, "register_signal_handlers", _nothing)  # noqa: B010
+    setattr(trainer.fit_loop.epoch_loop, "_broadcast_sigterm_tensor", _nothing)  # noqa: B010
 
 
 def _nothing() -> None:

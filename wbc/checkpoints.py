@@ -5,7 +5,7 @@ import io
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import lightning.pytorch as pl
 import torch
@@ -16,6 +16,11 @@ from torch.utils.data import DataLoader
 
 from wbc.disk import write_whole
 from wbc.processes import waiting
+from wbc.team import ALONE, Team, is_broken_connection
+
+# What a process asks of all at a step, if not by the number of the signal that it has heard.
+_GO_ON: Final = -1
+_SAVE: Final = 0
 
 
 class WholeFiles(TorchCheckpointIO):
@@ -36,13 +41,17 @@ class WholeFiles(TorchCheckpointIO):
 class SaveLast(Checkpoint):
     """A checkpoint at the end of every epoch; within one every few minutes and before an end.
 
-    Within an epoch only where one process trains: several would have to agree on a step. Lightning
-    calls a `Checkpoint` after all other callbacks.
+    The processes of a team tell each other at every step whether one of them is to save or to end,
+    and all do. Lightning calls a `Checkpoint` after all other callbacks.
     """
 
-    def __init__(self, path: Path, loader: DataLoader[Any], seconds: float = 600) -> None:
-        self.path, self.loader, self.seconds = path, loader, seconds
+    def __init__(
+        self, path: Path, loader: DataLoader[Any], team: Team = ALONE, seconds: float = 600
+    ) -> None:
+        self.path, self.loader, self.team, self.seconds = path, loader, team, seconds
         self._saved = time.monotonic()
+        self._shared = 0  # batches of a validation that every process has
+        self._every = 1  # so many steps from one question to the next
 
     def on_load_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
@@ -64,7 +73,9 @@ class SaveLast(Checkpoint):
         checkpoint["num_steps"] = steps % per_epoch  # of an unfinished epoch
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        waiting.allowed = trainer.world_size == 1
+        if self.team.size > 1 and pl_module.device.type == "cuda":
+            self._every = 16  # an answer costs the time in which the next steps would be prepared
+        waiting.allowed, waiting.patient = True, self.team.size > 1
         self._saved = time.monotonic()
 
     def on_train_batch_end(
@@ -73,32 +84,49 @@ class SaveLast(Checkpoint):
         progress = trainer.fit_loop.epoch_loop.batch_progress
         waited = time.monotonic() - self._saved
         left = int(trainer.num_training_batches) - progress.current.ready
+        if not left or (left > 1 and progress.current.ready % self._every):
+            return
         # Before the last step even soon after: validation, in which nothing can be saved, follows.
         limit = self.seconds / 10 if left == 1 else self.seconds
-        if left and (waiting.number or waited > limit) and trainer.world_size == 1:
+        asked = self.team.largest(waiting.number or (_SAVE if waited > limit else _GO_ON))
+        if asked != _GO_ON:
             self._save(trainer)
+            waiting.obey(asked)
+
+    def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._shared = -self.team.largest(-int(trainer.num_val_batches[0]))
 
     def on_validation_batch_end(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_batch: Any
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        *_which: int,
     ) -> None:
-        waiting.obey()  # without saving: Lightning cannot go on from within a validation
+        # Without saving: Lightning cannot go on from within a validation.
+        if batch_idx < self._shared and batch_idx % self._every == 0:
+            waiting.obey(self.team.largest(waiting.number))
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._save(trainer)
+        waiting.obey(self.team.largest(waiting.number))
 
     def on_exception(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
     ) -> None:
         waiting.allowed = False
+        if is_broken_connection(exception):  # the other one has ended of a signal to both, probably
+            waiting.obey(waiting.number)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         waiting.allowed = False
-        waiting.obey()
+        waiting.obey(self.team.largest(waiting.number))
 
     def _save(self, trainer: pl.Trainer) -> None:
         trainer.save_checkpoint(self.path)
         self._saved = time.monotonic()
-        waiting.obey()
 
 
 class BestWeights(Callback):

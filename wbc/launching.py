@@ -28,9 +28,12 @@ from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
 from wbc.errors import UserError
+from wbc.processes import signals_raise
 from wbc.team import PeerLostError
 
 REPORTS: Final = "WBC_REPORTS_DIR"  # where a process that `launch` started leaves its reason
+# Seconds in which the processes finish their step and save, after a signal.
+PATIENCE: Final = 120
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,11 @@ def must_launch(num_processes: int, environment: Mapping[str, str]) -> bool:
     return num_processes > 1 and "TORCHELASTIC_RUN_ID" not in environment
 
 
+def was_launched(environment: Mapping[str, str]) -> bool:
+    """Whether `launch` started this process, and will say why it ended."""
+    return REPORTS in environment
+
+
 def launch(module: str, arguments: list[str], num_processes: int) -> None:
     """Run `python -m module arguments` as `num_processes` processes on this machine; wait for them.
 
@@ -58,6 +66,7 @@ def launch(module: str, arguments: list[str], num_processes: int) -> None:
     _quiet()
     with tempfile.TemporaryDirectory(prefix="wbc-torchrun-") as folder:
         os.environ[REPORTS] = folder
+        os.environ.setdefault("TORCH_ELASTIC_SHUTDOWN_TIMEOUT", str(PATIENCE))
         os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # DDP's advice on wbc.team's choices
         _stay_on_this_machine()
         config = LaunchConfig(
@@ -69,10 +78,12 @@ def launch(module: str, arguments: list[str], num_processes: int) -> None:
             rdzv_endpoint="localhost:0",
             local_addr="127.0.0.1",
             max_restarts=0,
+            signals_to_handle="SIGQUIT",  # `signals_raise` hears the others, and each only once
             logs_specs=DefaultLogsSpecs(log_dir=str(Path(folder) / "torchrun")),
         )
         try:
-            elastic_launch(config, sys.executable)("-m", module, *arguments)
+            with signals_raise(_for_torchrun):
+                elastic_launch(config, sys.executable)("-m", module, *arguments)
         except SignalException as error:
             if error.sigval == signal.SIGINT:
                 raise KeyboardInterrupt from None
@@ -95,6 +106,11 @@ def reporting() -> Iterator[None]:
         if not isinstance(error, PeerLostError):
             _write_report(Path(folder), error)
         raise SystemExit(1) from None
+
+
+def _for_torchrun(number: int) -> SignalException:
+    """What torchrun's agent takes as the order to pass this signal on and to wait."""
+    return SignalException("", signal.Signals(number))
 
 
 def _write_report(folder: Path, error: BaseException) -> None:
@@ -125,13 +141,15 @@ def _fail(failures: Mapping[int, ProcessFailure], reports: list[Report], num: in
         if report.is_sentence:
             raise UserError(report.text)
     signals = {rank: _signal(failure.exitcode) for rank, failure in sorted(failures.items())}
+    if "SIGINT" in signals.values():
+        raise KeyboardInterrupt
     for rank, name in signals.items():
         if name not in ("", "SIGTERM"):
             memory = ", for lack of memory perhaps (then lower train.batch_size)"
             raise UserError(
                 f"Process {rank + 1} of {num} was ended by {name}"
                 f"{memory if name == 'SIGKILL' else ''}; the same command continues the training"
-                " after its last whole epoch."
+                " where it was saved last."
             )
     if reports:
         sys.exit(reports[0].text)

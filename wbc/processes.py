@@ -8,7 +8,7 @@ import platform
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import Final
 
@@ -39,6 +39,11 @@ def is_dead(name: str) -> bool:
         return True
 
 
+def _exception(number: int) -> BaseException:
+    """What a signal means to a stage."""
+    return KeyboardInterrupt() if number == signal.SIGINT else SystemExit(128 + number)
+
+
 class Waiting:
     """A first signal that `signals_raise` hears waits for the work to come to a point to save at.
 
@@ -46,42 +51,58 @@ class Waiting:
     """
 
     def __init__(self) -> None:
+        self.start(_exception)
+
+    def start(self, meaning: Callable[[int], BaseException]) -> None:
+        """Nothing has been heard; `meaning` is raised for a signal."""
         self.allowed = False  # the work comes to such points, and calls `obey` there
+        self.patient = False  # a second one waits too: torchrun passes on what all have heard
         self.number = 0  # of the signal that waits
+        self.ended = False  # from now on signals change nothing
+        self._held = False
+        self._meaning = meaning
 
-    def asks(self, number: int) -> bool:
-        """Whether the signal waits now."""
-        if not self.allowed or self.number:
-            return False
-        self.number = number
-        return True
+    def hear(self, number: int) -> None:
+        """Let a signal wait, or raise what it means."""
+        if self.ended:
+            return
+        if self._held or (self.allowed and (self.patient or not self.number)):
+            self.number = self.number or number
+        else:
+            self.obey(number)
 
-    def obey(self) -> None:
-        """Raise what the signal that waits means, if one does."""
-        number, self.number = self.number, 0
-        if number:
-            raise _exception(number)
+    def obey(self, number: int) -> None:
+        """Raise what this signal means, once; 0 is none."""
+        if number and not self.ended:
+            self.ended = True
+            raise self._meaning(number)
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """Every signal waits for the end of the block."""
+        self._held = True
+        try:
+            yield
+        finally:
+            self._held = False
+        self.obey(self.number)
 
 
 waiting: Final = Waiting()  # one, as signals are the process's
 
 
 @contextlib.contextmanager
-def signals_raise() -> Iterator[None]:
+def signals_raise(meaning: Callable[[int], BaseException] = _exception) -> Iterator[None]:
     """SIGTERM and SIGHUP end the process as SystemExit, Ctrl-C as KeyboardInterrupt; once.
 
     Whoever is impatient presses Ctrl-C again: that must not break off what is being put in order.
     A signal that the process was started to ignore (nohup, a shell's background) stays ignored.
     """
-    ended = False
 
     def end(number: int, _frame: FrameType | None) -> None:
-        nonlocal ended
-        if ended or waiting.asks(number):
-            return
-        ended = True
-        raise _exception(number)
+        waiting.hear(number)
 
+    waiting.start(meaning)
     before = {}
     if threading.current_thread() is threading.main_thread():
         before = {n: h for n in _ENDING if (h := signal.getsignal(n)) is not signal.SIG_IGN}
@@ -90,13 +111,9 @@ def signals_raise() -> Iterator[None]:
     try:
         yield
     finally:
-        waiting.allowed, waiting.number = False, 0
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def _exception(number: int) -> BaseException:
-    return KeyboardInterrupt() if number == signal.SIGINT else SystemExit(128 + number)
+        waiting.start(_exception)
 
 
 def end_with_dvc(seconds: float = 1.0) -> None:

@@ -63,6 +63,15 @@ class Team:
         everything[self.rows(count).start : self.rows(count).stop] = own
         return _summed(everything)  # each row is one process's, plus zeros
 
+    def largest(self, number: int) -> int:
+        """The largest of the processes' numbers."""
+        if self.size == 1:
+            return number
+        place = torch.device("cuda", self.local_rank) if dist.get_backend() == "nccl" else "cpu"
+        found = torch.tensor(number, device=place)
+        dist.all_reduce(found, dist.ReduceOp.MAX)
+        return int(found)
+
     def average(self, tensors: Sequence[Tensor]) -> None:
         """Set each tensor to its mean over the processes."""
         if self.size == 1 or not tensors:
@@ -162,11 +171,11 @@ def ending_with_the_others() -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
-        if not _is_broken_connection(error):
+        if not is_broken_connection(error):
             raise
         raise PeerLostError(
             "Another process of this training has ended, so this one ends too; where the reason is"
-            " gone, the same command continues after the last whole epoch."
+            " gone, the same command continues where the training was saved last."
         ) from None
 
 
@@ -216,6 +225,9 @@ def _summed(values: Tensor) -> Tensor:
     return total
 
 
-def _is_broken_connection(error: RuntimeError) -> bool:
+def is_broken_connection(error: BaseException) -> bool:
+    """Whether this process failed because it could not reach another one."""
+    if not isinstance(error, RuntimeError):
+        return False
     words = str(error).lower()
     return isinstance(error, dist.DistError) or "gloo" in words or "by peer" in words

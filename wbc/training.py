@@ -18,7 +18,7 @@ from lightning.pytorch.callbacks import Callback, TQDMProgressBar
 from wbc.averaging import Averaging
 from wbc.backbones import Network
 from wbc.batches import train_loader, val_loader
-from wbc.callbacks import EpochReport, HeadAwareEarlyStopping, PlainLines, SigtermAsBefore
+from wbc.callbacks import EpochReport, HeadAwareEarlyStopping, PlainLines, signals_as_before
 from wbc.checkpoints import BestWeights, SaveLast, WholeFiles, ctrl_c_raises
 from wbc.device import Device
 from wbc.features import Features, Trunk, Views, cached
@@ -57,7 +57,7 @@ def fit(
 ) -> Outcome:
     """Train on the store's `train` part, choose the epoch on its `val` part.
 
-    An interrupted training continues after its last whole epoch, to the same bytes.
+    An interrupted training continues where it was saved last, to the same bytes.
 
     Args:
         scratch: a folder for checkpoints that belongs to exactly this training; what lies there is
@@ -84,7 +84,7 @@ def fit(
         precision=device.precision,
         deterministic=True,
         max_epochs=plan.train.epochs,
-        callbacks=[*_callbacks(plan, best, on_epoch, team), *watchers, SaveLast(last, loader)],
+        callbacks=[*_callbacks(plan, best, on_epoch), *watchers, SaveLast(last, loader, team)],
         logger=False,
         plugins=[WholeFiles()],
         num_sanity_val_steps=0,
@@ -92,6 +92,8 @@ def fit(
         enable_progress_bar=sys.stderr.isatty(),
         default_root_dir=scratch,
     )
+    if team.size > 1:
+        signals_as_before(trainer)
     with ctrl_c_raises():
         trainer.fit(
             module,
@@ -129,13 +131,11 @@ def _parts(
     )
 
 
-def _callbacks(plan: Plan, best: BestWeights, on_epoch: OnEpoch, team: Team) -> list[Callback]:
+def _callbacks(plan: Plan, best: BestWeights, on_epoch: OnEpoch) -> list[Callback]:
     """All but the one that saves, in their order: weights are averaged after they are kept."""
     stop = HeadAwareEarlyStopping("val/macro_f1", plan.train.patience, plan.head_epochs)
     progress = TQDMProgressBar() if sys.stderr.isatty() else PlainLines()
     callbacks: list[Callback] = [best, stop, progress, EpochReport(on_epoch)]
-    if team.size > 1:
-        callbacks.append(SigtermAsBefore())
     if plan.train.ema_decay > 0:
         callbacks.append(Averaging(plan.train.ema_decay))
     return callbacks

@@ -91,10 +91,12 @@ class TrainingModule(pl.LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["history"] = self.history
-        checkpoint["losses"] = self._losses
+        own = torch.stack([loss.to(self.device) for loss in self._losses])
+        checkpoint["losses"] = self.team.gathered(own[None], self.team.size)  # (processes, steps)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        self.history, self._losses = list(checkpoint["history"]), list(checkpoint["losses"])
+        self.history = list(checkpoint["history"])
+        self._losses = list(checkpoint["losses"][self.team.rank])
         steps = f" and {n} steps" if (n := checkpoint["num_steps"]) else ""
         log.info("continuing an interrupted training after epoch %d%s", len(self.history), steps)
 

@@ -10,11 +10,16 @@ import hashlib
 import json
 import os
 import shutil
+import signal
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import lightning.pytorch as pl
 import torch
+from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.trainer.connectors.signal_connector import _HandlersCompose
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
@@ -23,9 +28,11 @@ from wbc import device, params, training
 from wbc.backbones import Network
 from wbc.pixels import PixelStore
 from wbc.plan import make_plan
+from wbc.processes import signals_raise
 from wbc.team import ALONE, Team, read_team
 
 ROOT = Path(__file__).parent.parent.parent
+STEPS = 4  # in an epoch
 FROZEN = {
     "learning_rate": 1e-4,
     "dropout": 0.0,
@@ -44,11 +51,27 @@ SCENARIOS: dict[str, dict[str, Any]] = {
     "cached": {**FROZEN, "unfreeze": "upper", "cache_views": 3},
     "learned": LEARNED,
     "learned-interrupted": {**LEARNED, "interrupted_after": 2},
+    "learned-stopped": {**LEARNED, "stopped_in": STEPS + 3},
+    "learned-stopped-in-validation": {**LEARNED, "stopped_in": 2 * STEPS},
 }
 
 
 class Interruption(BaseException):
     """As sudden as Ctrl-C."""
+
+
+class Preempted(Callback):
+    """SIGTERM to the last process, and to no other, in a step."""
+
+    def __init__(self, step: int, team: Team) -> None:
+        self.step, self.hears = step, team.rank == team.size - 1
+
+    def on_train_start(self, *_: Any) -> None:
+        assert not isinstance(signal.getsignal(signal.SIGTERM), _HandlersCompose)  # Lightning's
+
+    def on_train_batch_start(self, trainer: pl.Trainer, *_: Any) -> None:
+        if self.hears and trainer.global_step == self.step - 1:
+            os.kill(os.getpid(), signal.SIGTERM)
 
 
 def uneven_store(folder: Path) -> PixelStore:
@@ -63,11 +86,15 @@ def fit(
     team: Team = ALONE,
     dropout: float = 0.0,
     interrupted_after: int = 0,
+    stopped_in: int = 0,
     **changes: Any,
 ) -> training.Outcome:
-    """ShuffleNet (it has batch norm) on blobs, interrupted after an epoch and continued if so told.
+    """ShuffleNet (it has batch norm) on blobs, interrupted and continued if so told.
 
-    `folder` holds the checkpoints and is the same for all processes.
+    Args:
+        folder: holds the checkpoints and is the same for all processes.
+        interrupted_after: an epoch, from 1.
+        stopped_in: a step, from 1, in which one process of the team gets a SIGTERM.
     """
     train = params.load(ROOT / "params.yaml").train
     quick = {"epochs": 4, "head_epochs": 1, "batch_size": 16, "unfreeze": "all"}
@@ -78,17 +105,20 @@ def fit(
     scratch.mkdir(exist_ok=True)
 
     def interrupt(epoch: int, _row: training.Row) -> None:
-        if epoch == interrupted_after + 1:
+        if interrupted_after and epoch == interrupted_after + 1:
             raise Interruption
 
     on_cpu = device.pick("cpu", "auto", 1)
-    for on_epoch in [interrupt, lambda *_: None] if interrupted_after else [lambda *_: None]:
+    if interrupted_after or stopped_in:
         network = started(dropout, train.batch_norm == "frozen", store)
-        try:
-            outcome = training.fit(network, store, plan, on_cpu, scratch, on_epoch, team)
-        except Interruption:
-            continue
-    return outcome
+        preempted = [Preempted(stopped_in, team)]
+        with suppress(Interruption, SystemExit), signals_raise():
+            training.fit(network, store, plan, on_cpu, scratch, interrupt, team, preempted)
+        if stopped_in:
+            saved = torch.load(scratch / "last.ckpt", weights_only=True)["num_steps"]
+            assert saved == stopped_in % STEPS
+    network = started(dropout, train.batch_norm == "frozen", store)
+    return training.fit(network, store, plan, on_cpu, scratch, lambda *_: None, team)
 
 
 def started(dropout: float, frozen_batch_norm: bool, store: PixelStore) -> Network:

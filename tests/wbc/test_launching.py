@@ -15,10 +15,11 @@ from wbc.launching import Report
 
 ROOT = Path(__file__).parent.parent.parent
 STAGE = """
-import os, signal, sys, time
+import os, signal, sys, threading, time
 from stages._run import run
 from wbc import launching
 from wbc.errors import UserError
+from wbc.processes import signals_raise
 
 def main():
     if launching.must_launch(2, os.environ):
@@ -27,12 +28,29 @@ def main():
         {part}
 
 rank = os.environ.get("RANK")
-run(main)
+run(main, quiet=launching.was_launched(os.environ))
 """
 OTHER_FAILS = "if rank == '1': raise UserError('Salt is missing; add it.')\n        time.sleep(60)"
 BOTH_FAIL = "raise UserError('Salt is missing; add it.')"
 KILLED = "if rank == '1': os.kill(os.getpid(), signal.SIGKILL)\n        time.sleep(60)"
 MISTAKE = "if rank == '1': [][0]\n        time.sleep(60)"
+# A terminal's comes to the launcher only: the others are no longer of its group.
+CTRL_C = """with signals_raise():
+            try:
+                open('ready' + rank, 'w').close()
+                if rank == '1':
+                    threading.Thread(target=press, args=(os.getppid(),)).start()
+                time.sleep(60)
+            finally:
+                time.sleep(1)
+                if rank == '1': print('saved')
+
+def press(launcher):
+    while not os.path.exists('ready0'):
+        time.sleep(0.01)
+    for _ in range(5):
+        os.kill(launcher, signal.SIGINT)
+        time.sleep(0.1)"""
 ENDS = "print('rank', rank, sys.argv[1])"
 
 
@@ -76,6 +94,13 @@ def test_of_a_mistake_in_the_code_its_own_traceback_is_shown(tmp_path: Path) -> 
     assert "IndexError: list index out of range" in output
 
 
+def test_ctrl_c_waits_for_all_and_is_one_sentence_however_often_it_is_pressed(
+    tmp_path: Path,
+) -> None:
+    stopped = "stopped by Ctrl-C; run the same command again to go on"
+    assert launch(tmp_path, CTRL_C) == (1, f"saved\n{stopped}\n")
+
+
 def failure(status: int) -> ProcessFailure:
     return ProcessFailure(local_rank=0, pid=1, exitcode=status, error_file="<N/A>")
 
@@ -89,6 +114,8 @@ def test_the_first_telling_reason_is_given() -> None:
         launching._fail(killed, [mistake], 2)
     with pytest.raises(SystemExit, match="Traceback: x"):
         launching._fail(ended, [mistake], 2)
+    with pytest.raises(KeyboardInterrupt):
+        launching._fail({0: failure(130)}, [], 2)
     with pytest.raises(SystemExit) as end:
         launching._fail(ended, [], 2)
     assert end.value.code == 143

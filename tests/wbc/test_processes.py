@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from wbc.processes import is_dead, own_name, signals_raise
+from wbc.processes import Waiting, is_dead, own_name, signals_raise
 
 ROOT = Path(__file__).parent.parent.parent
 STAGE = """
@@ -85,6 +85,27 @@ def test_a_signal_ends_it_once_and_another_does_not_disturb_the_closing(
     if isinstance(ended.value, SystemExit):
         assert ended.value.code == 128 + number
     assert [signal.getsignal(n) for n in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)] == before
+
+
+def test_a_second_signal_hurries_one_process() -> None:
+    waiting = Waiting()
+    waiting.allowed = True
+    waiting.hear(signal.SIGTERM)
+    with pytest.raises(KeyboardInterrupt):
+        waiting.hear(signal.SIGINT)
+    waiting.allowed = False
+    waiting.hear(signal.SIGINT)  # while all is put in order
+
+
+def test_a_second_signal_hurries_no_team() -> None:
+    waiting = Waiting()
+    waiting.allowed = waiting.patient = True
+    waiting.hear(signal.SIGTERM)
+    waiting.hear(signal.SIGHUP)
+    with pytest.raises(SystemExit, match="143"):
+        waiting.obey(waiting.number)
+    waiting.allowed = False
+    waiting.hear(signal.SIGTERM)
 
 
 def test_what_was_to_be_ignored_stays_ignored() -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 from lightning.pytorch.loops.training_epoch_loop import _TrainingEpochLoop
+from lightning.pytorch.trainer.connectors.signal_connector import _SignalConnector
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
@@ -85,6 +86,9 @@ def test_workers_that_read_ahead_and_an_interruption_change_no_byte(together: Pa
     assert equal(state(together, "frozen"), state(together, "frozen-read-ahead"))
     assert equal(state(together, "learned"), state(together, "learned-interrupted"))
     assert history(together, "learned") == history(together, "learned-interrupted")
+    for stopped in ("learned-stopped", "learned-stopped-in-validation"):
+        assert equal(state(together, "learned"), state(together, stopped)), stopped
+        assert history(together, "learned") == history(together, stopped)
     assert not equal(state(together, "frozen"), state(together, "learned"))
 
 
@@ -144,3 +148,4 @@ def test_a_checkpoint_that_one_machine_does_not_see_is_told(
 
 def test_lightning_still_has_what_a_team_switches_off() -> None:
     assert callable(_TrainingEpochLoop._broadcast_sigterm_tensor)
+    assert callable(_SignalConnector.register_signal_handlers)

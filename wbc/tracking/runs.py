@@ -114,13 +114,17 @@ def training_run(
     """
     run = TrainingRun(architecture)
     with processes.signals_raise():
-        run.start(parameters, device, run_file)
         try:
+            # A signal must not break off what is said to MLflow: the run would stay RUNNING.
+            with processes.waiting.held():
+                run.start(parameters, device, run_file)
             yield run
         except BaseException as error:
+            processes.waiting.ended = True
             run.end("FAILED" if isinstance(error, Exception) else "KILLED")
             raise
-        run.end("FINISHED")
+        with processes.waiting.held():
+            run.end("FINISHED")
 
 
 def publish(architecture: str, model_dir: Path, report_dir: Path, registered: bool = True) -> None:

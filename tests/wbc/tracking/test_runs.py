@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from mlflow import MlflowClient
 
 from tests.mlflow_home import ARCHITECTURE, card, new_home, write_model
 from wbc.model import model_sha256
@@ -114,6 +115,32 @@ def test_a_second_sigterm_does_not_keep_the_run_from_being_closed(
     ):
         os.kill(os.getpid(), signal.SIGTERM)
     assert _only_run().info.status == "KILLED"
+
+
+@pytest.mark.parametrize(
+    ("method", "raised", "status"),
+    [("create_run", SystemExit, "KILLED"), ("set_terminated", ValueError, "FAILED")],
+)
+def test_no_signal_breaks_off_what_is_said_to_mlflow(
+    home: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    method: str,
+    raised: type[BaseException],
+    status: str,
+) -> None:
+    real = getattr(MlflowClient, method)
+
+    def signalled(*arguments: Any, **named: Any) -> Any:
+        os.kill(os.getpid(), signal.SIGTERM)
+        return real(*arguments, **named)
+
+    monkeypatch.setattr(MlflowClient, method, signalled)
+    with (
+        pytest.raises(raised),
+        tracking.training_run(ARCHITECTURE, parameters={}, device="a CPU"),
+    ):
+        raise ValueError
+    assert _only_run().info.status == status
 
 
 def test_train_and_evaluate_share_one_run(home: Path) -> None:
