@@ -5,6 +5,7 @@ the set lacks, or that it consists of, have no such curve. Tables are thinned to
 areas are of the whole curves.
 """
 
+import math
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -22,6 +23,7 @@ from wbc.cells import CLASSES
 
 NUM_POINTS: Final = 200  # of a curve's table at most
 COVERAGES: Final = (0.95, 0.9, 0.8, 0.5)  # at which the selective accuracy is told
+KEPT_SHARE: Final = 0.8  # of the cells, the surest ones: what `refused` keeps
 
 Floats = NDArray[np.floating[Any]]
 Labels = NDArray[np.integer[Any]]
@@ -129,3 +131,26 @@ def thin(x: Floats, y: Floats) -> NDArray[np.int64]:
     found = np.unique(np.searchsorted(way, wanted).clip(0, len(x) - 1))
     found[0], found[-1] = 0, len(x) - 1
     return np.asarray(found, dtype=np.int64)
+
+
+def refused(confidence: Floats, right: NDArray[np.bool_], labels: Labels) -> dict[str, float]:
+    """What refusing the least certain cells (1 - KEPT_SHARE of them) does in one set.
+
+    Cells and wrong decisions among the refused and the kept, and balanced accuracy over the
+    classes that are there: of all cells (`after_all`, as `after` in shift.csv) and of the kept.
+    """
+    count = math.ceil(KEPT_SHARE * len(confidence))
+    kept = np.zeros(len(confidence), bool)
+    kept[np.argsort(-confidence, kind="stable")[:count]] = True
+    return {
+        "refused_cells": len(confidence) - count,
+        "refused_errors": int(np.count_nonzero(~right & ~kept)),
+        "kept_cells": count,
+        "kept_errors": int(np.count_nonzero(~right & kept)),
+        "after_all": _mean_recall(right, labels),
+        "after_kept": _mean_recall(right[kept], labels[kept]),
+    }
+
+
+def _mean_recall(right: NDArray[np.bool_], labels: Labels) -> float:
+    return float(np.mean([right[labels == k].mean() for k in np.unique(labels)]))

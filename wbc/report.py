@@ -12,7 +12,7 @@ from typing import Any
 
 import pandas as pd
 
-from wbc import report_end, report_method, report_scores, report_trust
+from wbc import report_end, report_method, report_scores, report_shift, report_trust
 from wbc.cells import CLASSES
 from wbc.comparison import STARTS
 from wbc.figures import set_title
@@ -94,7 +94,7 @@ def build(material: Material) -> Page:
         Section("curves", "ROC and precision–recall", report_scores.curves(material)),
         Section("calibration", "Calibration and abstention", report_scores.calibration(material)),
         Section("counts", "Counts", report_trust.counts(material)),
-        Section("shift", "Other laboratories", report_trust.shift(material)),
+        Section("shift", "Other laboratories", report_shift.shift(material)),
         Section("mistakes", "Mistakes", report_trust.mistakes(material)),
         Section("why", "Where the model looks", report_trust.why(material)),
         Section("shortcuts", "Shortcuts", report_trust.shortcuts(material)),
@@ -130,7 +130,7 @@ def banners(material: Material) -> list[Banner]:
     if card["start_note"]:
         found.append(Banner(str(card["start_note"])))
     found += [Banner(text) for text in report_trust.shortcut_warnings(material)]
-    return found + [Banner(text) for text in report_trust.shift_banners(material)]
+    return found + [Banner(text) for text in report_shift.banners(material)]
 
 
 def summary(material: Material) -> list[Block]:

@@ -1,4 +1,4 @@
-"""The report's sections on counts, other laboratories, mistakes, Grad-CAM and shortcuts."""
+"""The report's sections on counts, mistakes, Grad-CAM and shortcuts."""
 
 from __future__ import annotations
 
@@ -44,56 +44,6 @@ def counts(material: Material) -> list[Block]:
         Table(head, rows, words=(1,)),
     ]
     return blocks + _pictures(material, "counts", "Differential: true, counted, adjusted")
-
-
-def shift(material: Material) -> list[Block]:
-    """How far each set lies from training and what is lost there."""
-    found = material.tables.get("shift")
-    if found is None:
-        return []
-    told = shift_banners(material)
-    blocks: list[Block] = [
-        Text(text) for text in found["in_words"] if isinstance(text, str) and text not in told
-    ]
-    blocks.append(
-        Text(
-            "A cell is far where its distance from the training cells, in the features of the"
-            " model, is beyond that of 99\u00a0% of the validation cells. The areas say how well"
-            " that distance tells the set's cells from validation's, and its mistakes from its"
-            " right decisions: 0.5 not at all, 1 perfectly. Confidence less accuracy is positive"
-            " where the probabilities promise too much."
-        )
-    )
-    head = (
-        "set", "verdict", "far cells", "AUROC: set or validation", "AUROC: mistake or right",
-        "fall in balanced accuracy", "confidence less accuracy",
-    )  # fmt: skip
-    rows = [
-        [
-            Cell(set_title(row["set"])),
-            Cell(str(row["verdict"])),
-            Cell(f"{percent(row['share_far'])}"),
-            _number(row["auroc"]),
-            _number(row["auroc_errors"]),
-            _fall(row),
-            Cell(f"{signed(100 * row['overconfidence'], 1)} points"),
-        ]
-        for row in found.to_dict("records")
-    ]
-    blocks.append(Table(head, rows, words=(1,)))
-    blocks += picture(material.figures / "shift.png", "Distance of every cell from training")
-    return blocks + picture(
-        material.figures / "shift_pictures.png", "How pictures differ from the training cells'"
-    )
-
-
-def shift_banners(material: Material) -> list[str]:
-    """One sentence for each external set that lies outside."""
-    found = material.tables.get("shift")
-    if found is None:
-        return []
-    outside = found[found["external"] & (found["verdict"] != "in domain")]
-    return [text for text in outside.get("in_words", []) if isinstance(text, str) and text]
 
 
 def mistakes(material: Material) -> list[Block]:
@@ -249,15 +199,3 @@ def _informedness(row: dict[Any, Any]) -> Cell:
     low, high = row["informedness_low"], row["informedness_high"]
     value, low, high = (f"{x:.2f}".replace("-", MINUS) for x in (row["informedness"], low, high))
     return Cell(value, f"{low} to {high}")
-
-
-def _fall(row: dict[Any, Any]) -> Cell:
-    if pd.isna(row.get("fall")):
-        return Cell("–")
-    low, high = row["fall_low"], row["fall_high"]
-    fall, low, high = (f"{100 * x:.1f}".replace("-", MINUS) for x in (row["fall"], low, high))
-    return Cell(f"{fall} points", f"{low} to {high}")
-
-
-def _number(value: float | None) -> Cell:
-    return Cell("–" if value is None or pd.isna(value) else f"{value:.2f}")

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from wbc.calibration import confidences
 from wbc.cells import CLASSES
+from wbc.curves import refused
 from wbc.evaluation import Evaluation
 from wbc.intervals import Judged, score_intervals
 from wbc.metrics import value
@@ -108,6 +109,9 @@ def study(
         compared.append(statistics.assign(set=name)[["set", *statistics.columns]])
         row = {"set": name, "external": name in external, **dataclasses.asdict(distance)}
         row |= _fall_columns(fall) | calibration(judged, evaluation.metrics[name])
+        row |= refused(
+            confidences(judged.calibrated, judged.decisions), judged.right, judged.labels
+        )
         row |= dict(zip(NAMES, statistics["difference"], strict=True))
         rows.append(row)
         if name in external:

@@ -84,3 +84,17 @@ def test_a_large_set_has_a_short_risk_table() -> None:
     assert len(table) == curves.NUM_POINTS and table["coverage"].iloc[-1] == 1
     assert table["risk"].iloc[-1] == pytest.approx(1 - right.mean())
     assert table["threshold"].is_monotonic_decreasing
+
+
+def test_refusing_the_least_certain_fifth() -> None:
+    confidence = np.array([0.9, 0.3, 0.8, 0.2, 0.7, 0.6, 0.5, 0.95, 0.85, 0.75])
+    labels = np.array([0, 0, 0, 0, 0, 1, 1, 1, 1, 1])
+    right = np.array([1, 0, 1, 1, 1, 0, 1, 1, 1, 1], dtype=bool)
+    assert curves.refused(confidence, right, labels) == {
+        "refused_cells": 2,
+        "refused_errors": 1,
+        "kept_cells": 8,
+        "kept_errors": 1,
+        "after_all": pytest.approx(0.8),
+        "after_kept": pytest.approx((1 + 0.8) / 2),
+    }

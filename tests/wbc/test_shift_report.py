@@ -71,6 +71,8 @@ def test_there_is_one_row_a_set(found: Study) -> None:
     assert abroad["fall_low"] < 0.35 < abroad["fall_high"] and abroad["fall_low"] > 0.2
     assert abroad["overconfidence"] == pytest.approx(0.35)
     assert abroad["ece"] == pytest.approx(0.35) == abroad["ece_uncalibrated"]
+    assert abroad["kept_cells"] == 80 and abroad["kept_errors"] + abroad["refused_errors"] == 40
+    assert abroad["after_all"] == pytest.approx(abroad["after"])
     assert table.loc["val", "fall"] is None or pd.isna(table.loc["val", "fall"])
 
 
