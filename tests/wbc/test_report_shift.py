@@ -45,7 +45,7 @@ def test_what_the_model_was_and_was_not_shown() -> None:
 
 @pytest.mark.parametrize(
     ("refused", "kept", "verdict"),
-    [(70, 100, "helps there"), (26, 100, "is not shown to help there"), (3, 150, "harms there")],
+    [(70, 100, "helps there"), (32, 100, "is not shown to help there"), (3, 150, "harms there")],
 )
 def test_whether_refusing_helps_is_said_with_intervals(
     refused: int, kept: int, verdict: str
