@@ -1,5 +1,6 @@
 """A contact sheet of a pixel store: what the networks will see, by source and class."""
 
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
@@ -20,18 +21,23 @@ def contact_sheet(store: PixelStore) -> Image.Image:
     One row for each source, kind of split (trained on or not) and class, in that order.
     """
     rows = [
-        (f"{source}, {name}", label, chosen)
+        (f"{label}\n{source}, {name}", store.read(chosen))
         for source, name, part in _groups(store)
         for label in CLASSES
         if len(chosen := _spread(np.flatnonzero(part & (store.table["label"] == label))))
     ]
+    return sheet_of(rows)
+
+
+def sheet_of(rows: Sequence[tuple[str, np.ndarray]]) -> Image.Image:
+    """Rows of words (two or three lines) and squares (at most NUM_COLUMNS, S, S, 3)."""
     width = MARGIN + NUM_COLUMNS * (TILE + GAP)
     sheet = Image.new("RGB", (width, len(rows) * (TILE + GAP)), "white")
     draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(15)
-    for i, (group, label, chosen) in enumerate(rows):
+    for i, (words, squares) in enumerate(rows):
         top = i * (TILE + GAP)
-        draw.text((6, top + TILE // 2 - 18), f"{label}\n{group}", fill="black", font=font)
-        for column, pixels in enumerate(store.read(chosen)):
+        draw.text((6, top + TILE // 2 - 18), words, fill="black", font=font)
+        for column, pixels in enumerate(squares):
             tile = Image.fromarray(pixels).resize((TILE, TILE), Image.Resampling.LANCZOS)
             sheet.paste(tile, (MARGIN + column * (TILE + GAP), top))
     return sheet
