@@ -34,15 +34,24 @@ def cell_table(rows: Sequence[tuple[str, str, str]]) -> pd.DataFrame:
 
 
 def fine_tuned(
-    architecture: str, weights: Path, dropout: float, settings: Train, seed: int, store: PixelStore
+    architecture: str,
+    weights: Path | None,
+    dropout: float,
+    settings: Train,
+    seed: int,
+    store: PixelStore,
 ) -> tuple[training.Outcome, Plan]:
-    """A training on the CPU from a file of weights, on the store's `train` and `val`."""
-    plan = make_plan(settings, seed, True, store.part("train").labels)
+    """A training on the CPU from a file of weights, on the store's `train` and `val`.
+
+    Without a file it starts from random weights, as train does: all layers learn.
+    """
+    plan = make_plan(settings, seed, weights is not None, store.part("train").labels)
     training.seed_everything(seed)
-    frozen = settings.batch_norm != "train"
+    frozen = settings.batch_norm != "train" and weights is not None
     network = Network(architecture, dropout, frozen_batch_norm=frozen)
-    state = torch.load(weights, map_location="cpu", weights_only=True)
-    load_start(network, state, str(weights))
+    if weights is not None:
+        state = torch.load(weights, map_location="cpu", weights_only=True)
+        load_start(network, state, str(weights))
     with tempfile.TemporaryDirectory() as scratch:
         device = pick("cpu", "auto", settings.threads)
         outcome = training.fit(network, store, plan, device, Path(scratch), lambda *_: None)

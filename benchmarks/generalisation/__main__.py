@@ -45,12 +45,10 @@ def choose(study: Study, arguments: argparse.Namespace, cells: pd.DataFrame) -> 
     for name in arguments.variants:
         tables = [answers(study, name, VARIANTS[name], seed, cells) for seed in arguments.seeds]
         found = {s: table.mean_scores(tables, s)["balanced_accuracy"] for s in COLUMNS}
-        means = [100 * found[laboratory][0] for laboratory in LABORATORIES]
+        mean = table.mean_scores(tables, *LABORATORIES)["balanced_accuracy"]
+        worst = min(100 * found[laboratory][0] for laboratory in LABORATORIES)
         shown = [table.percent(found[each], interval=False) for each in COLUMNS]
-        print(
-            f"| {name} | {sum(means) / len(means):.1f} | {min(means):.1f} | {' | '.join(shown)} |",
-            flush=True,
-        )
+        print(f"| {name} | {table.percent(mean)} | {worst:.1f} | {' | '.join(shown)} |", flush=True)
 
 
 def look(study: Study, arguments: argparse.Namespace, cells: pd.DataFrame) -> None:

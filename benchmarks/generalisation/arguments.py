@@ -5,13 +5,15 @@ import dataclasses
 from pathlib import Path
 
 from benchmarks.generalisation.study import Study
-from benchmarks.generalisation.variants import VARIANTS
+from benchmarks.generalisation.variants import ABLATION, VARIANTS
 from wbc import params
 
 
 def common_arguments(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
     parser.add_argument("--pbc", type=Path, required=True, help="class folders")
-    parser.add_argument("--weights", type=Path, required=True, help="of --network, ImageNet's")
+    parser.add_argument(
+        "--weights", type=_file, required=True, help="of --network, ImageNet's; none: random"
+    )
     parser.add_argument("--work", type=Path, required=True, help="folder for all that is made")
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
     parser.add_argument("--network", default="mobilenet_v2")
@@ -24,10 +26,14 @@ def common_arguments(parser: argparse.ArgumentParser) -> argparse.ArgumentParser
 def study_arguments(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
     """Those of whatever tries several variants."""
     parser = common_arguments(parser)
-    parser.add_argument("--variants", nargs="+", default=list(VARIANTS), choices=list(VARIANTS))
+    parser.add_argument("--variants", nargs="+", default=list(ABLATION), choices=list(VARIANTS))
     parser.add_argument("--views", type=int, choices=(1, 8), default=1, help="of each cell tried")
     parser.add_argument("--look", type=Path, help="KRD-WBC's folder")
     return parser
+
+
+def _file(words: str) -> Path | None:
+    return None if words == "none" else Path(words)
 
 
 def study_of(arguments: argparse.Namespace) -> Study:

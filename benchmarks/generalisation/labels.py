@@ -52,7 +52,7 @@ class Trial:
     store: PixelStore
     train: Train
     network: str
-    weights: Path
+    weights: Path | None
     dropout: float
     work: Path
 

@@ -25,7 +25,7 @@ class Study:
 
     params: Params
     work: Path
-    weights: Path
+    weights: Path | None  # None: random
     network: str
     size: int
     epochs: int

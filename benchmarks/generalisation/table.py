@@ -14,12 +14,13 @@ from wbc.resampling import replicate_sums, tail
 SHOWN = ("balanced_accuracy", "macro_f1")
 
 
-def mean_scores(tables: Sequence[pd.DataFrame], name: str) -> dict[str, NDArray[np.float64]]:
-    """{score: (value, low, high, sd)} of a set: the mean over seeds, its 95 % bootstrap interval.
+def mean_scores(tables: Sequence[pd.DataFrame], *names: str) -> dict[str, NDArray[np.float64]]:
+    """{score: (value, low, high, sd)}: the mean over seeds and sets, its 95 % bootstrap interval.
 
-    The interval is over cells, each drawn for all seeds at once; `sd` is that of the seeds.
+    The interval is over cells, each drawn for all seeds and sets at once; `sd` is that of the
+    seeds. Several sets show the same cells, in the same order of paths.
     """
-    parts = [table[table["set"] == name].sort_values("path") for table in tables]
+    parts = [table[table["set"] == name].sort_values("path") for table in tables for name in names]
     labels = class_indices(list(parts[0]["label"]))
     decided = [class_indices(list(part["predicted"])) for part in parts]
     size = len(CLASSES)
@@ -33,7 +34,7 @@ def mean_scores(tables: Sequence[pd.DataFrame], name: str) -> dict[str, NDArray[
     found = {}
     for score in SHOWN:
         limits = np.quantile(drawn[score].mean(axis=1), [tail(0), 1 - tail(0)])
-        own = values[score][0]
+        own = values[score][0].reshape(len(tables), len(names)).mean(axis=1)
         spread = own.std(ddof=1) if len(own) > 1 else 0.0
         found[score] = np.array([own.mean(), *limits, spread])
     return found

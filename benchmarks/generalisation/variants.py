@@ -33,22 +33,9 @@ class Variant:
         )
 
 
-CELL = Variant({"crop": "cell"})
-LIGHT = CELL | Variant({"light": "neutral"})
-FADE = CELL | Variant({"surroundings": "fade"})
-STAINS = Variant(augment={"stain": 0.3, "stain_hue": 0.08})
-LAMPS = Variant(augment={"white_point": 0.12, "gamma": 0.25, "gradient": 0.15})
-OPTICS = Variant(
-    augment={
-        "resolution": 0.5,
-        "blur": 0.006,
-        "fringe": 0.002,
-        "sharpen": 1.0,
-        "noise": 8,
-        "jpeg": 60,
-    }
-)
-MICROSCOPES = STAINS | LAMPS | OPTICS
+# The usual recipe: whole pictures, batch norm learned anew, all at once, weights as they end.
+USUAL = Variant({"crop": "none"}, {"batch_norm": "train", "head_epochs": 0, "ema_decay": 0.0})
+CELL = Variant({"crop": "cell"})  # params.yaml's recipe
 STRONG = Variant(
     augment={
         "stain": 0.5,
@@ -66,59 +53,32 @@ STRONG = Variant(
     }
 )
 TONES = Variant(augment={"uptake": 0.7, "saturation": 0.5})
-LABORATORIES = MICROSCOPES | TONES | Variant(augment={"stain_hue": 0.1, "gamma": 0.3})
-COLOUR = Variant(augment={"saturation": 0.15})  # as shipped: granules keep theirs
-LONG = Variant(train={"epochs": 16, "patience": 16})
-BOTH = LIGHT | FADE
-ALL_LAYERS = Variant(train={"unfreeze": "all", "learning_rate": 0.0003})
 MOST_LAYERS = Variant(train={"unfreeze": "most", "learning_rate": 0.0003})
-GENTLE = Variant(train={"learning_rate": 0.0003})
+TOGETHER = CELL | STRONG | TONES | MOST_LAYERS  # profiles/other-laboratories.yaml
 
+# What puts each part into the usual recipe, and what takes it out of all together.
+PARTS: Final[Mapping[str, tuple[Variant, Variant]]] = {
+    "cell's window": (CELL, Variant({"crop": "none"})),
+    "strong": (STRONG, Variant(augment=dict.fromkeys(STRONG.augment, 0.0) | {"stain": 0.05})),
+    "tones": (TONES, Variant(augment={"uptake": 0.0, "saturation": 0.15})),
+    "most layers": (MOST_LAYERS, Variant(train={"unfreeze": "upper", "learning_rate": 0.001})),
+    "frozen batch norm": (
+        Variant(train={"batch_norm": "auto"}),
+        Variant(train={"batch_norm": "train"}),
+    ),
+    "head first": (Variant(train={"head_epochs": 2}), Variant(train={"head_epochs": 0})),
+    "averaged weights": (Variant(train={"ema_decay": 0.98}), Variant(train={"ema_decay": 0.0})),
+}
+ABLATION: Final[Mapping[str, Variant]] = {
+    "usual": USUAL,
+    **{f"usual + {name}": USUAL | put_in for name, (put_in, _) in PARTS.items()},
+    "together": TOGETHER,
+    **{f"together - {name}": TOGETHER | out for name, (_, out) in PARTS.items()},
+    "together + neutral light": TOGETHER | Variant({"light": "neutral"}),
+    "together + faded surroundings": TOGETHER | Variant({"surroundings": "fade"}),
+}
 VARIANTS: Final[Mapping[str, Variant]] = {
-    "whole": Variant({"crop": "none"}),
+    **ABLATION,
     "cell": CELL,
-    "light": LIGHT,
-    "fade": FADE,
-    "light+fade": BOTH,
-    "stains": CELL | STAINS,
-    "lamps": CELL | LAMPS,
-    "optics": CELL | OPTICS,
-    "microscopes": CELL | MICROSCOPES,
-    "strong": CELL | STRONG,
-    "tones": CELL | TONES,
-    "laboratories": CELL | LABORATORIES,
-    "laboratories, most layers": CELL | LABORATORIES | MOST_LAYERS,
-    "strong, tones, most layers": CELL | STRONG | TONES | MOST_LAYERS,
-    "strong, tones, most layers, long": CELL | STRONG | TONES | MOST_LAYERS | LONG,
-    "laboratories, colour, most layers": CELL | LABORATORIES | COLOUR | MOST_LAYERS,
-    "laboratories, colour, most layers, long": CELL | LABORATORIES | COLOUR | MOST_LAYERS | LONG,
-    "laboratories, colour, wide, most layers": CELL
-    | LABORATORIES
-    | COLOUR
-    | MOST_LAYERS
-    | Variant(augment={"uptake": 1.0}),
-    "laboratories, colour, light, most layers": LIGHT
-    | LABORATORIES
-    | COLOUR
-    | MOST_LAYERS
-    | Variant(augment={"white_point": 0.05}),
-    "laboratories, light": LIGHT | LABORATORIES,
-    "laboratories, light+fade": BOTH | LABORATORIES,
-    "light+microscopes": LIGHT | MICROSCOPES,
-    "fade+microscopes": FADE | MICROSCOPES,
-    "everything": BOTH | MICROSCOPES,
-    "strong, gentle": CELL | STRONG | GENTLE,
-    "strong, head": CELL | STRONG | Variant(train={"unfreeze": "head"}),
-    "all layers": CELL | ALL_LAYERS,
-    "strong, most layers": CELL | STRONG | MOST_LAYERS,
-    "strong, all layers": CELL | STRONG | ALL_LAYERS,
-    "microscopes, all layers": CELL | MICROSCOPES | ALL_LAYERS,
-    "strong, most layers, fade": FADE | STRONG | MOST_LAYERS,
-    "microscopes, most layers": CELL | MICROSCOPES | MOST_LAYERS,
-    "strong, all layers, light": LIGHT | STRONG | ALL_LAYERS,
-    "strong, all layers, fast": CELL
-    | STRONG
-    | ALL_LAYERS
-    | Variant(train={"learning_rate": 0.001}),
-    "strong, all layers, scale": CELL | STRONG | ALL_LAYERS | Variant(augment={"scale": 0.25}),
+    "together, long": TOGETHER | Variant(train={"epochs": 16, "patience": 16}),
 }

@@ -60,7 +60,7 @@ def test_other_laboratories_is_what_the_study_chose_on_top_of_any_job(root: Path
     before = params.load(root / "params.yaml")
     profiles.apply("other-laboratories", root)
     loaded = params.load(root / "params.yaml")
-    chosen = VARIANTS["strong, tones, most layers"]
+    chosen = VARIANTS["together"]
     preprocess, train = chosen.settings(before, before.preprocess.input_size, before.train.epochs)
     assert (loaded.preprocess, loaded.train) == (preprocess, train)
     assert (loaded.data, loaded.model) == (before.data, before.model)
