@@ -101,6 +101,11 @@ def opened(parent: model.Classifier, place: str, batch_size: int) -> Folder:
         logits, num_unreadable = logits_of_pictures(parent, Path(place))
         return Folder(slug(Path(place)), logits, num_unreadable, {})
     store = open_pixels()
+    if place not in store.evaluation_sets():
+        raise UserError(
+            f"{place} is neither a folder of pictures nor a set of data/pixels, which has"
+            f" {', '.join(store.evaluation_sets())}; give the path of the laboratory's pictures."
+        )
     check(parent.card, store, place)
     part = store.part(place)
     logits = parent.all_outputs(part.batches(batch_size)).logits

@@ -101,6 +101,8 @@ def test_too_few_cells_are_refused(home: Path) -> None:  # noqa: F811
 
 @pytest.mark.usefixtures("few")
 def test_models_that_cannot_be_corrected_are_refused(home: Path) -> None:  # noqa: F811
+    refused("mars is neither a folder of pictures nor a set .* val, test, abroad", place="mars")
+    refused("has learned from test", place="test")
     refused("--per-class is for learning from labelled cells", "--per-class", "3")
     path = home / "models" / ARCHITECTURE / "model.json"
     changed = {"sources": SOURCES, "input": INPUT}
