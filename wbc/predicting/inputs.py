@@ -94,7 +94,7 @@ def names_of(paths: Sequence[str]) -> list[str]:
         short = {base: os.path.relpath(path, common) for base, path in full.items()}
     else:
         short = {base: os.path.normpath(base) for base in real}
-    texts = [short.get(base, "") for base in bases]
+    texts = [short.get(base, ".") for base in bases]
     return ["" if text == "." else clean_name(Path(text).as_posix()) for text in texts]
 
 

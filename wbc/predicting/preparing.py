@@ -25,6 +25,7 @@ CHUNK: Final = 8  # files a task
 CHUNK_BYTES: Final = 32 << 20  # from archives that a task carries at most, but for a larger file
 ALONE: Final = 500  # files before workers start, which takes as long as preparing about so many
 WAITING: Final = 3  # tasks a worker, under way or done and not taken
+LEAST_WAITING: Final = 16  # twice a batch: one is made while another is judged
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,7 @@ def prepared(
         yield from windowed(
             lambda chunk: pool.submit(prepare_chunk, chunk, framing),
             _chain(following, chunks),
-            WAITING * cpu_count(),
+            max(WAITING * cpu_count(), LEAST_WAITING),
         )
     except TerminatedWorkerError:
         raise UserError(
