@@ -13,7 +13,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from tests.mlflow_home import ARCHITECTURE, card, write_model
+from tests.mlflow_home import ARCHITECTURE, card, new_home, write_model
 from tests.small_disk import resize, small_disk
 from tests.wbc import pictures
 from tests.wbc.predicting.test_packed import make_tar, make_zip
@@ -21,6 +21,7 @@ from wbc import cli, model
 from wbc.cells import CLASSES
 from wbc.predicting import command, part, preparing
 from wbc.predicting.part import Part
+from wbc.tracking import runs as tracking
 from wbc.tracking import store as tracking_store
 
 ROOT = Path(__file__).parents[3]
@@ -243,6 +244,21 @@ def test_mistakes_are_one_sentence(home: Path, monkeypatch: pytest.MonkeyPatch) 
     refused("cannot be had from the registry", "cells", "--model", "models:/wbc-classifier@gone")
     with pytest.raises(SystemExit):
         predict("cells", "--uncertain-below", "1.5")
+
+
+def test_the_champion_is_what_is_used(
+    home: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    root = new_home(home / "repository", monkeypatch)
+    refused("Nobody is champion yet; `python -m wbc promote`", str(home / "cells"))
+    tracking.publish(ARCHITECTURE, *write_model(root, seed=3, temperature=1.3))
+    client = tracking_store.connect().client
+    client.set_registered_model_alias("wbc-classifier", "champion", "1")
+    with caplog.at_level("INFO"):
+        cli.main(["predict", str(home / "cells"), "--out", "a.jsonl"])
+    cli.main(["predict", str(home / "cells"), "--out", "b.jsonl", *MODEL])
+    assert (root / "a.jsonl").read_bytes() == (root / "b.jsonl").read_bytes()
+    assert not any("registered with another" in words for words in caplog.messages)
 
 
 def test_a_file_that_vanishes_in_between_is_a_row(
