@@ -82,10 +82,9 @@ def _zip(archive: Path, name: str, passed: Passed) -> Iterator[Found]:
 def _tar(archive: Path, name: str, passed: Passed) -> Iterator[Found]:
     budget = Budget(archive)
     with tarfile.open(archive, "r:*") as opened:
+        remembered: list[tarfile.TarInfo] = vars(opened)["members"]
         while (member := opened.next()) is not None:
-            opened.__dict__[
-                "members"
-            ].clear()  # tarfile would remember every member that it has read
+            remembered.clear()  # else tarfile keeps every member that it has read
             if member.isdir():
                 continue
             budget.entry()
