@@ -27,7 +27,7 @@ MAX_RATIO = 100  # unpacked / packed size; pictures reach 1 to 5, a bomb about 1
 RATIO_FREE_BYTES = 256 * 2**20  # below this much the ratio does not matter
 MAX_ENTRIES = 2_000_000
 _CHUNK = 1 << 20
-_UNREADABLE = (
+UNREADABLE = (
     zipfile.BadZipFile,
     tarfile.TarError,
     zlib.error,
@@ -53,7 +53,7 @@ class _Entry:
 
 def is_archive(path: Path) -> bool:
     """Whether the file's content (not its name) is a zip or a tar that can be unpacked."""
-    return path.is_file() and _kind(path) != ""
+    return path.is_file() and kind_of(path) != ""
 
 
 def unpack(archive: Path, target: Path) -> None:
@@ -63,7 +63,7 @@ def unpack(archive: Path, target: Path) -> None:
         UserError: no such archive, damaged, encrypted, a bomb, or an entry that would be written
             outside `target` or is no regular file.
     """
-    kind = _kind(archive)
+    kind = kind_of(archive)
     if not kind:
         raise UserError(
             f"{archive} was expected to be a zip or tar (.tar, .tar.gz, .tar.bz2, .tar.xz) but is"
@@ -82,20 +82,20 @@ def unpack(archive: Path, target: Path) -> None:
     except UserError:
         shutil.rmtree(target, ignore_errors=True)
         raise
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         shutil.rmtree(target, ignore_errors=True)
         reason = " ".join(str(error).split()) or type(error).__name__
         raise UserError(f"{archive} cannot be unpacked ({reason}); fetch it again.") from None
 
 
-def _kind(path: Path) -> str:
+def kind_of(path: Path) -> str:
     """zip | tar | "" by content; by the first bytes, for a tar may hold a zip at its end."""
     try:
         with path.open("rb") as file:
             if file.read(4) in (b"PK\x03\x04", b"PK\x05\x06"):
                 return "zip"
         return "tar" if tarfile.is_tarfile(path) else ""
-    except _UNREADABLE:
+    except UNREADABLE:
         return ""
 
 
@@ -103,7 +103,7 @@ def _zip_entries(archive: Path, opened: zipfile.ZipFile) -> Iterator[_Entry]:
     for info in opened.infolist():
         if info.is_dir():
             continue
-        name = _zip_name(info)
+        name = zip_name(info)
         if info.flag_bits & 0x1:
             raise UserError(
                 f"{archive} is encrypted ({name!r}); unpack it with its password and give the"
@@ -119,7 +119,7 @@ def _zip_entries(archive: Path, opened: zipfile.ZipFile) -> Iterator[_Entry]:
         yield _Entry(name, info.file_size, open_entry)
 
 
-def _zip_name(info: zipfile.ZipInfo) -> str:
+def zip_name(info: zipfile.ZipInfo) -> str:
     """The entry's name; UTF-8 without the flag for it (zips of many tools) is recognised."""
     name = info.orig_filename
     if not info.flag_bits & 0x800:

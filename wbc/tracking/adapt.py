@@ -48,8 +48,12 @@ def model_folder(reference: str, repository: Path) -> Iterator[Path]:
 def _download(reference: str, repository: Path, scratch: Path) -> Path:
     try:
         store = tracking_store.connect(repository)
-        if reference == f"{PREFIX}{MODEL}@{champion.CHAMPION}":
-            champion.check(store)
+        wants_champion = reference == f"{PREFIX}{MODEL}@{champion.CHAMPION}"
+        if wants_champion and champion.check(store) is None:
+            raise UserError(
+                "Nobody is champion yet; `python -m wbc promote` makes a version one, and --model"
+                f" also takes {PREFIX}{MODEL}@{CHALLENGER} or a folder such as models/googlenet."
+            )
         import mlflow.artifacts
 
         found = mlflow.artifacts.download_artifacts(artifact_uri=reference, dst_path=str(scratch))

@@ -1,0 +1,60 @@
+"""`predict`: a model at work on pictures of any number."""
+
+import argparse
+from typing import Any, Final
+
+UNCERTAIN_BELOW: Final = 0.5  # the other classes together are likelier than the one decided on
+
+
+def add(commands: Any) -> None:
+    predict = commands.add_parser(
+        "predict",
+        help="classify files, folders and archives of pictures",
+        epilog="The same command continues what was stopped. docs/predict.md has the columns.",
+    )
+    predict.add_argument(
+        "paths",
+        nargs="+",
+        metavar="PATH",
+        help="a picture, folder, quoted glob, zip or tar; - reads paths from stdin, one a line",
+    )
+    predict.add_argument(
+        "--model",
+        default="models:/wbc-classifier@champion",
+        help="a version in the registry (default %(default)s) or a folder such as models/googlenet",
+    )
+    predict.add_argument(
+        "--out",
+        default="predictions.csv",
+        help="the table: .csv, .jsonl or .parquet (default %(default)s)",
+    )
+    predict.add_argument(
+        "--uncertain-below",
+        type=_share,
+        default=UNCERTAIN_BELOW,
+        metavar="P",
+        help="flag a cell where its class has a smaller probability (default %(default)s)",
+    )
+    predict.add_argument(
+        "--device", choices=("auto", "cpu"), default="auto", help="auto: a GPU where there is one"
+    )
+    predict.add_argument(
+        "--restart", action="store_true", help="begin anew; at the end --out is replaced"
+    )
+    predict.set_defaults(run=_predict)
+
+
+def _predict(options: argparse.Namespace) -> None:
+    from wbc.predicting import command
+
+    command.run(options)
+
+
+def _share(text: str) -> float:
+    try:
+        share = float(text)
+    except ValueError:
+        share = -1.0
+    if not 0 <= share <= 1:
+        raise argparse.ArgumentTypeError(f"expected a number from 0 to 1, not {text!r}")
+    return share

@@ -1,0 +1,1 @@
+"""`python -m wbc predict`: pictures of any number in, a table with a row for each out."""

@@ -1,0 +1,207 @@
+"""`python -m wbc predict`: files, folders and archives to one table, however long it takes."""
+
+import argparse
+import contextlib
+import dataclasses
+import hashlib
+import json
+import logging
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Final
+
+from tqdm import tqdm
+
+from wbc import device, model
+from wbc.disk import is_full
+from wbc.errors import UserError
+from wbc.framing import Framing
+from wbc.predicting import part as unfinished
+from wbc.predicting import version_code
+from wbc.predicting.formats import encoded, header, suffix_of, write_parquet
+from wbc.predicting.found import Found
+from wbc.predicting.inputs import Inputs
+from wbc.predicting.part import Part, State, chained, part_path
+from wbc.predicting.preparing import Ready, prepared
+from wbc.predicting.rows import counted, judge
+from wbc.processes import signals_raise
+from wbc.spreading import SOFTWARE
+from wbc.tracking.adapt import model_folder
+
+log = logging.getLogger(__name__)
+
+BATCH: Final = 64  # as wbc.serving judges them; what a kill loses at most
+
+
+@dataclass(frozen=True)
+class Job:
+    """What every batch needs."""
+
+    classifier: model.Classifier
+    suffix: str
+    uncertain_below: float
+
+
+def run(options: argparse.Namespace) -> None:
+    """Judge all that options.paths name and write options.out.
+
+    Raises:
+        UserError: nothing to judge, no such model, OUT in the way, no room for it.
+    """
+    out = Path(options.out)
+    suffix = suffix_of(out)
+    _check_folder(out)
+    inputs = Inputs(options.paths, sys.stdin.buffer)
+    inputs.check()
+    chosen = device.pick(options.device)
+    with model_folder(options.model, Path.cwd()) as folder:
+        classifier = model.load(folder, chosen.type)
+        sha256 = model.model_sha256(folder)
+        other = version_code.changed(folder)
+    log.info("%s (%s) on %s", classifier.card["architecture"], sha256[:8], chosen.name)
+    if other:
+        log.warning(
+            "This version was registered with another wbc/%s.py; its own copy, which serving uses,"
+            " may answer otherwise than the code here does.",
+            ".py, wbc/".join(other),
+        )
+    job = Job(classifier, suffix, options.uncertain_below)
+    same = {
+        "model": sha256,
+        "--uncertain-below": str(job.uncertain_below),
+        "version of this code or its packages": _code(),
+        "device": chosen.type,
+    }
+    try:
+        with signals_raise(), unfinished.opened(out, same, options.restart) as part:
+            _fill(part, inputs, job, out)
+            _finish(part, out, job)
+            state = part.state
+    except OSError as error:
+        raise UserError(_write_problem(error, out)) from None
+    for sentence in sentences(state, inputs, job, out):
+        log.info("%s", sentence)
+
+
+def _fill(part: Part, inputs: Inputs, job: Job, out: Path) -> None:
+    """Append a row for every file that has none yet."""
+    if part.state.rows:
+        log.info("%s has %d rows; going on after them.", part_path(out), part.state.rows)
+    found = remaining(iter(inputs), part.state, out)
+    ready = prepared(found, framing_of(job.classifier.card))
+    try:
+        with (
+            contextlib.closing(ready),
+            tqdm(desc="predict", unit="cell", initial=part.state.rows, disable=None) as bar,
+        ):
+            for batch in batched(ready):
+                _append(part, batch, job)
+                bar.update(len(batch))
+    except (KeyboardInterrupt, SystemExit):
+        log.info(
+            "Stopped: %d rows are kept in %s; the same command (without --restart) goes on.",
+            part.state.rows,
+            part_path(out),
+        )
+        raise
+    if not part.state.rows:
+        raise UserError("No picture was found: stdin was expected to name files, one a line.")
+
+
+def _append(part: Part, batch: Sequence[Ready], job: Job) -> None:
+    rows = judge(job.classifier, batch, job.uncertain_below)
+    data = encoded(job.suffix, rows)
+    if not part.state.bytes:
+        data = header(job.suffix, job.classifier.card["classes"]) + data
+    part.append(data, [ready.name for ready in batch], counted(rows))
+
+
+def _finish(part: Part, out: Path, job: Job) -> None:
+    if job.suffix != ".parquet":
+        part.finish()
+        return
+    whole = out.with_name(f"{out.name}.part.parquet")
+    try:
+        write_parquet(part_path(out), whole, job.classifier.card["classes"])
+        part.finish(whole)
+    finally:
+        whole.unlink(missing_ok=True)
+
+
+def remaining(found: Iterator[Found], state: State, out: Path) -> Iterator[Found]:
+    """The files after those that have rows.
+
+    Raises:
+        UserError: these are not the files that the rows are of.
+    """
+    digest, num_left = "", state.rows
+    while num_left:
+        names = [one.name for one in islice(found, min(BATCH, num_left))]
+        if not names:
+            break
+        digest = chained(digest, names)
+        num_left -= len(names)
+    if digest != state.names:
+        raise UserError(
+            f"The files are no longer those of the {state.rows} rows in {part_path(out)}: some"
+            " came, went or were renamed, or other PATHs are given; bring them back, or add"
+            " --restart to begin anew."
+        )
+    return found
+
+
+def batched(ready: Iterable[Ready]) -> Iterator[list[Ready]]:
+    """By position, so that a run that was stopped makes the batches of one that was not."""
+    following = iter(ready)
+    while batch := list(islice(following, BATCH)):
+        yield batch
+
+
+def framing_of(card: model.Card) -> Framing:
+    """As in training; no masks are given here, so a model trained with them sees the cell found."""
+    framing = Framing.of(card["input"])
+    return dataclasses.replace(framing, crop="cell") if framing.crop == "mask" else framing
+
+
+def sentences(state: State, inputs: Inputs, job: Job, out: Path) -> Iterator[str]:
+    """What was found, for the end."""
+    counts, passed = state.counts, inputs.passed
+    classes = ", ".join(f"{counts.get(name, 0)} {name}" for name in job.classifier.card["classes"])
+    yield f"{out}: {state.rows} rows; {classes}."
+    yield (
+        f"{counts.get('uncertain', 0)} uncertain (probability below {job.uncertain_below:g}),"
+        f" {counts.get('unlocated', 0)} without a leukocyte found (judged whole),"
+        f" {counts.get('unreadable', 0)} unreadable (column error says why)."
+    )
+    if passed.num_others or passed.num_hidden:
+        yield (
+            f"Passed over: {passed.num_others} files that are no images by their extension,"
+            f" {passed.num_hidden} hidden ones."
+        )
+
+
+def _code() -> str:
+    return hashlib.sha256(json.dumps(SOFTWARE, sort_keys=True).encode()).hexdigest()
+
+
+def _check_folder(out: Path) -> None:
+    if out.is_dir():
+        raise UserError(f"--out should name a file, but {out} is a folder.")
+    if not out.absolute().parent.is_dir():
+        raise UserError(f"The folder for {out} is not there; make it, or name another --out.")
+
+
+def _write_problem(error: OSError, out: Path) -> str:
+    part = part_path(out)
+    if is_full(error):
+        return (
+            f"No space is left on the disk for {part}; the rows up to the last whole batch are"
+            " kept. Make room there and run the same command again, which goes on from there."
+        )
+    return (
+        f"{error.filename or part} cannot be written ({error.strerror}); mend that and run the same"
+        " command again, or name another --out."
+    )

@@ -1,0 +1,167 @@
+"""From files to squares of pixels: in this process at first, on all cores once there are many.
+
+Never more than a window of files is in memory, however slowly squares are taken away.
+"""
+
+import stat
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from joblib import cpu_count
+from joblib.externals.loky import ProcessPoolExecutor
+from joblib.externals.loky.process_executor import TerminatedWorkerError
+from numpy.typing import NDArray
+
+from wbc.archives import UNREADABLE
+from wbc.errors import UserError, one_line
+from wbc.imaging import Framing, UnreadableImage, prepare
+from wbc.predicting.found import MAX_BYTES, Found
+
+CHUNK: Final = 8  # files a task
+CHUNK_BYTES: Final = 32 << 20  # from archives that a task carries at most, but for a larger file
+ALONE: Final = 500  # files before workers start, which takes as long as preparing about so many
+WAITING: Final = 3  # tasks a worker, under way or done and not taken
+LEAST_WAITING: Final = 16  # twice a batch: one is made while another is judged
+
+
+@dataclass(frozen=True)
+class Task:
+    """A file as it is sent to a worker: `data` where it came from an archive."""
+
+    name: str
+    path: str = ""
+    data: bytes | None = None
+    problem: str = ""
+
+
+@dataclass(frozen=True)
+class Ready:
+    """A file as the network sees it; without pixels for the reason in `problem`."""
+
+    name: str
+    pixels: NDArray[np.uint8] | None = None
+    located: bool = False
+    problem: str = ""
+
+
+def prepared(
+    found: Iterable[Found], framing: Framing, alone: int = ALONE
+) -> Generator[Ready, None, None]:
+    """Every file in its order.
+
+    Raises:
+        UserError: a worker was killed.
+    """
+    chunks = chunked(map(task_of, found))
+    num_files = 0
+    for chunk in chunks:
+        yield from prepare_chunk(chunk, framing)
+        num_files += len(chunk)
+        if num_files >= alone and cpu_count() > 1:
+            break
+    following = next(chunks, None)
+    if following is None:
+        return
+    pool = ProcessPoolExecutor(max_workers=cpu_count(), initializer=_one_thread)
+    try:
+        yield from windowed(
+            lambda chunk: pool.submit(prepare_chunk, chunk, framing),
+            _chain(following, chunks),
+            max(WAITING * cpu_count(), LEAST_WAITING),
+        )
+    except TerminatedWorkerError:
+        raise UserError(
+            "A process that prepares pictures was killed from outside, most often for want of"
+            " memory; free some and run the same command again, which goes on from there."
+        ) from None
+    finally:
+        pool.shutdown(wait=True, kill_workers=True)
+
+
+def windowed(
+    submit: Callable[[list[Task]], Any], chunks: Iterable[list[Task]], window: int
+) -> Iterator[Ready]:
+    """Results in order, with at most `window` tasks given out whose results were not taken.
+
+    joblib's own generator sends out tasks as workers get free, so a slow taker fills the memory.
+    """
+    waiting: deque[Any] = deque()
+    for chunk in chunks:
+        waiting.append(submit(chunk))
+        while len(waiting) >= window:
+            yield from waiting.popleft().result()
+    while waiting:
+        yield from waiting.popleft().result()
+
+
+def chunked(tasks: Iterable[Task]) -> Iterator[list[Task]]:
+    chunk: list[Task] = []
+    num_bytes = 0
+    for task in tasks:
+        chunk.append(task)
+        num_bytes += len(task.data or b"")
+        if len(chunk) == CHUNK or num_bytes >= CHUNK_BYTES:
+            yield chunk
+            chunk, num_bytes = [], 0
+    if chunk:
+        yield chunk
+
+
+def task_of(found: Found) -> Task:
+    """The file with its bytes where an archive holds it: they must be read before the next one."""
+    if found.problem or found.read is None:
+        return Task(found.name, path=str(found.path or ""), problem=found.problem)
+    try:
+        return Task(found.name, data=found.read())
+    except UNREADABLE as error:
+        return Task(found.name, problem=f"damaged in the archive ({one_line(error, 120)})")
+
+
+def prepare_chunk(chunk: list[Task], framing: Framing) -> list[Ready]:
+    return [_prepare(task, framing) for task in chunk]
+
+
+def _prepare(task: Task, framing: Framing) -> Ready:
+    if task.problem:
+        return Ready(task.name, problem=task.problem)
+    try:
+        data = _bytes_of(Path(task.path)) if task.data is None else task.data
+        cell = prepare(data, framing)
+    except UnreadableImage as error:
+        return Ready(task.name, problem=str(error) or "unknown")
+    except OSError as error:  # its own text would name the path once more
+        return Ready(task.name, problem=error.strerror or "cannot be read")
+    except ValueError as error:  # a name that no file system can hold
+        return Ready(task.name, problem=one_line(error, 120))
+    except MemoryError:
+        return Ready(task.name, problem="too large for the memory of this machine")
+    return Ready(task.name, cell.pixels, cell.located)
+
+
+def _bytes_of(path: Path) -> bytes:
+    """Only of what is a file and small enough: a pipe would block, a film would fill the memory."""
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode):
+        raise UnreadableImage("no regular file")
+    if status.st_size > MAX_BYTES:
+        raise UnreadableImage(f"larger than {MAX_BYTES >> 20} MB")
+    return path.read_bytes()
+
+
+def _chain(first: list[Task], rest: Iterator[list[Task]]) -> Iterator[list[Task]]:
+    yield first
+    yield from rest
+
+
+def _one_thread() -> None:
+    """torch's other threads wait for the next picture in a busy loop: twice the CPU time."""
+    import signal
+
+    import torch
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the main process's to answer
+    torch.set_num_threads(1)

@@ -1,0 +1,98 @@
+"""From what the network says of a batch to rows of the output."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wbc.calibration import confidences
+from wbc.errors import UserError
+from wbc.metrics import NUM_DECIMALS
+from wbc.model import Card, Classifier
+from wbc.predicting.preparing import Ready
+
+FLAGS: Final = ("uncertain", "unlocated", "unreadable")
+
+Row = dict[str, Any]  # as `columns` names them; None where nothing can be said
+
+
+def columns(classes: Sequence[str]) -> list[str]:
+    return ["path", "class", *(f"p_{name}" for name in classes), "margin", *FLAGS, "error"]
+
+
+def judge(classifier: Classifier, batch: Sequence[Ready], uncertain_below: float) -> list[Row]:
+    """A row for each file, in order; the decision is made as wbc.serving makes it.
+
+    uncertain_below: calibrated probability of the class decided on, below which it is uncertain.
+
+    Raises:
+        UserError: the model's weights give no numbers.
+    """
+    shown = [ready for ready in batch if ready.pixels is not None]
+    judged: list[Row] = []
+    if shown:
+        logits = classifier.outputs(
+            np.stack([ready.pixels for ready in shown if ready.pixels is not None])
+        ).logits
+        if not np.isfinite(logits).all():
+            raise UserError(
+                "The model answers with what is no number, so its weights are damaged or its"
+                " training failed; choose another version with --model."
+            )
+        decisions = classifier.decide(classifier.probabilities_of(logits, calibrated=False))
+        shares = classifier.probabilities_of(logits)
+        judged = _answers(shares, decisions, classifier.card, uncertain_below)
+    answers = iter(judged)
+    return [_row(ready, classifier.card, answers) for ready in batch]
+
+
+def even_shares(shares: NDArray[np.floating[Any]], card: Card) -> NDArray[np.float64]:
+    """Probabilities (N, K) that the decision compares: with logit adjustment as if every class were
+    equally frequent, p over prior scaled to sum 1; else p itself."""
+    even = shares.astype(np.float64)
+    if card["decision"] == "logit_adjustment":
+        even = even / np.exp(np.array(card["log_prior"]))
+    return np.asarray(even / even.sum(axis=1, keepdims=True))
+
+
+def counted(rows: Iterable[Row]) -> Counter[str]:
+    """How many of each class, and of each flag."""
+    counts: Counter[str] = Counter()
+    for row in rows:
+        counts.update(flag for flag in FLAGS if row[flag])
+        if row["class"] is not None:
+            counts[row["class"]] += 1
+    return counts
+
+
+def _answers(
+    shares: NDArray[np.float32],
+    decisions: NDArray[np.int64],
+    card: Card,
+    uncertain_below: float,
+) -> list[Row]:
+    ordered = np.sort(even_shares(shares, card), axis=1)
+    margins = np.round(ordered[:, -1] - ordered[:, -2], NUM_DECIMALS)
+    rounded = np.round(shares.astype(np.float64), NUM_DECIMALS)
+    unsure = confidences(rounded, decisions) < uncertain_below
+    names = [f"p_{name}" for name in card["classes"]]
+    return [
+        {
+            "class": card["classes"][int(decision)],
+            **dict(zip(names, map(float, share), strict=True)),
+            "margin": float(margin),
+            "uncertain": bool(flag),
+        }
+        for share, decision, margin, flag in zip(rounded, decisions, margins, unsure, strict=True)
+    ]
+
+
+def _row(ready: Ready, card: Card, answers: Iterator[Row]) -> Row:
+    row: Row = dict.fromkeys(columns(card["classes"]))
+    row |= {"path": ready.name, "uncertain": False, "unlocated": False, "unreadable": False}
+    row["error"] = ready.problem
+    if ready.pixels is None:
+        return row | {"unreadable": True}
+    return row | next(answers) | {"unlocated": not ready.located}

@@ -1,0 +1,88 @@
+"""Folders and globs, in a fixed order and in memory that does not grow with the number of files."""
+
+import fnmatch
+import heapq
+import os
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Final
+
+NAMES: Final = 100_000  # of one folder in memory at a time; beyond them it is read once more
+_MAGIC: Final = re.compile(r"[*?[]")
+
+Identity = tuple[int, int]  # of a folder, whatever its name: device and inode
+
+
+def is_hidden(name: str) -> bool:
+    return name.startswith(".") or name == "__MACOSX"
+
+
+def sorted_names(folder: Path, limit: int = NAMES) -> Iterator[tuple[str, bool]]:
+    """Names in a folder in rising order, and whether each is a folder (links followed).
+
+    Raises:
+        OSError: the folder cannot be read.
+    """
+    last = ""
+    while True:
+        with os.scandir(folder) as entries:
+            later = ((entry.name, entry.is_dir()) for entry in entries if entry.name > last)
+            block = heapq.nsmallest(limit, later)
+        yield from block
+        if len(block) < limit:
+            return
+        last = block[-1][0]
+
+
+def is_pattern(text: str) -> bool:
+    """Whether a PATH is a glob; a file whose name looks like one is itself."""
+    return bool(_MAGIC.search(text)) and not os.path.lexists(text)
+
+
+def base_of(pattern: str) -> str:
+    """The folder that a glob starts in: its parts before the first with a wildcard."""
+    parts = Path(pattern).parts
+    first = next(number for number, part in enumerate(parts) if _MAGIC.search(part))
+    return str(Path(*parts[:first]))
+
+
+def matches(pattern: str) -> Iterator[Path]:
+    """What a glob names below `base_of` it, sorted within each folder; `**` is any depth."""
+    base = base_of(pattern)
+    return _below(Path(base), Path(pattern).parts[len(Path(base).parts) :])
+
+
+def _below(folder: Path, parts: Sequence[str]) -> Iterator[Path]:
+    """Hidden names are matched only by a part that begins with a dot, as a shell does."""
+    head, rest = parts[0], parts[1:]
+    if head == "**":
+        yield from _at_any_depth(folder, rest or ("*",))
+        return
+    if not _MAGIC.search(head):
+        path = folder / head
+        if path.exists():
+            yield from _below(path, rest) if rest else iter([path])
+        return
+    for name, is_dir in _readable_names(folder):
+        if is_hidden(name) and not head.startswith("."):
+            continue
+        if fnmatch.fnmatchcase(name, head) and (is_dir or not rest):
+            yield from _below(folder / name, rest) if rest else iter([folder / name])
+
+
+def _at_any_depth(folder: Path, rest: Sequence[str]) -> Iterator[Path]:
+    """Folders are passed over: what lies in them is matched itself. Links are not followed."""
+    while rest[0] == "**" and len(rest) > 1:
+        rest = rest[1:]
+    yield from (path for path in _below(folder, rest) if not path.is_dir())
+    for name, is_dir in _readable_names(folder):
+        if is_dir and not is_hidden(name) and not (folder / name).is_symlink():
+            yield from _at_any_depth(folder / name, rest)
+
+
+def _readable_names(folder: Path) -> Iterator[tuple[str, bool]]:
+    try:
+        yield from sorted_names(folder)
+    except OSError:  # as a shell's glob: what cannot be looked into matches nothing
+        return
