@@ -17,7 +17,6 @@ from wbc.errors import UserError
 from wbc.evaluation import evaluate
 from wbc.plan import Plan, make_plan
 from wbc.start import Start
-from wbc.team import ALONE
 
 ROOT = Path(__file__).parent.parent.parent
 START = Start("squeezenet1_1", "random", "", "")
@@ -136,7 +135,7 @@ def test_a_bar_on_a_terminal_and_plain_lines_elsewhere(
 ) -> None:
     monkeypatch.setattr("sys.stderr.isatty", lambda: terminal, raising=False)
     plan = make_plan(settings().train, 1, True, np.arange(5))
-    callbacks = training._callbacks(plan, BestWeights(), lambda *_: None, ALONE)
+    callbacks = training._callbacks(plan, BestWeights(), lambda *_: None)
     kinds = {type(callback).__name__ for callback in callbacks}
     assert ("TQDMProgressBar" in kinds) is terminal
     assert ("PlainLines" in kinds) is not terminal
