@@ -41,6 +41,11 @@ def run(options: argparse.Namespace) -> None:
     job = adapt.Adaptation(options.set, options.per_class, options.seed, recipe)
     with tracking_adapt.model_folder(options.model, Path.cwd()) as parent_dir:
         folder, results = adapt_and_judge(parent_dir, store, job, settings)
+    tell(folder, results)
+
+
+def tell(folder: Path, results: dict[str, Any]) -> None:
+    """Publish the finished model and say what has changed in each set."""
     flat = flat_scores({name: scores_only(result) for name, result in results.items()})
     log.info("%s", tracking_adapt.publish(Path.cwd(), folder, flat))
     for name, result in results.items():

@@ -25,7 +25,7 @@ from wbc.adapt_command import (
     open_pixels,
     own_test,
     read_card,
-    scores_only,
+    tell,
     whole,
 )
 from wbc.cells import CLASSES, write_table
@@ -35,7 +35,6 @@ from wbc.imaging import UnreadableImage, prepare
 from wbc.pixels import PixelStore
 from wbc.sources.incoming import list_files
 from wbc.tracking import adapt as tracking_adapt
-from wbc.tracking.record import flat_scores
 
 log = logging.getLogger(__name__)
 
@@ -63,12 +62,7 @@ def run(options: argparse.Namespace) -> None:
         folder, results = correct(
             parent_dir, options.set, chosen.type, settings.evaluate.batch_size
         )
-    flat = flat_scores({name: scores_only(result) for name, result in results.items()})
-    log.info("%s", tracking_adapt.publish(Path.cwd(), folder, flat))
-    for name, result in results.items():
-        gain = result["difference"]["balanced_accuracy"]
-        log.info("%s: balanced accuracy %+.3f (%+.3f to %+.3f)", name, *gain.values())
-    log.info("%s says more", folder / "report.html")
+    tell(folder, results)
 
 
 def correct(
