@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -48,26 +49,38 @@ def answers(
 
     The model is trained on `train` unless it has been; what it said of a set is kept too.
     """
-    preprocess, train = variant.settings(study.params, study.size, study.epochs)
-    told = _digest(json.dumps([asdict(preprocess), asdict(train), str(study.weights)]))
-    folder = study.work / "models" / f"{study.network}-{name}-{seed}-{told}"
+    folder = model_folder(study, name, variant, seed)
     sets = sorted(set(cells["split"]) - {"train"})
     views = f"-{study.views}-views" if study.views > 1 else ""
     kept = folder / f"{'+'.join(sets)}{views}.csv"
     if kept.is_file():
         return pd.read_csv(kept, keep_default_na=False)
+    preprocess, train = variant.settings(study.params, study.size, study.epochs)
     store = study.store(cells, preprocess)
     if not (folder / model.CARD_FILE).is_file():
         _train(study, train, seed, store, folder)
-    classifier = model.load(folder)
+    table = predictions(model.load(folder), store, sets, study.views)
+    table.to_csv(kept, index=False)
+    return table
+
+
+def model_folder(study: Study, name: str, variant: Variant, seed: int) -> Path:
+    """Where `answers` keeps the model."""
+    settings = map(asdict, variant.settings(study.params, study.size, study.epochs))
+    told = _digest(json.dumps([*settings, str(study.weights)]))
+    return study.work / "models" / f"{study.network}-{name}-{seed}-{told}"
+
+
+def predictions(
+    classifier: model.Classifier, store: PixelStore, sets: Sequence[str], views: int = 1
+) -> pd.DataFrame:
+    """predictions.csv of the model on these parts of the store."""
     tables = []
     for each in sets:
         part = store.part(each)
-        judged = judge(classifier, _outputs(classifier, part, study.views), part)
+        judged = judge(classifier, _outputs(classifier, part, views), part)
         tables.append(predictions_table(part.table, judged.decisions, judged.calibrated))
-    table = pd.concat(tables)
-    table.to_csv(kept, index=False)
-    return table
+    return pd.concat(tables)
 
 
 def _outputs(classifier: model.Classifier, part: PixelStore, views: int) -> model.Outputs:
