@@ -12,9 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from filelock import FileLock
 from ruamel.yaml import YAML
 
 ROOT = Path(__file__).parent.parent.parent
+OUTPUT = "scratch/repro.txt"  # what the small repro printed
 SMALL = {
     "architectures": ["squeezenet1_1"],
     "data.sources[0].num_cells": 300,
@@ -130,20 +132,24 @@ def make_repository(folder: Path) -> Repository:
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, folder / name)
     (folder / "dvc.lock").unlink(missing_ok=True)
+    repository = Repository(folder, environment_of(folder))
+    repository.run("git", "init", "-q", "-b", "main")
+    repository.run("git", "config", "user.name", "Test")
+    repository.run("git", "config", "user.email", "test@example.org")
+    return repository
+
+
+def environment_of(folder: Path) -> dict[str, str]:
+    """Nothing of the user's own DVC, MLflow and git."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("DVC_", "MLFLOW_", "GIT_"))}
     kept.pop("PYTHONDONTWRITEBYTECODE", None)  # stages start a second earlier with their bytecode
-    environment = {
+    return {
         **kept,
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "GIT_CONFIG_GLOBAL": str(folder / ".git" / "no-config"),
         "OMP_NUM_THREADS": "1",
     }
-    repository = Repository(folder, environment)
-    repository.run("git", "init", "-q", "-b", "main")
-    repository.run("git", "config", "user.name", "Test")
-    repository.run("git", "config", "user.email", "test@example.org")
-    return repository
 
 
 def commit(repository: Repository, message: str) -> None:
@@ -152,13 +158,35 @@ def commit(repository: Repository, message: str) -> None:
 
 
 @pytest.fixture(scope="session")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Repository:
-    """One small `dvc repro`, done; tests copy it (`repository`) before they change anything."""
-    repository = make_repository(tmp_path_factory.mktemp("finished"))
-    set_params(repository.path, SMALL)
+def finished(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Repository:
+    """One small `dvc repro`, done; tests copy it (`repository`) before they change anything.
+
+    Under xdist one worker runs it while the others wait, and each has a copy of its own: a repro
+    takes two minutes of a core's time.
+    """
+    if worker_id == "master":
+        return small_repro(tmp_path_factory.mktemp("finished"))
+    shared = tmp_path_factory.getbasetemp().parent / "finished"
+    with FileLock(f"{shared}.lock"):
+        if not (shared / OUTPUT).is_file():
+            shutil.rmtree(shared, ignore_errors=True)  # of a worker that failed
+            shared.mkdir()
+            small_repro(shared)
+    own = tmp_path_factory.mktemp("finished") / "clone"
+    shutil.copytree(shared, own, symlinks=True)
+    repository = Repository(own, environment_of(own))
+    repository.run("python", "-m", "wbc", "relocate")
+    return repository
+
+
+def small_repro(path: Path) -> Repository:
+    repository = make_repository(path)
+    set_params(path, SMALL)
     commit(repository, "small")
-    repository.output = repository.run("dvc", "repro")  # type: ignore[attr-defined]
+    said = repository.run("dvc", "repro")
     commit(repository, "first run")
+    (path / OUTPUT).parent.mkdir(exist_ok=True)
+    (path / OUTPUT).write_text(said, encoding="utf-8")
     return repository
 
 

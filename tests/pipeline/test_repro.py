@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tests.pipeline.conftest import Repository, commit
+from tests.pipeline.conftest import OUTPUT, Repository, commit
 from wbc.pixels import evaluation_set_sha256
 
 pytestmark = pytest.mark.pipeline
@@ -27,7 +27,8 @@ ALL = [
 
 
 def test_images_in_a_registered_model_out(finished: Repository) -> None:
-    assert sorted(finished.ran(finished.output)) == sorted(ALL)  # type: ignore[attr-defined]
+    said = (finished.path / OUTPUT).read_text(encoding="utf-8")
+    assert sorted(finished.ran(said)) == sorted(ALL)
     scores = finished.metrics(NAME)
     assert list(scores) == ["val", "test_a", "test_b"]
     assert set(scores["test_b"]["recall"]) == {"neutrophil", "lymphocyte"}
