@@ -30,7 +30,7 @@ SMALL = {  # params.yaml's values that are replaced
     "epochs: 10": "epochs: 4",
     "batch_size: 16": "batch_size: 8",
 }
-OUTPUTS = ("model.safetensors", "model.json", "history.csv")
+OUTPUTS = ("model.safetensors", "model.json", "reference.safetensors", "history.csv")
 PREPARE = """
 import sys
 from pathlib import Path

@@ -18,7 +18,8 @@ from sklearn.neighbors import NearestNeighbors
 from wbc import model
 from wbc.evaluation import predict
 from wbc.pixels import open_store
-from wbc.shift_report import reference_cells, reference_set
+from wbc.reference_cells import training_cells
+from wbc.shift_report import reference_set
 
 Rows = NDArray[np.float32]
 Values = NDArray[np.float64]
@@ -33,7 +34,7 @@ def main() -> None:
     store = open_store(Path("data/pixels"))
     classifier = model.load(Path("models") / options.architecture)
     own = reference_set([s for s in store.evaluation_sets() if s != options.external])
-    train = reference_cells(store)
+    train = training_cells(store.part("train"))
     parts = [store.part(name) for name in ("val", own, options.external)]
     learned = predict(classifier, train, 64).features
     outputs = [predict(classifier, part, 64) for part in parts]

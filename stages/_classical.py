@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from stages._run import code_sha256, scratch_dir
-from wbc import classical, params
+from wbc import classical, params, reference, reference_cells
 from wbc.card import make_card, recorded
 from wbc.cells import CLASSICAL, write_table
 from wbc.classical_training import NUM_FOLDS, Cells, Fitted, fit
@@ -52,7 +52,14 @@ def train(settings: params.Params) -> None:
         for row in fitted.history:
             live.log_epoch(row["epoch"], row)
         write_table(pd.DataFrame(fitted.history), model_dir / "history.csv")
-        classical.save(model_dir, fitted.parameters, card(settings, store, plan, fitted, val))
+        own_card = card(settings, store, plan, fitted, val)
+        classical.save(model_dir, fitted.parameters, own_card)
+        classifier = classical.ClassicalClassifier(
+            None, own_card, "cpu", fitted.parameters, num_processes
+        )
+        parts = store.part("train"), store.part("val")
+        usual = reference_cells.make(classifier, *parts, settings.train.batch_size)
+        reference.write(model_dir / reference.REFERENCE_FILE, usual)
         write_others(model_dir, [])
         live.finish(model_dir)
 

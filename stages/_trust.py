@@ -6,11 +6,12 @@ import pandas as pd
 
 from wbc import counts, explain, figures_counts, figures_shift, figures_why, shift_report, shortcuts
 from wbc.cells import write_table
-from wbc.evaluation import Evaluation, predict
+from wbc.evaluation import Evaluation
 from wbc.figures import save
 from wbc.metrics import NUM_DECIMALS
 from wbc.model import Card, Classifier
 from wbc.pixels import PixelStore
+from wbc.reference import Reference
 
 
 def count(
@@ -58,29 +59,26 @@ def show_where_it_looks(
 
 
 def measure_shift(
-    classifier: Classifier,
+    card: Card,
+    reference: Reference | None,
     evaluation: Evaluation,
     store: PixelStore,
     words: str,
     report_dir: Path,
-    batch_size: int,
 ) -> None:
     """How far every set lies from the training cells, and what is lost there; empty tables where
     there are too few cells to say."""
-    if not shift_report.can_measure(store):
+    if reference is None:
         for name in ("shift.csv", "shift_statistics.csv"):
             write_table(pd.DataFrame(columns=["set", "in_words"]), report_dir / name)
         return
-    train = predict(classifier, shift_report.reference_cells(store), batch_size).features
-    external = [s["name"] for s in classifier.card["sources"] if s["role"] == "external"]
-    study = shift_report.study(store, train, evaluation, external)
+    external = [s["name"] for s in card["sources"] if s["role"] == "external"]
+    study = shift_report.study(store, reference, evaluation, external)
     in_words = [study.banners.get(name, "") for name in study.table["set"]]
     write_table(study.table.round(NUM_DECIMALS).assign(in_words=in_words), report_dir / "shift.csv")
     write_table(study.statistics.round(NUM_DECIMALS), report_dir / "shift_statistics.csv")
     shares = dict(zip(study.table["set"], study.table["share_far"], strict=True))
-    figure = figures_shift.distance_distributions(
-        study.distances, study.reference.limit, shares, words
-    )
+    figure = figures_shift.distance_distributions(study.distances, reference.limit, shares, words)
     save(figure, report_dir / "figures" / "shift.png")
     figure = figures_shift.picture_differences(study.statistics, list(evaluation.metrics))
     save(figure, report_dir / "figures" / "shift_pictures.png")

@@ -9,10 +9,11 @@ from pathlib import Path
 
 from stages import _figures, _trust
 from stages._run import run
-from wbc import device, metrics, model, params, report, seeds
+from wbc import device, metrics, model, params, reference, report, seeds
 from wbc.cells import write_table
 from wbc.evaluation import Evaluation, evaluate
 from wbc.pixels import PixelStore, open_store
+from wbc.reference import REFERENCE_FILE, Reference
 from wbc.tracking import runs as tracking
 
 AllScores = dict[str, metrics.Scores]  # of all sets, as in metrics.json
@@ -32,7 +33,7 @@ def main() -> None:
     others = evaluate_seeds(model_dir, chosen.type, store, size, report_dir)
     write_seeds({seed_of(classifier.card): evaluation.metrics, **others}, report_dir)
     draw(evaluation, store, classifier.card, model_dir, report_dir)
-    examine(classifier, evaluation, store, size, report_dir)
+    examine(classifier, reference.read(model_dir / REFERENCE_FILE), evaluation, store, report_dir)
     material = report.read(model_dir, report_dir, Path("data/split/summary.json"))
     report.write(material, report_dir)
     tracking.publish(architecture, model_dir, report_dir)
@@ -90,9 +91,9 @@ def draw(
 
 def examine(
     classifier: model.Classifier,
+    usual: Reference | None,
     evaluation: Evaluation,
     store: PixelStore,
-    batch_size: int,
     report_dir: Path,
 ) -> None:
     """What scores do not say: counts, shortcuts, where the network looks, other laboratories."""
@@ -100,7 +101,7 @@ def examine(
     _trust.count(evaluation, classifier.card, store, words, report_dir)
     _trust.check_shortcuts(classifier, evaluation, store, words, report_dir)
     _trust.show_where_it_looks(classifier, evaluation, store, words, report_dir)
-    _trust.measure_shift(classifier, evaluation, store, words, report_dir, batch_size)
+    _trust.measure_shift(classifier.card, usual, evaluation, store, words, report_dir)
 
 
 def title(card: model.Card) -> str:

@@ -19,12 +19,13 @@ import pandas as pd
 
 from stages import _classical
 from stages._run import code_sha256, run, scratch_dir
-from wbc import device, launching, model, params, processes, training
+from wbc import device, launching, model, params, processes, reference, reference_cells, training
 from wbc.backbones import Network
 from wbc.card import make_card, recorded, with_temperature
 from wbc.cells import CLASSICAL, write_table
 from wbc.pixels import PixelStore, open_store
 from wbc.plan import Plan, make_plan
+from wbc.reference import REFERENCE_FILE, Reference
 from wbc.seeds import OTHERS, write_others
 from wbc.start import Start, read_start
 from wbc.team import Team, ending_with_the_others, read_team
@@ -120,17 +121,23 @@ def train_once(architecture: str, settings: params.Params, job: Job, place: Plac
             card = with_temperature(
                 card, outcome.network, job.store, place.device.type, settings.train.batch_size
             )
-            keep_only_the_model(scratch, outcome, card)
+            classifier = model.classifier(outcome.network, card, place.device.type)
+            parts = job.store.part("train"), job.store.part("val")
+            usual = reference_cells.make(classifier, *parts, settings.train.batch_size)
+            keep_only_the_model(scratch, outcome, card, usual)
             live.finish(trained)
     return trained
 
 
-def keep_only_the_model(scratch: Path, outcome: training.Outcome, card: model.Card) -> None:
+def keep_only_the_model(
+    scratch: Path, outcome: training.Outcome, card: model.Card, usual: Reference | None
+) -> None:
     """Write the finished model beside the checkpoints, then take these away: they are large."""
     part = scratch / "model.part"
     make_empty(part)
     write_table(pd.DataFrame(outcome.history), part / "history.csv")
     model.save(part, outcome.network, card)
+    reference.write(part / REFERENCE_FILE, usual)
     part.rename(scratch / "model")
     for path in scratch.iterdir():
         if path.is_file() and path.name != "mlflow_run":

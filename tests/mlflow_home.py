@@ -14,6 +14,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from ruamel.yaml import YAML
@@ -21,6 +22,8 @@ from ruamel.yaml import YAML
 from wbc import model
 from wbc.backbones import Network
 from wbc.cells import CLASSES
+from wbc.picture_statistics import picture_statistics
+from wbc.reference import REFERENCE_FILE, Reference, make_reference, write
 from wbc.tracking import store as tracking_store
 
 ARCHITECTURE = "squeezenet1_1"  # the smallest file of all, 3 MB
@@ -114,6 +117,23 @@ def write_model(root: Path, seed: int = 1, report: Any = None, **changes: Any) -
     if (root / "dvc.lock").is_file():
         lock_model(root, described["architecture"])
     return model_dir, report_dir
+
+
+def write_reference(model_dir: Path, num_val: int = 40) -> Reference:
+    """Beside a model, of noise that it never saw; returns it."""
+    classifier = model.load(model_dir)
+    size = classifier.card["input"]["size"]
+    noise = np.random.default_rng(4).integers(0, 255, (20 + num_val, size, size, 3), np.uint8)
+    outputs = classifier.outputs(noise)
+    pictures = picture_statistics(noise[20:])
+    found = make_reference(
+        outputs.features[:20],
+        outputs.features[20:],
+        outputs.logits[20:],
+        {name: pictures[name].to_numpy() for name in pictures},
+    )
+    write(model_dir / REFERENCE_FILE, found)
+    return found
 
 
 def lock_model(root: Path, architecture: str) -> None:

@@ -13,7 +13,17 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from wbc import adapt, adapt_report, device, evaluation, metrics, model, params
+from wbc import (
+    adapt,
+    adapt_report,
+    device,
+    evaluation,
+    metrics,
+    model,
+    params,
+    reference,
+    reference_cells,
+)
 from wbc.backbones import ARCHITECTURES
 from wbc.cells import CLASSES, write_table
 from wbc.errors import UserError, one_line
@@ -21,6 +31,7 @@ from wbc.evaluation import predict
 from wbc.framing import Framing
 from wbc.labelled import Draw, draw
 from wbc.pixels import PixelStore, open_store
+from wbc.reference import REFERENCE_FILE
 from wbc.scoring import set_scores
 from wbc.shift_report import reference_set
 from wbc.tracking import adapt as tracking_adapt
@@ -74,11 +85,11 @@ def adapt_and_judge(
     with whole(place / f"{card['architecture']}-{job.seed}") as folder:
         model.save(folder, outcome.network, new_card)
         write_table(pd.DataFrame(outcome.history), folder / "history.csv")
-        adapted = model.load(folder, chosen.type)
-        results = {
-            name: judge(parent, adapted, part, settings.evaluate.batch_size)
-            for name, part in judged_parts(store, card, job, drawn).items()
-        }
+        adapted, size = model.load(folder, chosen.type), settings.evaluate.batch_size
+        parts = judged_parts(store, card, job, drawn)
+        usual = reference_cells.make(adapted, cells.part("train"), parts[job.evaluation_set], size)
+        reference.write(folder / REFERENCE_FILE, usual)
+        results = {name: judge(parent, adapted, part, size) for name, part in parts.items()}
         write(folder, new_card, results, drawn, notes(card, store, job, drawn))
     return place / folder.name, results
 

@@ -5,6 +5,7 @@ for that laboratory: its weights are the parent's, its card has `offsets` (wbc.b
 """
 
 import argparse
+import dataclasses
 import logging
 import re
 import shutil
@@ -17,7 +18,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from wbc import adapt_report, blood_mix, device, metrics, model, params
+from wbc import adapt_report, blood_mix, device, metrics, model, params, reference
 from wbc.adapt_command import (
     ADAPTED_DIR,
     check,
@@ -81,12 +82,25 @@ def correct(
     with whole(target) as folder:
         shutil.copyfile(parent_dir / model.WEIGHTS_FILE, folder / model.WEIGHTS_FILE)
         model.write_card(folder / model.CARD_FILE, new_card)
+        keep_reference(parent_dir, folder, new_card)
         corrected = model.load(folder, device_type)
         results = {
             name: judge(parent, corrected, part, batch_size) for name, part in cells.judged.items()
         }
         write(folder, new_card, results, mixes(even, added))
     return target, results
+
+
+def keep_reference(parent_dir: Path, folder: Path, new_card: model.Card) -> None:
+    """The parent's reference, where it has one: equal weights lie equally far from equal cells.
+
+    What it says of the validation cells' logits is corrected like all others.
+    """
+    found = reference.read(parent_dir / reference.REFERENCE_FILE)
+    if found is not None:
+        logits = found.logits + np.array(new_card["offsets"], dtype=np.float32)
+        found = dataclasses.replace(found, logits=logits)
+        reference.write(folder / reference.REFERENCE_FILE, found)
 
 
 def opened(parent: model.Classifier, place: str, batch_size: int) -> Folder:

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from wbc.figures import GREY, SET_COLOURS, headline, plain, set_title
 from wbc.picture_statistics import STATISTICS
-from wbc.shift import NEIGHBOUR, Numbers
+from wbc.reference import NEIGHBOUR, Numbers
 
 NUM_BINS = 60
 SHOWN = 8.0  # standard deviations; what lies beyond is drawn at the edge with its number

@@ -6,8 +6,10 @@ imported or has on its path, so two versions, or a version and the workspace, li
 
 Input: column `image`, each an encoded image (JPEG, PNG, ...) as bytes or as base64 text. Output,
 one row each: `class`; `p_<class>` (they sum to 1); `located` (False: no leukocyte was found, the
-whole picture was judged); `error`. An image that cannot be read has class `unreadable`, the
-reason in `error` and 0 for every probability, so that one bad row does not stop a batch.
+whole picture was judged); `out_of_domain` (farther from the training cells than 99 % of the
+validation cells; null in a version without a reference to tell by); `error`. An image that cannot
+be read has class `unreadable`, the reason in `error` and 0 for every probability, so that one bad
+row does not stop a batch.
 """
 
 import base64
@@ -66,7 +68,10 @@ class WhiteBloodCells(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
         with self._own_package():
             model = importlib.import_module(f"{_PACKAGE}.model")
             self._imaging = importlib.import_module(f"{_PACKAGE}.imaging")
-            self._classifier = model.load(Path(context.artifacts["card"]).parent)
+            self._domain = importlib.import_module(f"{_PACKAGE}.reference")
+            folder = Path(context.artifacts["card"]).parent
+            self._classifier = model.load(folder)
+            self._reference = self._domain.read(folder / self._domain.REFERENCE_FILE)
 
     def predict(self, context: Any, model_input: pd.DataFrame, params: Any = None) -> pd.DataFrame:
         """One row of answers for each row of `model_input`, in the same order and index.
@@ -93,19 +98,29 @@ class WhiteBloodCells(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
                 prepared[position] = self._prepare(image)
             except (self._imaging.UnreadableImage, NotEncoded) as reason:
                 nothing = [0.0] * len(self._classifier.card["classes"])
-                rows[position] = self._row(nothing, "unreadable", error=str(reason) or "unknown")
+                is_far = None if self._reference is None else False
+                words = str(reason) or "unknown"
+                rows[position] = self._row(nothing, "unreadable", is_far=is_far, error=words)
         if prepared:
             pixels = np.stack([cell.pixels for cell in prepared.values()])
-            logits = self._classifier.outputs(pixels).logits
+            outputs = self._classifier.outputs(pixels)
+            logits, far = outputs.logits, self._are_far(outputs.features)
             plain = self._classifier.probabilities_of(logits, calibrated=False)
             decisions = self._classifier.decide(plain)
             probabilities = self._classifier.probabilities_of(logits, calibrated)
-            for (position, cell), shares, decision in zip(
-                prepared.items(), probabilities, decisions, strict=True
+            for (position, cell), shares, decision, is_far in zip(
+                prepared.items(), probabilities, decisions, far, strict=True
             ):
                 name = self._classifier.card["classes"][int(decision)]
-                rows[position] = self._row(shares, name, located=bool(cell.located))
+                rows[position] = self._row(shares, name, bool(cell.located), is_far)
         return [rows[position] for position in range(len(images))]
+
+    def _are_far(self, features: Any) -> list[bool | None]:
+        """Of each cell; None where the version has no reference."""
+        if self._reference is None:
+            return [None] * len(features)
+        distances = self._domain.distances(self._reference, features)
+        return [bool(far) for far in self._domain.is_far(self._reference, distances)]
 
     def _prepare(self, image: Any) -> Any:
         framing = self._imaging.Framing.of(self._classifier.card["input"])
@@ -115,11 +130,17 @@ class WhiteBloodCells(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
         return self._imaging.prepare(image_bytes(image), framing)
 
     def _row(
-        self, shares: Any, name: str = "", located: bool = False, error: str = ""
+        self,
+        shares: Any,
+        name: str = "",
+        located: bool = False,
+        is_far: bool | None = None,
+        error: str = "",
     ) -> dict[str, Any]:
         classes = self._classifier.card["classes"]
         numbers = {f"p_{each}": float(p) for each, p in zip(classes, shares, strict=True)}
-        return {"class": name, **numbers, "located": located, "error": error}
+        flags = {"located": located, "out_of_domain": is_far}
+        return {"class": name, **numbers, **flags, "error": error}
 
 
 def image_bytes(image: Any) -> bytes:

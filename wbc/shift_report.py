@@ -8,7 +8,6 @@ from typing import Any, Final
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from wbc.calibration import confidences
 from wbc.cells import CLASSES
@@ -18,17 +17,9 @@ from wbc.intervals import Judged, score_intervals
 from wbc.metrics import value
 from wbc.picture_statistics import NAMES, STATISTICS, compare_statistics, picture_statistics
 from wbc.pixels import PixelStore
-from wbc.shift import (
-    MIN_USUAL,
-    NEIGHBOUR,
-    Features,
-    Numbers,
-    Reference,
-    distances,
-    make_reference,
-    measure,
-    sample_rows,
-)
+from wbc.reference import Numbers, Reference, distances
+from wbc.reference_cells import some, training_cells
+from wbc.shift import measure
 from wbc.smears import smears_of
 from wbc.wording import percent
 
@@ -61,44 +52,27 @@ class Study:
     `distances`: {set: (N,)}, in the order of the set's cells; `banners`: {external set: sentence}.
     """
 
-    reference: Reference
     table: pd.DataFrame
     statistics: pd.DataFrame
     distances: dict[str, Numbers]
     banners: dict[str, str]
 
 
-def reference_cells(store: PixelStore) -> PixelStore:
-    """At most 500 training cells, the same ones every time: pass their features to `study`."""
-    train = store.part("train")
-    return _some(train, sample_rows(len(train)))
-
-
-def can_measure(store: PixelStore) -> bool:
-    """Whether there are cells enough for `study`: validation's are the measure of what is usual,
-    and a distance is that to the NEIGHBOUR-th training cell."""
-    return len(store.part("train")) > NEIGHBOUR and len(store.part("val")) >= MIN_USUAL
-
-
 def study(
     store: PixelStore,
-    train_features: Features,
+    reference: Reference,
     evaluation: Evaluation,
     external: Sequence[str],
 ) -> Study:
     """Measure every set of `evaluation` against training.
 
     Args:
-        train_features: (N, D) of `reference_cells(store)`.
+        reference: the model's own.
         external: names of the sets that no training laboratory made.
-
-    Raises:
-        ValueError: there are too few cells; ask `can_measure` before.
     """
     sets = list(evaluation.outputs)
-    reference = make_reference(train_features, evaluation.outputs["val"].features)
     own = reference_set([name for name in sets if name not in external])
-    pictures = _pictures(reference_cells(store))
+    pictures = _pictures(training_cells(store.part("train")))
     rows, compared, far, banners = [], [], {}, {}
     for name in sets:
         judged = evaluation.judged[name]
@@ -117,7 +91,7 @@ def study(
         if name in external:
             banners[name] = banner(row, statistics)
     table = pd.DataFrame(rows)
-    return Study(reference, table, pd.concat(compared, ignore_index=True), far, banners)
+    return Study(table, pd.concat(compared, ignore_index=True), far, banners)
 
 
 def reference_set(internal: Sequence[str]) -> str:
@@ -243,9 +217,5 @@ def _fall_columns(fall: Fall | None) -> dict[str, Any]:
 
 
 def _pictures(cells: PixelStore) -> pd.DataFrame:
-    some = _some(cells, sample_rows(len(cells), MAX_PICTURES))
-    return picture_statistics(square for batch in some.batches(64) for square in batch)
-
-
-def _some(cells: PixelStore, rows: NDArray[np.int64]) -> PixelStore:
-    return dataclasses.replace(cells, table=cells.table.iloc[rows].reset_index(drop=True))
+    batches = some(cells, MAX_PICTURES).batches(64)
+    return picture_statistics(square for batch in batches for square in batch)

@@ -33,7 +33,8 @@ def test_two_processes_and_two_seeds_go_on_when_killed(repository: Repository) -
     assert output.count("epoch 8/8") == 1 and "arning" not in output
     assert [run.info.status for run in repository.runs()] == ["FINISHED"]
     folder = repository.path / "models" / NAME
-    made = ["history.csv", "model.json", "model.safetensors", "seeds", "start"]
+    made = ["history.csv", "model.json", "model.safetensors", "reference.safetensors"]
+    made += ["seeds", "start"]
     assert sorted(path.name for path in folder.iterdir() if path.name != ".gitignore") == made
     assert left_over(repository.path) == []
 

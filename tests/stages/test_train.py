@@ -14,6 +14,7 @@ from ruamel.yaml import YAML
 from stages import evaluate, train
 from tests.pipeline.conftest import ROOT, set_params
 from tests.wbc.stores import make_store
+from wbc import reference
 from wbc.model import model_sha256
 from wbc.seeds import read_others
 
@@ -67,6 +68,9 @@ def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 def identities() -> dict[str, str]:
     folders = [Path("models") / NAME, *read_others(Path("models") / NAME).values()]
+    for folder in folders:
+        found = reference.read(folder / reference.REFERENCE_FILE)
+        assert found is not None and (len(found.features), len(found.distances)) == (40, 20)
     return {folder.name: model_sha256(folder) for folder in folders}
 
 

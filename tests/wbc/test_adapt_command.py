@@ -11,7 +11,7 @@ import pytest
 
 from tests.mlflow_home import ARCHITECTURE, card, write_model
 from tests.wbc.stores import SIZE, make_store
-from wbc import adapt_command, cli, model
+from wbc import adapt_command, cli, model, reference
 from wbc.cells import read_table, write_table
 from wbc.tracking import store as tracking_store
 
@@ -64,6 +64,8 @@ def test_a_model_learns_from_some_cells_and_is_judged_by_the_others(home: Path) 
     assert list(found["sets"]) == ["abroad", "test"]
     assert found["sets"]["abroad"]["before"]["num_cells"] == 40 - 15
     assert sum(found["sets"]["abroad"]["confusion_after"]["monocyte"].values()) == 5
+    usual = reference.read(out / reference.REFERENCE_FILE)
+    assert usual is not None and (len(usual.features), len(usual.distances)) == (30, 40 - 15)
     pixels = np.zeros((2, SIZE, SIZE, 3), np.uint8)
     assert not np.allclose(new.probabilities(pixels), parent.probabilities(pixels))
     table = read_table(out / "before_after.csv")

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.mlflow_home import ARCHITECTURE, card
+from tests.mlflow_home import ARCHITECTURE, card, write_reference
 from tests.wbc.stores import SIZE
 from tests.wbc.test_adapt_command import INPUT, SOURCES, home  # noqa: F401
-from wbc import adapt_command, adapt_unlabelled, cli, model
+from wbc import adapt_command, adapt_unlabelled, cli, model, reference
 from wbc.cells import CLASSES, read_table, write_table
 
 Home = pytest.FixtureRequest
@@ -43,9 +43,14 @@ def pictures(folder: Path, count: int) -> Path:
 
 @pytest.mark.usefixtures("few")
 def test_decisions_are_shifted_and_weights_stay(home: Path) -> None:  # noqa: F811
+    parent_dir = home / "models" / ARCHITECTURE
+    usual = write_reference(parent_dir)
     adapt()
     out = home / "adapted" / "abroad-unlabelled" / ARCHITECTURE
-    parent_dir = home / "models" / ARCHITECTURE
+    kept = reference.read(out / reference.REFERENCE_FILE)
+    assert kept is not None and np.array_equal(kept.features, usual.features)
+    offsets = json.loads((out / "model.json").read_text())["offsets"]
+    np.testing.assert_allclose(kept.logits - usual.logits, [offsets] * 40, atol=1e-5)
     new, parent = model.load(out), model.load(parent_dir)
     assert (out / "model.safetensors").read_bytes() == (
         parent_dir / "model.safetensors"

@@ -82,6 +82,7 @@ def test_a_version_answers_as_the_model_does(served: Any, model_dir: Path) -> No
     assert list(answers["class"]) == [CLASSES[i] for i in classifier.decide(expected)]
     assert list(answers["error"]) == ["", "", ""]
     assert answers["located"].all()
+    assert answers["out_of_domain"].isna().all()  # no reference lies beside the model
 
 
 def test_a_version_frames_pictures_as_its_model_learned(tmp_path: Path) -> None:
@@ -200,7 +201,7 @@ def test_later_edits_of_the_workspace_change_no_answer(
 def test_the_requirements_cover_what_a_version_imports() -> None:
     package = Path(wbc.__file__).parent
     pinned = {line.split("==")[0] for line in packaging.requirements()}
-    todo, own, foreign = {"serving", "imaging", "model"}, set(), set()
+    todo, own, foreign = {"serving", "imaging", "model", "reference"}, set(), set()
     while todo:
         own.add(module := todo.pop())
         source = (package / f"{module}.py").read_text()

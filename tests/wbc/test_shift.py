@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 from scipy.stats import hypergeom
 
-from wbc import shift
-from wbc.shift import distances, make_reference, measure
+from wbc import reference, shift
+from wbc.reference import Features, Reference, distances
+from wbc.shift import measure
 
 
-def cloud(num_cells: int, seed: int, centre: float = 0.0) -> shift.Features:
+def cloud(num_cells: int, seed: int, centre: float = 0.0) -> Features:
     """Positive features around one direction, moved towards another by `centre`."""
     rng = np.random.default_rng(seed)
     features = rng.normal(1.0, 0.3, (num_cells, 32))
@@ -16,24 +17,11 @@ def cloud(num_cells: int, seed: int, centre: float = 0.0) -> shift.Features:
     return features.astype(np.float32)
 
 
-REFERENCE = make_reference(cloud(300, 1), cloud(200, 2))
+def make(train: Features, val: Features) -> Reference:
+    return reference.make_reference(train, val, np.zeros((len(val), 5), np.float32), {})
 
 
-def test_the_distance_is_that_to_the_fifth_neighbour_of_unit_vectors() -> None:
-    train, cell = cloud(50, 3), cloud(1, 4)
-    unit = train / np.linalg.norm(train, axis=1, keepdims=True)
-    expected = np.sort(np.linalg.norm(unit - cell / np.linalg.norm(cell), axis=1))[4]
-    (found,) = distances(make_reference(train, cloud(5, 5)), cell)
-    assert found == pytest.approx(expected, rel=1e-5)
-
-
-def test_the_scale_of_features_does_not_matter() -> None:
-    cells = cloud(20, 6)
-    assert np.allclose(distances(REFERENCE, cells), distances(REFERENCE, 7 * cells), atol=1e-6)
-
-
-def test_one_in_a_hundred_validation_cells_is_far() -> None:
-    assert shift.is_far(REFERENCE, REFERENCE.usual).mean() == pytest.approx(0.01)
+REFERENCE = make(cloud(300, 1), cloud(200, 2))
 
 
 def test_cells_of_the_same_kind_are_in_domain() -> None:
@@ -72,14 +60,3 @@ def test_errors_are_found_where_they_are_far() -> None:
     wrong = np.arange(100) >= 80
     assert measure(REFERENCE, distance, wrong).auroc_errors == pytest.approx(1.0, abs=0.01)
     assert measure(REFERENCE, distance, np.zeros(100, bool)).auroc_errors is None
-
-
-def test_the_same_rows_are_drawn_every_time() -> None:
-    assert np.array_equal(shift.sample_rows(5000), shift.sample_rows(5000))
-    assert len(set(shift.sample_rows(5000))) == shift.MAX_REFERENCE
-    assert shift.sample_rows(7).tolist() == list(range(7))
-
-
-def test_too_few_cells_make_no_reference() -> None:
-    with pytest.raises(ValueError, match="5 training"):
-        make_reference(cloud(5, 1), cloud(10, 2))

@@ -14,6 +14,7 @@ from wbc.evaluation import Evaluation
 from wbc.intervals import Judged
 from wbc.model import Outputs
 from wbc.pixels import PixelStore
+from wbc.reference import make_reference
 from wbc.scoring import set_scores
 from wbc.shift_report import Study
 
@@ -57,8 +58,9 @@ def evaluation(store: PixelStore) -> Evaluation:
 
 @pytest.fixture(scope="module")
 def found(store: PixelStore, evaluation: Evaluation) -> Study:
-    assert len(shift_report.reference_cells(store)) == 60
-    return shift_report.study(store, features(60, 5), evaluation, external=["abroad"])
+    val = evaluation.outputs["val"]
+    reference = make_reference(features(60, 5), val.features, val.logits, {})
+    return shift_report.study(store, reference, evaluation, external=["abroad"])
 
 
 def test_there_is_one_row_a_set(found: Study) -> None:
@@ -115,14 +117,6 @@ def test_sets_that_share_no_class_have_no_fall(store: PixelStore, evaluation: Ev
     assert shift_report.fall_of(store, apart, "test", "abroad") is None
 
 
-def test_too_few_cells_can_be_asked_for(store: PixelStore) -> None:
-    assert shift_report.can_measure(store)
-    for split, number in (("val", 1), ("train", 5)):
-        part = store.table[store.table["split"] == split].index
-        fewer = dataclasses.replace(store, table=store.table.drop(part[number:]))
-        assert not shift_report.can_measure(fewer)
-
-
 def test_the_banner_says_what_must_not_be_overlooked(found: Study) -> None:
     assert set(found.banners) == {"abroad"}
     words = found.banners["abroad"]
@@ -153,9 +147,7 @@ def test_without_a_test_set_validation_is_the_measure() -> None:
 def test_figures_have_the_same_bytes_twice(found: Study, tmp_path: Path) -> None:
     for name in ("first.png", "second.png"):
         shares = dict(zip(found.table["set"], found.table["share_far"], strict=True))
-        figure = figures_shift.distance_distributions(
-            found.distances, found.reference.limit, shares, "squeezenet1_1"
-        )
+        figure = figures_shift.distance_distributions(found.distances, 0.5, shares, "squeezenet1_1")
         figures.save(figure, tmp_path / "distance" / name)
         figure = figures_shift.picture_differences(found.statistics, ["test", "abroad"])
         figures.save(figure, tmp_path / "pictures" / name)

@@ -7,7 +7,7 @@ import hashlib
 import json
 import logging
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -15,7 +15,7 @@ from typing import Final
 
 from tqdm import tqdm
 
-from wbc import device, model
+from wbc import device, model, reference
 from wbc.disk import is_full
 from wbc.errors import UserError
 from wbc.framing import Framing
@@ -28,11 +28,16 @@ from wbc.predicting.part import Part, State, chained, part_path
 from wbc.predicting.preparing import Ready, prepared
 from wbc.predicting.rows import counted, judge
 from wbc.processes import signals_raise
+from wbc.reference import Reference
 from wbc.spreading import SOFTWARE
 from wbc.tracking.adapt import model_folder
 
 log = logging.getLogger(__name__)
 
+NO_REFERENCE: Final = (
+    f"The model has no {reference.REFERENCE_FILE}, so out_of_domain and distance stay empty; one"
+    " that is trained now has it."
+)
 BATCH: Final = 64  # as wbc.serving judges them; what a kill loses at most
 
 
@@ -41,6 +46,7 @@ class Job:
     """What every batch needs."""
 
     classifier: model.Classifier
+    reference: Reference | None  # tells what is out of domain
     suffix: str
     uncertain_below: float
 
@@ -59,6 +65,7 @@ def run(options: argparse.Namespace) -> None:
     chosen = device.pick(options.device)
     with model_folder(options.model, Path.cwd()) as folder:
         classifier = model.load(folder, chosen.type)
+        usual = reference.read(folder / reference.REFERENCE_FILE)
         sha256 = model.model_sha256(folder)
         other = version_code.changed(folder)
     log.info("%s (%s) on %s", classifier.card["architecture"], sha256[:8], chosen.name)
@@ -68,9 +75,12 @@ def run(options: argparse.Namespace) -> None:
             " may answer otherwise than the code here does.",
             ".py, wbc/".join(other),
         )
-    job = Job(classifier, suffix, options.uncertain_below)
+    if usual is None:
+        log.warning("%s", NO_REFERENCE)
+    job = Job(classifier, usual, suffix, options.uncertain_below)
     same = {
         "model": sha256,
+        "reference of the model": "" if usual is None else repr(usual.limit),
         "--uncertain-below": str(job.uncertain_below),
         "version of this code or its packages": _code(),
         "device": chosen.type,
@@ -112,7 +122,7 @@ def _fill(part: Part, inputs: Inputs, job: Job, out: Path) -> None:
 
 
 def _append(part: Part, batch: Sequence[Ready], job: Job) -> None:
-    rows = judge(job.classifier, batch, job.uncertain_below)
+    rows = judge(job.classifier, batch, job.uncertain_below, job.reference)
     data = encoded(job.suffix, rows)
     if not part.state.bytes:
         data = header(job.suffix, job.classifier.card["classes"]) + data
@@ -173,7 +183,8 @@ def sentences(state: State, inputs: Inputs, job: Job, out: Path) -> Iterator[str
     yield f"{out}: {state.rows} rows; {classes}."
     yield (
         f"{counts.get('uncertain', 0)} uncertain (probability below {job.uncertain_below:g}),"
-        f" {counts.get('unlocated', 0)} without a leukocyte found (judged whole),"
+        f"{_far_words(counts, job)} {counts.get('unlocated', 0)} without a leukocyte found"
+        " (judged whole),"
         f" {counts.get('unreadable', 0)} unreadable (column error says why)."
     )
     if passed.num_others or passed.num_hidden:
@@ -181,6 +192,10 @@ def sentences(state: State, inputs: Inputs, job: Job, out: Path) -> Iterator[str
             f"Passed over: {passed.num_others} files that are no images by their extension,"
             f" {passed.num_hidden} hidden ones."
         )
+
+
+def _far_words(counts: Mapping[str, int], job: Job) -> str:
+    return f" {counts.get('out_of_domain', 0)} out of domain," if job.reference else ""
 
 
 def _code() -> str:

@@ -80,7 +80,7 @@ def _type(name: str) -> Any:
 
     if name in FLAGS:
         return pa.bool_()
-    return pa.float64() if name == "margin" or name.startswith("p_") else pa.string()
+    return pa.string() if name in ("path", "class", "error") else pa.float64()
 
 
 def _blocks(lines: Path) -> Iterator[list[Row]]:

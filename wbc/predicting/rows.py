@@ -10,22 +10,30 @@ from numpy.typing import NDArray
 from wbc.calibration import confidences
 from wbc.errors import UserError
 from wbc.metrics import NUM_DECIMALS
-from wbc.model import Card, Classifier
+from wbc.model import Card, Classifier, Outputs
 from wbc.predicting.preparing import Ready
+from wbc.reference import Reference, distances, is_far
 
-FLAGS: Final = ("uncertain", "unlocated", "unreadable")
+FLAGS: Final = ("uncertain", "out_of_domain", "unlocated", "unreadable")
 
 Row = dict[str, Any]  # as `columns` names them; None where nothing can be said
 
 
 def columns(classes: Sequence[str]) -> list[str]:
-    return ["path", "class", *(f"p_{name}" for name in classes), "margin", *FLAGS, "error"]
+    shares = [f"p_{name}" for name in classes]
+    return ["path", "class", *shares, "margin", "distance", *FLAGS, "error"]
 
 
-def judge(classifier: Classifier, batch: Sequence[Ready], uncertain_below: float) -> list[Row]:
+def judge(
+    classifier: Classifier,
+    batch: Sequence[Ready],
+    uncertain_below: float,
+    reference: Reference | None,
+) -> list[Row]:
     """A row for each file, in order; the decision is made as wbc.serving makes it.
 
     uncertain_below: calibrated probability of the class decided on, below which it is uncertain.
+    reference: tells which cells are out of domain; None leaves that open.
 
     Raises:
         UserError: the model's weights give no numbers.
@@ -33,9 +41,10 @@ def judge(classifier: Classifier, batch: Sequence[Ready], uncertain_below: float
     shown = [ready for ready in batch if ready.pixels is not None]
     judged: list[Row] = []
     if shown:
-        logits = classifier.outputs(
+        outputs = classifier.outputs(
             np.stack([ready.pixels for ready in shown if ready.pixels is not None])
-        ).logits
+        )
+        logits = outputs.logits
         if not np.isfinite(logits).all():
             raise UserError(
                 "The model answers with what is no number, so its weights are damaged or its"
@@ -44,8 +53,11 @@ def judge(classifier: Classifier, batch: Sequence[Ready], uncertain_below: float
         decisions = classifier.decide(classifier.probabilities_of(logits, calibrated=False))
         shares = classifier.probabilities_of(logits)
         judged = _answers(shares, decisions, classifier.card, uncertain_below)
+        if reference is not None:
+            judged = [a | b for a, b in zip(judged, _domain(reference, outputs), strict=True)]
     answers = iter(judged)
-    return [_row(ready, classifier.card, answers) for ready in batch]
+    empty = _empty(classifier.card, has_reference=reference is not None)
+    return [_row(ready, empty, answers) for ready in batch]
 
 
 def even_shares(shares: NDArray[np.floating[Any]], card: Card) -> NDArray[np.float64]:
@@ -89,10 +101,23 @@ def _answers(
     ]
 
 
-def _row(ready: Ready, card: Card, answers: Iterator[Row]) -> Row:
+def _domain(reference: Reference, outputs: Outputs) -> list[Row]:
+    distance = distances(reference, outputs.features)
+    return [
+        {"distance": round(float(far_away), NUM_DECIMALS), "out_of_domain": bool(is_one)}
+        for far_away, is_one in zip(distance, is_far(reference, distance), strict=True)
+    ]
+
+
+def _empty(card: Card, has_reference: bool) -> Row:
+    """A row of which nothing is flagged; `out_of_domain` is open where nothing can tell."""
     row: Row = dict.fromkeys(columns(card["classes"]))
-    row |= {"path": ready.name, "uncertain": False, "unlocated": False, "unreadable": False}
-    row["error"] = ready.problem
+    row |= dict.fromkeys(FLAGS, False)
+    return row | {"out_of_domain": False if has_reference else None}
+
+
+def _row(ready: Ready, empty: Row, answers: Iterator[Row]) -> Row:
+    row = empty | {"path": ready.name, "error": ready.problem}
     if ready.pixels is None:
         return row | {"unreadable": True}
     return row | next(answers) | {"unlocated": not ready.located}

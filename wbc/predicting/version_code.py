@@ -5,10 +5,10 @@ from typing import Final
 
 import wbc
 
-# wbc.imaging and wbc.model with all that they import: from bytes to a decision.
+# wbc.imaging, wbc.model and wbc.reference with all that they import: from bytes to a decision.
 ANSWERING: Final = (
     "backbones", "cells", "decoding", "errors", "folding", "framing", "imaging", "light",
-    "localisation", "model", "staining", "surroundings", "uncompiled",
+    "localisation", "model", "reference", "staining", "surroundings", "uncompiled",
 )  # fmt: skip
 
 

@@ -12,6 +12,7 @@ from typing import Final
 
 import wbc
 from wbc.cells import CLASSES
+from wbc.reference import REFERENCE_FILE
 from wbc.tracking import store as tracking_store
 
 PACKAGES: Final = (  # what a version imports, beside the standard library
@@ -42,6 +43,7 @@ def package(model_dir: Path, target: Path, model_id: str = "", run_id: str = "")
         ColSpec(DataType.string, "class"),
         *numbers,
         ColSpec(DataType.boolean, "located"),
+        ColSpec(DataType.boolean, "out_of_domain"),
         ColSpec(DataType.string, "error"),
     ]
     here = Path(wbc.__file__).resolve().parent
@@ -55,10 +57,7 @@ def package(model_dir: Path, target: Path, model_id: str = "", run_id: str = "")
             path=str(target),
             mlflow_model=Model(model_uuid=model_id or None, model_id=model_id, run_id=run_id),
             python_model=str(code / "serving.py"),
-            artifacts={
-                "weights": str(model_dir / "model.safetensors"),
-                "card": str(model_dir / "model.json"),
-            },
+            artifacts=artifacts(model_dir),
             code_paths=[str(code)],
             pip_requirements=requirements(),
             signature=ModelSignature(
@@ -67,6 +66,18 @@ def package(model_dir: Path, target: Path, model_id: str = "", run_id: str = "")
                 params=ParamSchema([ParamSpec("calibrated", DataType.boolean, True)]),
             ),
         )
+
+
+def artifacts(model_dir: Path) -> dict[str, str]:
+    """The model's files by the names that wbc/serving.py knows them by.
+
+    A model that is older than references has none; its version flags nothing as out of domain.
+    """
+    files = {"weights": "model.safetensors", "card": "model.json", "reference": REFERENCE_FILE}
+    paths = {name: model_dir / file for name, file in files.items()}
+    return {
+        name: str(path) for name, path in paths.items() if name != "reference" or path.is_file()
+    }
 
 
 def requirements() -> list[str]:

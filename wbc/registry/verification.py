@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from wbc.errors import UserError, one_line
 from wbc.lineage import git as lineage_git
+from wbc.reference import REFERENCE_FILE
 from wbc.registry import access, differences, origin, rebuild
 from wbc.registry.origin import Origin
 from wbc.registry.rebuild import Rebuilt
@@ -173,7 +174,17 @@ def _compare_models(recorded: Path, rebuilt: Path) -> list[str]:
     unequal += [f"model.json: {words}" for words in differences.of_cards(*cards)[:1]]
     if not unequal and tracking_record.identity(recorded) != tracking_record.identity(rebuilt):
         unequal = ["the files of equal tensors and an equal card have other bytes."]
-    return unequal
+    return unequal or _compare_references(recorded, rebuilt)
+
+
+def _compare_references(recorded: Path, rebuilt: Path) -> list[str]:
+    """reference.safetensors is not in the model's SHA-256; older versions have none."""
+    files = [folder / REFERENCE_FILE for folder in (recorded, rebuilt)]
+    if not files[0].is_file() or (
+        files[1].is_file() and files[0].read_bytes() == files[1].read_bytes()
+    ):
+        return []
+    return [f"{REFERENCE_FILE}: other bytes in the registry than rebuilt."]
 
 
 def _compare_scores(recorded: dict[str, Any], rebuilt: dict[str, Any]) -> list[str]:

@@ -13,7 +13,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from tests.mlflow_home import ARCHITECTURE, card, new_home, write_model
+from tests.mlflow_home import ARCHITECTURE, card, new_home, write_model, write_reference
 from tests.small_disk import resize, small_disk
 from tests.wbc import pictures
 from tests.wbc.predicting.test_packed import make_tar, make_zip
@@ -32,7 +32,7 @@ MODEL = ("--model", f"models/{ARCHITECTURE}")
 @pytest.fixture(scope="module")
 def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     home = tmp_path_factory.mktemp("home")
-    write_model(home, temperature=1.3)
+    write_reference(write_model(home, temperature=1.3)[0])
     cells = home / "cells"
     (cells / "deep").mkdir(parents=True)
     for number in range(NUM_CELLS):
@@ -78,6 +78,28 @@ def test_a_folder_becomes_a_table(home: Path, caplog: pytest.LogCaptureFixture) 
     said = " ".join(caplog.messages)
     assert "15 rows" in said and "1 unreadable" in said
     assert f"{read['class'].value_counts().max()} {read['class'].mode()[0]}" in said
+
+
+def test_cells_unlike_the_training_cells_are_flagged(
+    home: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The reference is noise; a model that is older than references says so once."""
+    with caplog.at_level("INFO"):
+        predict("cells", "--out", "a.csv")
+    table = pd.read_csv("a.csv")
+    assert list(table["out_of_domain"]) == list(~table["unreadable"])
+    assert (table["distance"].isna() == table["unreadable"]).all()
+    assert "14 out of domain" in " ".join(caplog.messages)
+    assert "reference.safetensors" not in " ".join(caplog.messages)
+
+    (home / "models" / ARCHITECTURE / "reference.safetensors").unlink()
+    caplog.clear()
+    predict("cells", "--out", "b.csv")
+    without = pd.read_csv("b.csv")
+    assert without["out_of_domain"].isna().all() and without["distance"].isna().all()
+    pd.testing.assert_frame_equal(without[list(table)[:8]], table[list(table)[:8]])
+    said = " ".join(caplog.messages)
+    assert said.count("reference.safetensors") == 1 and "0 out of domain" not in said
 
 
 def test_all_formats_and_all_kinds_of_input_say_the_same(home: Path) -> None:

@@ -18,12 +18,23 @@ NUMBERS = {f"p_{name}": number / 10 for number, name in enumerate(CLASSES)}
 
 def row(path: str = "a.png", **changes: Any) -> rows.Row:
     flags = dict.fromkeys(rows.FLAGS, False)
-    return {"path": path, "class": CLASSES[0], **NUMBERS, "margin": 0.25, **flags, "error": ""} | (
-        changes
-    )
+    return {
+        "path": path,
+        "class": CLASSES[0],
+        **NUMBERS,
+        "margin": 0.25,
+        "distance": 0.5,
+        **flags,
+        "error": "",
+    } | (changes)
 
 
-BROKEN = row("b;c.png", **dict.fromkeys(["class", "margin", *NUMBERS]), unreadable=True, error="x")
+BROKEN = row(
+    "b;c.png",
+    **dict.fromkeys(["class", "margin", "distance", *NUMBERS]),
+    unreadable=True,
+    error="x",
+)
 
 
 def test_csv() -> None:

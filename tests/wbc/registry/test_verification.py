@@ -131,6 +131,12 @@ def test_models_differ_in_a_tensor_and_a_line_of_the_card(tmp_path: Path) -> Non
         "tensor a: largest difference 0.5; 1 of 1 tensors differ",
         "model.json: temperature: 1.0 recorded, 1.25 rebuilt",
     ]
+    again = _model(tmp_path / "again", 1.0)
+    (again / "reference.safetensors").write_bytes(b"one")
+    assert verification._compare_models(recorded, again) == []  # older than references
+    (recorded / "reference.safetensors").write_bytes(b"two")
+    (words,) = verification._compare_models(recorded, again)
+    assert words.startswith("reference.safetensors: other bytes")
     padded = _model(tmp_path / "padded", 1.0)
     (padded / "model.json").write_text((recorded / "model.json").read_text() + " ")
     assert verification._compare_models(recorded, padded) == [

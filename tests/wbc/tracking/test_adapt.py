@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.mlflow_home import ARCHITECTURE, new_home, write_model
+from tests.mlflow_home import ARCHITECTURE, new_home, write_model, write_reference
 from wbc.errors import UserError
 from wbc.model import model_sha256
 from wbc.tracking import adapt as tracking_adapt
@@ -22,11 +22,14 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_a_version_is_fetched_whole_and_an_adapted_one_registered(home: Path) -> None:
     model_dir, report_dir = write_model(home, temperature=2.0)
+    write_reference(model_dir)
     tracking.publish(ARCHITECTURE, model_dir, report_dir)
     client = tracking_store.connect().client
     client.set_registered_model_alias("wbc-classifier", "challenger", "1")
     with tracking_adapt.model_folder("models:/wbc-classifier@challenger", home) as folder:
         assert model_sha256(folder) == model_sha256(model_dir)
+        kept = (folder / "reference.safetensors").read_bytes()
+    assert kept == (model_dir / "reference.safetensors").read_bytes()
     assert not folder.exists()
 
     new_dir, _ = write_model(home / "else", seed=2, adapted=ADAPTED, start="adapted")

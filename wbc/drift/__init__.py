@@ -1,0 +1,1 @@
+"""`python -m wbc drift`: is a folder of pictures like what the model was made from?"""

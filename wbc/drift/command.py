@@ -1,0 +1,164 @@
+"""`python -m wbc drift`: is this folder like what the model was made from?"""
+
+import argparse
+import contextlib
+import logging
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from tqdm import tqdm
+
+from wbc import device, model, reference
+from wbc.drift import report
+from wbc.drift.findings import compare, folder_cells, usual_cells
+from wbc.drift.report import Report
+from wbc.drift.verdict import EXIT_STATUS, conclude
+from wbc.errors import UserError
+from wbc.model import Classifier
+from wbc.picture_statistics import NAMES, picture_statistics
+from wbc.predicting.command import batched, framing_of
+from wbc.predicting.inputs import Inputs
+from wbc.predicting.preparing import prepared
+from wbc.predicting.rows import Row, judge
+from wbc.processes import signals_raise
+from wbc.reference import Reference
+from wbc.tracking import drift as tracking_drift
+from wbc.tracking.adapt import model_folder
+
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class Folder:
+    """Rows of `wbc predict` of the cells that could be read, and their picture statistics."""
+
+    rows: list[Row] = field(default_factory=list)
+    pictures: list[dict[str, float]] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)  # `path: reason` of what could not be read
+
+
+def run(options: argparse.Namespace) -> None:
+    """Compare options.paths with the model's reference, write options.out, log it, say it.
+
+    The exit status is the verdict's.
+
+    Raises:
+        UserError: no such model or folder, no reference, nothing that can be read.
+    """
+    inputs = Inputs(options.paths, sys.stdin.buffer)
+    inputs.check()
+    chosen = device.pick(options.device)
+    with model_folder(options.model, Path.cwd()) as folder:
+        classifier = model.load(folder, chosen.type)
+        sha256 = model.model_sha256(folder)
+        path = Path(options.reference) if options.reference else folder / reference.REFERENCE_FILE
+        known = read_reference(path, named=bool(options.reference))
+    name = options.name or Path(options.paths[0]).resolve().name
+    log.info("%s (%s) on %s", classifier.card["architecture"], sha256[:8], chosen.name)
+    with signals_raise():
+        seen = look(inputs, classifier, known)
+    if not seen.rows:
+        raise UserError(
+            f"None of the {len(seen.problems)} files of {name} can be read (first"
+            f" {seen.problems[0]}), so nothing can be compared."
+        )
+    words = f"{classifier.card['architecture']} ({sha256[:8]})"
+    said = report_of(seen, classifier, known, name, words)
+    out = Path(options.out)
+    try:
+        report.write(said, out)
+    except OSError as error:
+        raise UserError(
+            f"{error.filename or out} cannot be written ({error.strerror}); name another --out."
+        ) from None
+    tell(said, seen.problems, out)
+    tracking_drift.publish(Path.cwd(), out, tags(said, options.model, sha256), report.numbers(said))
+    sys.exit(EXIT_STATUS[said.verdict.word])
+
+
+def read_reference(path: Path, named: bool) -> Reference:
+    """Raises UserError where there is none."""
+    known = reference.read(path)
+    if known is None:
+        what = f"{path} was expected to be" if named else "The model was expected to have"
+        raise UserError(
+            f"{what} a {reference.REFERENCE_FILE} with what is usual, which `dvc repro` writes"
+            " beside every model that it trains now; train it again, or name one with --reference."
+        )
+    return known
+
+
+def look(inputs: Inputs, classifier: Classifier, known: Reference) -> Folder:
+    """Judge every picture as `wbc predict` does, and measure its square."""
+    seen = Folder()
+    ready = prepared(iter(inputs), framing_of(classifier.card))
+    with contextlib.closing(ready), tqdm(desc="drift", unit="cell", disable=None) as bar:
+        for batch in batched(ready):
+            rows = judge(classifier, batch, 0.0, known)
+            seen.rows += [row for row in rows if not row["unreadable"]]
+            seen.problems += [f"{r['path']}: {r['error']}" for r in rows if r["unreadable"]]
+            squares = (one.pixels for one in batch if one.pixels is not None)
+            seen.pictures += picture_statistics(squares).to_dict("records")
+            bar.update(len(batch))
+    if not seen.rows and not seen.problems:
+        raise UserError("No picture was found: stdin was expected to name files, one a line.")
+    return seen
+
+
+def report_of(
+    seen: Folder, classifier: Classifier, known: Reference, name: str, model_words: str
+) -> Report:
+    """The comparison and what it comes to."""
+    card = classifier.card
+    pictures = {
+        each: np.array([row[each] for row in seen.pictures], dtype=np.float64) for each in NAMES
+    }
+    found, usual = folder_cells(seen.rows, pictures, card), usual_cells(known, card)
+    classes = tuple(card["classes"])
+    findings = compare(found, usual, len(classes))
+    return Report(
+        name,
+        model_words,
+        f"its reference, {len(usual):,} validation cells",
+        classes,
+        found,
+        usual,
+        len(seen.problems),
+        sum(row["unlocated"] for row in seen.rows),
+        tuple(findings),
+        conclude(findings, found, usual, classes),
+    )
+
+
+NUM_SHOWN: Final = 3  # files that cannot be read, by name
+
+
+def tell(said: Report, problems: list[str], out: Path) -> None:
+    for sentence in sentences(said, problems, out):
+        log.info("%s", sentence)
+
+
+def sentences(said: Report, problems: list[str], out: Path) -> Iterator[str]:
+    verdict = said.verdict
+    yield f"{said.name}: {verdict.word.upper()}. {verdict.sentence}"
+    yield from (f"  {sentence}" for sentence in verdict.reasons)
+    yield from (f"  {sentence}" for sentence in (*report.read_words(said), *verdict.notes))
+    yield from (f"  {problem}" for problem in problems[:NUM_SHOWN])
+    yield f"{out / 'drift.html'} shows it; drift.csv and drift.json have the numbers."
+
+
+def tags(said: Report, reference_words: str, sha256: str) -> dict[str, Any]:
+    """What a list of months is filtered and sorted by."""
+    return {
+        "drift.folder": said.name,
+        "drift.verdict": said.verdict.word,
+        "drift.model": reference_words,
+        "drift.model_sha256": sha256,
+        "drift.reasons": " ".join(said.verdict.reasons)[:4000],
+        "mlflow.note.content": f"{said.verdict.word.upper()}. {said.verdict.sentence}\n\n"
+        + "\n".join(f"- {sentence}" for sentence in said.verdict.reasons),
+    }
