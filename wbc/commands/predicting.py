@@ -21,7 +21,8 @@ def add(commands: Any) -> None:
     predict.add_argument(
         "--model",
         default="models:/wbc-classifier@champion",
-        help="a version in the registry (default %(default)s) or a folder such as models/googlenet",
+        help="a version in the registry (default %(default)s), a folder such as models/googlenet,"
+        " or a file that `export` made",
     )
     predict.add_argument(
         "--out",
@@ -34,6 +35,12 @@ def add(commands: Any) -> None:
         default=UNCERTAIN_BELOW,
         metavar="P",
         help="flag a cell where its class has a smaller probability (default %(default)s)",
+    )
+    predict.add_argument(
+        "--runtime",
+        choices=("torch", "onnx"),
+        help="onnx: ONNX Runtime on the CPU, faster there (docs/export.md); default torch, for a"
+        " .onnx file onnx",
     )
     predict.add_argument(
         "--device", choices=("auto", "cpu"), default="auto", help="auto: a GPU where there is one"
