@@ -1,6 +1,7 @@
 """`predict`: a model at work on pictures of any number."""
 
 import argparse
+import os
 from typing import Any, Final
 
 UNCERTAIN_BELOW: Final = 0.5  # the other classes together are likelier than the one decided on
@@ -52,6 +53,9 @@ def add(commands: Any) -> None:
 
 
 def _predict(options: argparse.Namespace) -> None:
+    # Read when torch is imported: else its threads wait for each other in a busy loop, and take the
+    # cores from the processes that prepare. Changes no number; what the user has set stays.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     from wbc.predicting import command
 
     command.run(options)
