@@ -7,6 +7,7 @@ import sys
 from wbc.commands import (
     adapting,
     drifting,
+    exporting,
     predicting,
     promotion,
     rebuilding,
@@ -16,7 +17,9 @@ from wbc.commands import (
 )
 from wbc.errors import UserError
 
-GROUPS = (settings, sweeping, promotion, rebuilding, adapting, predicting, drifting, upkeep)
+GROUPS = (
+    settings, sweeping, promotion, rebuilding, adapting, predicting, exporting, drifting, upkeep,
+)  # fmt: skip
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -1,6 +1,7 @@
 """`predict`: a model at work on pictures of any number."""
 
 import argparse
+import os
 from typing import Any, Final
 
 UNCERTAIN_BELOW: Final = 0.5  # the other classes together are likelier than the one decided on
@@ -21,7 +22,8 @@ def add(commands: Any) -> None:
     predict.add_argument(
         "--model",
         default="models:/wbc-classifier@champion",
-        help="a version in the registry (default %(default)s) or a folder such as models/googlenet",
+        help="a version in the registry (default %(default)s), a folder such as models/googlenet,"
+        " or a file that `export` made",
     )
     predict.add_argument(
         "--out",
@@ -36,6 +38,12 @@ def add(commands: Any) -> None:
         help="flag a cell where its class has a smaller probability (default %(default)s)",
     )
     predict.add_argument(
+        "--runtime",
+        choices=("torch", "onnx"),
+        help="onnx: ONNX Runtime on the CPU, faster there (docs/export.md); default torch, for a"
+        " .onnx file onnx",
+    )
+    predict.add_argument(
         "--device", choices=("auto", "cpu"), default="auto", help="auto: a GPU where there is one"
     )
     predict.add_argument(
@@ -45,6 +53,9 @@ def add(commands: Any) -> None:
 
 
 def _predict(options: argparse.Namespace) -> None:
+    # Read when torch is imported: else its threads wait for each other in a busy loop, and take the
+    # cores from the processes that prepare. Changes no number; what the user has set stays.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     from wbc.predicting import command
 
     command.run(options)

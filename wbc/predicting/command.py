@@ -15,22 +15,21 @@ from typing import Final
 
 from tqdm import tqdm
 
-from wbc import device, model, reference
+from wbc import model, reference
 from wbc.disk import is_full
 from wbc.errors import UserError
 from wbc.framing import Framing
 from wbc.predicting import part as unfinished
-from wbc.predicting import version_code
 from wbc.predicting.formats import encoded, header, suffix_of, write_parquet
 from wbc.predicting.found import Found
 from wbc.predicting.inputs import Inputs
+from wbc.predicting.network import choose
 from wbc.predicting.part import Part, State, chained, part_path
 from wbc.predicting.preparing import Ready, prepared
 from wbc.predicting.rows import counted, judge
 from wbc.processes import signals_raise
 from wbc.reference import Reference
 from wbc.spreading import SOFTWARE
-from wbc.tracking.adapt import model_folder
 
 log = logging.getLogger(__name__)
 
@@ -62,28 +61,17 @@ def run(options: argparse.Namespace) -> None:
     _check_folder(out)
     inputs = Inputs(options.paths, sys.stdin.buffer)
     inputs.check()
-    chosen = device.pick(options.device)
-    with model_folder(options.model, Path.cwd()) as folder:
-        classifier = model.load(folder, chosen.type)
-        usual = reference.read(folder / reference.REFERENCE_FILE)
-        sha256 = model.model_sha256(folder)
-        other = version_code.changed(folder)
-    log.info("%s (%s) on %s", classifier.card["architecture"], sha256[:8], chosen.name)
-    if other:
-        log.warning(
-            "This version was registered with another wbc/%s.py; its own copy, which serving uses,"
-            " may answer otherwise than the code here does.",
-            ".py, wbc/".join(other),
-        )
-    if usual is None:
+    network = choose(options)
+    if network.usual is None:
         log.warning("%s", NO_REFERENCE)
-    job = Job(classifier, usual, suffix, options.uncertain_below)
+    job = Job(network.classifier, network.usual, suffix, options.uncertain_below)
     same = {
-        "model": sha256,
-        "reference of the model": "" if usual is None else repr(usual.limit),
+        "model": network.identity,
+        "reference of the model": "" if network.usual is None else repr(network.usual.limit),
         "--uncertain-below": str(job.uncertain_below),
         "version of this code or its packages": _code(),
-        "device": chosen.type,
+        "device": network.device,
+        "--runtime": network.runtime,
     }
     try:
         with signals_raise(), unfinished.opened(out, same, options.restart) as part:

@@ -1,9 +1,12 @@
 """Whether this package still answers as the copy of it that a registered version carries."""
 
+import logging
 from pathlib import Path
 from typing import Final
 
 import wbc
+
+log = logging.getLogger(__name__)
 
 # wbc.imaging, wbc.model and wbc.reference with all that they import: from bytes to a decision.
 ANSWERING: Final = (
@@ -21,6 +24,16 @@ def changed(model_dir: Path) -> list[str]:
     if not (theirs / "model.py").is_file():
         return []
     return [name for name in ANSWERING if _text(theirs, name) != _text(ours, name)]
+
+
+def warn(model_dir: Path) -> None:
+    """Say where answers may differ from those of the version's own code."""
+    if other := changed(model_dir):
+        log.warning(
+            "This version was registered with another wbc/%s.py; its own copy, which serving uses,"
+            " may answer otherwise than the code here does.",
+            ".py, wbc/".join(other),
+        )
 
 
 def _text(folder: Path, name: str) -> bytes:

@@ -170,10 +170,10 @@ def stop(patch: pytest.MonkeyPatch, moment: str, batch: int) -> None:
         patch.setattr(Part, "append", counted)
 
 
-def options(path: str, out: str) -> Any:
+def options(path: str, out: str, *others: str) -> Any:
     from wbc.cli import _parser
 
-    return _parser().parse_args(["predict", path, "--out", out, *MODEL])
+    return _parser().parse_args(["predict", path, "--out", out, *others, *MODEL])
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
@@ -311,3 +311,26 @@ def test_the_model_is_named_by_what_it_is(home: Path, caplog: pytest.LogCaptureF
         predict("cells")
     sha256 = model.model_sha256(home / "models" / ARCHITECTURE)
     assert f"{ARCHITECTURE} ({sha256[:8]}) on CPU" in caplog.messages[0]
+
+
+def test_onnx_runtime_says_the_same_and_is_continued_by_itself_alone(
+    home: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    pytest.importorskip("onnx")
+    pytest.importorskip("onnxruntime")
+    predict("cells", "--out", "torch.jsonl")
+    with caplog.at_level("INFO"):
+        predict("cells", "--out", "onnx.jsonl", "--runtime", "onnx")
+    assert any("with ONNX Runtime" in words for words in caplog.messages)
+    wanted, given = (pd.read_json(f"{name}.jsonl", lines=True) for name in ("torch", "onnx"))
+    pd.testing.assert_frame_equal(given, wanted, atol=2e-5)
+    with monkeypatch.context() as patch:
+        stop(patch, "before", 2)
+        with pytest.raises(KeyboardInterrupt, match="stopped"):
+            command.run(options("cells", "b.jsonl", "--runtime", "onnx"))
+    refused("8 rows that were made with another --runtime;", "cells", *MODEL, "--out", "b.jsonl")
+    predict("cells", "--out", "b.jsonl", "--runtime", "onnx")
+    cli.main(["export", *MODEL, "--out", "net.onnx"])
+    cli.main(["predict", "cells", "--model", "net.onnx", "--out", "file.jsonl"])
+    whole = (home / "onnx.jsonl").read_bytes()
+    assert (home / "b.jsonl").read_bytes() == whole == (home / "file.jsonl").read_bytes()
