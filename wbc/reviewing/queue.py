@@ -4,16 +4,19 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import pandas as pd
 
 from wbc.cells import CLASSES
 from wbc.disk import write_whole
 from wbc.errors import UserError
-from wbc.predicting.formats import safe_text
-from wbc.slides.agreement import Agreement
-from wbc.slides.tally import REASONS, Slide
+from wbc.slides.reasons import REASONS
+from wbc.spreadsheets import safe_text
+
+if TYPE_CHECKING:  # they bring torch, which the review page starts faster without
+    from wbc.slides.agreement import Agreement
+    from wbc.slides.tally import Slide
 
 RUN_FILE, CSV_FILE = "run.json", "review.csv"
 FORMAT: Final = 1
@@ -37,17 +40,19 @@ class Queued:
 class Run:
     """What `differential` leaves for `review` in OUT/run.json.
 
-    framing: settings of the first model's square; folder: DIR, absolute.
+    framing: settings of the first model's square; folder: DIR, absolute; again: the command that
+    counts once more, with the answers.
     """
 
     folder: str
     models: list[str]
     framing: dict[str, Any]
     queue: list[Queued]
+    again: str
 
 
 def queue_of(
-    slides: Sequence[Slide], agreements: Sequence[Agreement], files: Mapping[str, Path]
+    slides: Sequence["Slide"], agreements: Sequence["Agreement"], files: Mapping[str, Path]
 ) -> list[Queued]:
     """Cells of a slide (by each model) that the first model abstains from, or on which models
     differ; the least margin first. Cells that a person has answered stay in it."""
@@ -75,7 +80,7 @@ def queue_of(
     return found
 
 
-def _disputed(agreements: Sequence[Agreement]) -> list[str]:
+def _disputed(agreements: Sequence["Agreement"]) -> list[str]:
     return [str(name) for each in agreements for name in each.differing.index]
 
 

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from wbc import device, model
+from wbc.commands.predicting import UNCERTAIN_BELOW
 from wbc.disk import is_full, write_whole
 from wbc.errors import UserError
 from wbc.explain import grad_cam, has_gradcam
@@ -21,17 +22,18 @@ from wbc.framing import Framing
 from wbc.metrics import class_indices
 from wbc.page import render
 from wbc.predicting.command import framing_of
-from wbc.predicting.formats import safe_text
 from wbc.reviewing import journal
 from wbc.reviewing.answers import answers
 from wbc.reviewing.queue import CSV_FILE, Queued, Run, queue_of, write_csv, write_run
 from wbc.slides import index_page, ranges, slide_page
 from wbc.slides.agreement import Agreement, agreement
 from wbc.slides.grouping import FOLDERS, ONE, compiled, file_names, slides_of
-from wbc.slides.judging import CELLS, Judged, Pictures, judged, pictures
+from wbc.slides.judging import CELLS, Judged, judged
+from wbc.slides.pictures import Pictures, pictures
 from wbc.slides.slide_page import QUEUE, Shown
 from wbc.slides.tally import Slide, csv_rows, slide_of
 from wbc.slides.thumbnails import Square, overlaid, squares
+from wbc.spreadsheets import safe_text
 from wbc.tracking import validation
 from wbc.tracking.adapt import model_folder
 
@@ -51,6 +53,7 @@ class Job:
     framing: Framing
     classifier: model.Classifier | None  # for Grad-CAM, where that is asked for
     review_command: str
+    again: str  # the command that counts once more
 
 
 def run(options: argparse.Namespace) -> None:
@@ -73,11 +76,23 @@ def run(options: argparse.Namespace) -> None:
             classifier = _explainer(folders[0], options)
             command = f"python -m wbc review {shlex.quote(str(out))}"
             framing = framing_of(by_model[0].card)
-            write(
-                Job(cells, by_model, reference, framing, classifier, command), out, options.slides
-            )
+            again = again_command(options)
+            job = Job(cells, by_model, reference, framing, classifier, command, again)
+            write(job, out, options.slides)
         except OSError as error:
             raise UserError(_problem(error, out)) from None
+
+
+def again_command(options: argparse.Namespace) -> str:
+    """The command line that these options came from, without --restart."""
+    words = ["python", "-m", "wbc", "differential", str(options.folder), "--out", str(options.out)]
+    words += [word for each in options.models for word in ("--model", each)]
+    words += ["--slides", options.slides] * (options.slides != FOLDERS)
+    words += ["--ranges", str(options.ranges)] * bool(options.ranges)
+    if options.uncertain_below != UNCERTAIN_BELOW:
+        words += ["--uncertain-below", str(options.uncertain_below)]
+    words += ["--explain"] * bool(options.explain)
+    return shlex.join([*words, *(["--device", options.device] * (options.device != "auto"))])
 
 
 def check(folder: Path, out: Path) -> None:
@@ -157,7 +172,7 @@ def _write_tables(
     staging.rmdir()
     names = [one.name for one in job.judged]
     folder = str(job.cells.folder.resolve())
-    write_run(Run(folder, names, job.framing.settings(), list(queue)), out)
+    write_run(Run(folder, names, job.framing.settings(), list(queue), job.again), out)
     log.info("%s: %d slides; open %s.", out / TABLE, len(groups), out / INDEX)
     if left:
         log.info("%d cells wait for a person: %s", len(left), job.review_command)

@@ -5,8 +5,9 @@ from collections.abc import Mapping, Sequence
 from wbc.cells import CLASSES
 from wbc.page import NOT_A_DEVICE, Banner, Cell, Page, Section, Table, Text
 from wbc.slides.ranges import Ranges
+from wbc.slides.reasons import OTHER, REASONS
 from wbc.slides.slide_page import MARKS
-from wbc.slides.tally import OTHER, REASONS, Slide
+from wbc.slides.tally import Slide
 from wbc.wording import cells
 
 

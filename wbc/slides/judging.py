@@ -1,7 +1,6 @@
 """What each model says of every cell: rows of `predict`, kept in OUT/cells and used again."""
 
 import argparse
-import hashlib
 import json
 import logging
 from dataclasses import dataclass
@@ -17,22 +16,13 @@ from wbc.commands import predicting
 from wbc.disk import write_whole
 from wbc.metrics import decided_probability
 from wbc.predicting import command
-from wbc.predicting.inputs import Inputs, names_of
+from wbc.slides.pictures import Pictures, prefix_of
 from wbc.spreading import SOFTWARE
 
 log = logging.getLogger(__name__)
 
 CELLS: Final = "cells"  # folder in OUT
 _FLAGS: Final = ("uncertain", "unlocated", "unreadable")
-
-
-@dataclass(frozen=True)
-class Pictures:
-    """The cells of DIR in order: {name relative to DIR: file}, and a digest over all files."""
-
-    folder: Path
-    files: dict[str, Path]
-    digest: str
 
 
 @dataclass(frozen=True)
@@ -48,20 +38,6 @@ class Judged:
     card: model.Card
     rows: pd.DataFrame
     validation: counts.Counts | None
-
-
-def pictures(folder: Path) -> Pictures:
-    """Raises UserError where there is no picture."""
-    inputs = Inputs([str(folder)], ())
-    inputs.check()
-    prefix = _prefix(folder)
-    files, digest = {}, hashlib.sha256()
-    for found in inputs:
-        name = found.name.removeprefix(prefix)
-        if found.path is not None:
-            files[name] = found.path
-        digest.update(f"{name}\0{_stamp(found.path)}\n".encode())
-    return Pictures(folder, files, digest.hexdigest())
 
 
 def judged(
@@ -94,7 +70,7 @@ def judged(
         write_whole(known, json.dumps(same).encode())
     else:
         log.info("%s: its answers of the run before are used; no picture has changed.", name)
-    rows = _rows(lines, _prefix(cells.folder))
+    rows = _rows(lines, prefix_of(cells.folder))
     errors = None if validation is None else _errors(validation, options.uncertain_below)
     return Judged(name, sha256, card, rows, errors)
 
@@ -125,20 +101,6 @@ def _options(
     given += ["--uncertain-below", str(options.uncertain_below), "--device", options.device]
     given += ["--restart"] * bool(options.restart)
     return parser.parse_args([*given, "--", str(folder)])
-
-
-def _prefix(folder: Path) -> str:
-    """What `predict` puts before the names of DIR's files."""
-    (name,) = names_of([str(folder)])
-    return f"{name}/" if name else ""
-
-
-def _stamp(path: Path | None) -> str:
-    try:
-        status = path.stat() if path else None
-    except OSError:
-        status = None
-    return f"{status.st_size} {status.st_mtime_ns}" if status else ""
 
 
 def _card(model_dir: Path) -> model.Card:

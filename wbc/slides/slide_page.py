@@ -26,7 +26,8 @@ from wbc.page import (
 )
 from wbc.slides.agreement import Agreement
 from wbc.slides.ranges import Ranges
-from wbc.slides.tally import OTHER, Slide
+from wbc.slides.reasons import ABOUT, OTHER
+from wbc.slides.tally import Slide
 from wbc.slides.thumbnails import Square, thumbnail
 from wbc.wording import NBSP, cells, percent
 
@@ -34,12 +35,6 @@ EACH: Final = 6  # most and least certain cells of a type
 QUEUE: Final = 24  # cells of the review queue on a page; review.csv has all
 DIFFERING: Final = 24
 MARKS: Final = {"low": "▼ low", "high": "▲ high", "": ""}
-ABOUT: Final = {
-    "uncertain": "the model gives its own answer less probability than --uncertain-below",
-    "unlocated": "no leukocyte was found in the picture",
-    "unreadable": "the file could not be read",
-    OTHER: "a person says: no cell of the five types",
-}
 
 
 @dataclass(frozen=True)

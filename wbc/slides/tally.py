@@ -15,9 +15,8 @@ from wbc import counts
 from wbc.cells import CLASSES
 from wbc.slides.judging import Judged
 from wbc.slides.ranges import Ranges, mark
+from wbc.slides.reasons import OTHER, REASONS
 
-OTHER: Final = "other"  # a person's answer: no cell of the five types
-REASONS: Final = ("unreadable", "unlocated", "uncertain")  # the first that holds is the reason
 COLUMNS: Final = (
     "slide", "model", "class", "n", "counted", "reviewed", "percent", "low", "high", "adjusted",
     "adjusted_low", "adjusted_high", "range_low", "range_high", "mark", "caution", "uncertain",
