@@ -99,7 +99,8 @@ class _Handler(BaseHTTPRequestHandler):
         return False
 
     def _hosts(self) -> tuple[str, str]:
-        port = self.server.server_address[1]
+        assert isinstance(self.server, ThreadingHTTPServer)
+        port = self.server.server_port
         return f"{HOST}:{port}", f"localhost:{port}"
 
     def _knows(self, token: str) -> bool:

@@ -22,6 +22,7 @@ from wbc.framing import Framing
 from wbc.metrics import class_indices
 from wbc.page import render
 from wbc.predicting.command import framing_of
+from wbc.predicting.found import clean_name
 from wbc.reviewing import journal
 from wbc.reviewing.answers import answers
 from wbc.reviewing.queue import CSV_FILE, Queued, Run, queue_of, write_csv, write_run
@@ -74,7 +75,7 @@ def run(options: argparse.Namespace) -> None:
             out.mkdir(exist_ok=True)
             by_model = [_judged(each, cells, out, options) for each in folders]
             classifier = _explainer(folders[0], options)
-            command = f"python -m wbc review {shlex.quote(str(out))}"
+            command = clean_name(f"python -m wbc review {shlex.quote(str(out))}")
             framing = framing_of(by_model[0].card)
             again = again_command(options)
             job = Job(cells, by_model, reference, framing, classifier, command, again)
@@ -92,7 +93,8 @@ def again_command(options: argparse.Namespace) -> str:
     if options.uncertain_below != UNCERTAIN_BELOW:
         words += ["--uncertain-below", str(options.uncertain_below)]
     words += ["--explain"] * bool(options.explain)
-    return shlex.join([*words, *(["--device", options.device] * (options.device != "auto"))])
+    words += ["--device", options.device] * (options.device != "auto")
+    return clean_name(shlex.join(words))
 
 
 def check(folder: Path, out: Path) -> None:

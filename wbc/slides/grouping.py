@@ -7,6 +7,7 @@ from pathlib import Path, PurePosixPath
 from typing import Final
 
 from wbc.errors import UserError
+from wbc.predicting.found import clean_name
 
 log = logging.getLogger(__name__)
 
@@ -24,7 +25,7 @@ def slides_of(names: Sequence[str], folder: Path, rule: str) -> list[str]:
     Raises:
         UserError: the expression is none, has no parentheses or fits no name.
     """
-    whole = folder.resolve().name or "slide"
+    whole = clean_name(folder.resolve().name) or "slide"
     if rule == ONE:
         return [whole] * len(names)
     if rule == FOLDERS:

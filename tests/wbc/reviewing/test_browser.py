@@ -59,6 +59,7 @@ def test_a_review_survives_a_kill_and_goes_on(tmp_path: Path) -> None:
             for ignored in ("repeat: true", "ctrlKey: true"):
                 pressed = f"new KeyboardEvent('keydown', {{key: 'a', {ignored}, bubbles: true}})"
                 page.evaluate(f"document.body.dispatchEvent({pressed})")
+                page.wait("!busy")
             process.send_signal(signal.SIGKILL)
             process.wait()
             page.press("a")

@@ -54,7 +54,7 @@ def test_a_line_that_a_kill_left_unfinished_is_cut_off(tmp_path: Path) -> None:
 
 def test_a_damaged_line_is_named_and_not_passed_over(tmp_path: Path) -> None:
     (tmp_path / journal.FILE).write_text('{"action": "accept"}\nnonsense\n{"action": "undo"}\n')
-    with pytest.raises(UserError, match="Line 2 of .* is damaged"):
+    with pytest.raises(UserError, match=r"Line 2 of .* is damaged"):
         journal.read(tmp_path)
 
 

@@ -13,6 +13,7 @@ NAMES = ["b/x/1.png", "b/2.png", "a/3.png", "4.png"]
 def test_folders_are_slides_and_loose_pictures_are_one_of_the_folder_s_name() -> None:
     assert slides_of(NAMES, Path("/lab/week 3"), "folders") == ["b", "b", "a", "week 3"]
     assert slides_of(NAMES, Path("/lab/week 3"), "one") == ["week 3"] * 4
+    assert slides_of(["1.png"], Path("/lab/w\udcff\n"), "one") == ["w%FF%0A"]  # what pages can hold
 
 
 def test_a_pattern_reads_the_slide_from_the_file_s_name(
