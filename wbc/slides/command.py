@@ -29,7 +29,7 @@ from wbc.reviewing.queue import CSV_FILE, Queued, Run, queue_of, write_csv, writ
 from wbc.slides import index_page, ranges, slide_page
 from wbc.slides.agreement import Agreement, agreement
 from wbc.slides.grouping import FOLDERS, ONE, compiled, file_names, slides_of
-from wbc.slides.judging import CELLS, Judged, judged
+from wbc.slides.judging import Judged, judged
 from wbc.slides.pictures import Pictures, pictures
 from wbc.slides.slide_page import QUEUE, Shown
 from wbc.slides.tally import Slide, csv_rows, slide_of
@@ -41,6 +41,7 @@ from wbc.tracking.adapt import model_folder
 log = logging.getLogger(__name__)
 
 TABLE, INDEX, PAGES = "differential.csv", "index.html", "slides"
+MARKER: Final = ".wbc-differential"  # OUT is ours, so what we wrote in it may be replaced
 _STAGING: Final = ".unfinished"  # in OUT; its content takes the old one's place at the end
 
 
@@ -73,6 +74,7 @@ def run(options: argparse.Namespace) -> None:
         folders = [stack.enter_context(model_folder(each, Path.cwd())) for each in options.models]
         try:
             out.mkdir(exist_ok=True)
+            (out / MARKER).touch()
             by_model = [_judged(each, cells, out, options) for each in folders]
             classifier = _explainer(folders[0], options)
             command = clean_name(f"python -m wbc review {shlex.quote(str(out))}")
@@ -106,7 +108,7 @@ def check(folder: Path, out: Path) -> None:
         )
     if out.exists() and not out.is_dir():
         raise UserError(f"--out should name a folder, but {out} is a file.")
-    if out.is_dir() and any(out.iterdir()) and not any((out / n).exists() for n in (CELLS, TABLE)):
+    if out.is_dir() and any(out.iterdir()) and not (out / MARKER).is_file():
         raise UserError(
             f"{out} holds something else already; name another --out, or empty that folder."
         )

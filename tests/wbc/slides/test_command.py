@@ -75,8 +75,8 @@ def test_slides_become_a_table_pages_and_a_queue(
     everything = sorted(path.relative_to("out").as_posix() for path in Path("out").rglob("*"))
     name = next(path for path in everything if path.endswith(".jsonl")).removesuffix(".jsonl")
     assert everything == [
-        "cells", f"{name}.json", f"{name}.jsonl", "differential.csv", "index.html", "review.csv",
-        "run.json", "slides", "slides/a.html", "slides/b-i.html",
+        command.MARKER, "cells", f"{name}.json", f"{name}.jsonl", "differential.csv",
+        "index.html", "review.csv", "run.json", "slides", "slides/a.html", "slides/b-i.html",
     ]  # fmt: skip
     counted = table()
     assert counted.loc["a", "n"].eq(0).all() and counted.loc["a", "uncertain"].eq(5).all()
@@ -195,6 +195,9 @@ def test_mistakes_are_one_sentence(home: Path) -> None:
     refused("empty holds no picture", "empty", "--out", "out")
     refused("would be taken for slides", "slides", "--out", "slides/out")
     refused("holds something else already", "slides", "--out", "reports")
+    (home / "mine" / "cells").mkdir(parents=True)  # named as ours are: not ours to replace
+    (home / "mine" / "slides").mkdir()
+    refused("holds something else already", "slides", "--out", "mine")
     refused("The folder for gone/out is not there", "slides", "--out", "gone/out")
     refused("is a file", "slides", "--out", "dvc.lock")
     refused("was expected to hold the slide in parentheses", "slides", "--slides", "^a")
