@@ -14,7 +14,6 @@ import numpy as np
 import pandas as pd
 
 from wbc import device, model
-from wbc.commands.predicting import UNCERTAIN_BELOW
 from wbc.disk import is_full, write_whole
 from wbc.errors import UserError
 from wbc.explain import grad_cam, has_gradcam
@@ -28,10 +27,11 @@ from wbc.reviewing.answers import answers
 from wbc.reviewing.queue import CSV_FILE, Queued, Run, queue_of, write_csv, write_run
 from wbc.slides import index_page, ranges, slide_page
 from wbc.slides.agreement import Agreement, agreement
+from wbc.slides.asked import MARKER, again_command, check
 from wbc.slides.grouping import FOLDERS, ONE, compiled, file_names, slides_of
 from wbc.slides.judging import Judged, judged
 from wbc.slides.pictures import Pictures, pictures
-from wbc.slides.slide_page import QUEUE, Shown
+from wbc.slides.shown_cells import QUEUE, Shown, wanted
 from wbc.slides.tally import Slide, csv_rows, slide_of
 from wbc.slides.thumbnails import Square, overlaid, squares
 from wbc.spreadsheets import safe_text
@@ -41,7 +41,6 @@ from wbc.tracking.adapt import model_folder
 log = logging.getLogger(__name__)
 
 TABLE, INDEX, PAGES = "differential.csv", "index.html", "slides"
-MARKER: Final = ".wbc-differential"  # OUT is ours, so what we wrote in it may be replaced
 _STAGING: Final = ".unfinished"  # in OUT; its content takes the old one's place at the end
 
 
@@ -75,8 +74,8 @@ def run(options: argparse.Namespace) -> None:
         try:
             out.mkdir(exist_ok=True)
             (out / MARKER).touch()
-            by_model = [_judged(each, cells, out, options) for each in folders]
             classifier = _explainer(folders[0], options)
+            by_model = [_judged(each, cells, out, options) for each in folders]
             command = clean_name(f"python -m wbc review {shlex.quote(str(out))}")
             framing = framing_of(by_model[0].card)
             again = again_command(options)
@@ -84,42 +83,6 @@ def run(options: argparse.Namespace) -> None:
             write(job, out, options.slides)
         except OSError as error:
             raise UserError(_problem(error, out)) from None
-
-
-def again_command(options: argparse.Namespace) -> str:
-    """The command line that these options came from, without --restart."""
-    words = ["python", "-m", "wbc", "differential", str(options.folder), "--out", str(options.out)]
-    words += [word for each in options.models for word in ("--model", each)]
-    words += ["--slides", options.slides] * (options.slides != FOLDERS)
-    words += ["--ranges", str(options.ranges)] * bool(options.ranges)
-    if options.uncertain_below != UNCERTAIN_BELOW:
-        words += ["--uncertain-below", str(options.uncertain_below)]
-    words += ["--explain"] * bool(options.explain)
-    words += ["--device", options.device] * (options.device != "auto")
-    return clean_name(shlex.join(words))
-
-
-def check(folder: Path, out: Path) -> None:
-    """Raises UserError for what cannot work, before any work."""
-    if not folder.is_dir():
-        raise UserError(
-            f"{folder} was expected to be a folder of slides, but is"
-            f" {'a file' if folder.exists() else 'not there'}; name the folder that holds them."
-        )
-    if out.exists() and not out.is_dir():
-        raise UserError(f"--out should name a folder, but {out} is a file.")
-    if out.is_dir() and any(out.iterdir()) and not (out / MARKER).is_file():
-        raise UserError(
-            f"{out} holds something else already; name another --out, or empty that folder."
-        )
-    if not out.absolute().parent.is_dir():
-        raise UserError(f"The folder for {out} is not there; make it, or name another --out.")
-    inside = out.resolve()
-    if folder.resolve() == inside or folder.resolve() in inside.parents:
-        raise UserError(
-            f"--out {out} lies in {folder}, where its pages would be taken for slides; name a"
-            " folder beside it."
-        )
 
 
 def write(job: Job, out: Path, rule: str) -> None:
@@ -211,7 +174,7 @@ def _shown(
     labels: Mapping[str, str],
 ) -> Shown:
     left = [cell.name for cell in to_review if cell.name not in labels]
-    names = slide_page.wanted(slides, agreements, left)
+    names = wanted(slides, agreements, left)
     found = squares(names, job.cells.files, job.framing)
     overlays = _overlays(job.classifier, slides[0], left[:QUEUE], found)
     return Shown(slides, agreements, job.ranges, left, found, overlays, job.review_command)

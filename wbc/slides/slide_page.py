@@ -1,8 +1,7 @@
 """The page of one slide: its differential, what was not counted, its cells, what to look at."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final
 
@@ -16,63 +15,19 @@ from wbc.page import (
     Banner,
     Block,
     Cell,
-    Gallery,
     Page,
     Section,
     Table,
     Text,
-    Tile,
     picture,
 )
-from wbc.slides.agreement import Agreement
-from wbc.slides.ranges import Ranges
+from wbc.slides import shown_cells
 from wbc.slides.reasons import ABOUT, OTHER
+from wbc.slides.shown_cells import Shown
 from wbc.slides.tally import Slide
-from wbc.slides.thumbnails import Square, thumbnail
 from wbc.wording import NBSP, cells, percent
 
-EACH: Final = 6  # most and least certain cells of a type
-QUEUE: Final = 24  # cells of the review queue on a page; review.csv has all
-DIFFERING: Final = 24
 MARKS: Final = {"low": "▼ low", "high": "▲ high", "": ""}
-
-
-@dataclass(frozen=True)
-class Shown:
-    """What a page is made of, beside the slide by each model (the first one leads).
-
-    queue: names of cells to review, the least sure first; overlays: of those with a Grad-CAM map.
-    """
-
-    slides: Sequence[Slide]
-    agreements: Sequence[Agreement]
-    ranges: Ranges
-    queue: Sequence[str]
-    pictures: Mapping[str, Square]
-    overlays: Mapping[str, Square]
-    review_command: str
-    index: str = "../index.html"
-
-
-def wanted(
-    slides: Sequence[Slide], agreements: Sequence[Agreement], queue: Sequence[str]
-) -> list[str]:
-    """Names of all cells that the page shows."""
-    names = [name for pair in galleries(slides[0]).values() for part in pair for name in part]
-    names += [name for each in agreements for name in each.differing.index[:DIFFERING]]
-    return [*names, *queue[:QUEUE]]
-
-
-def galleries(slide: Slide) -> dict[str, tuple[list[str], list[str]]]:
-    """{type: (most certain, least certain)}: names of cells that the model counted, none twice."""
-    rows = slide.rows[(slide.rows["reason"] == "") & (slide.rows["label"] == "")]
-    found = {}
-    for name in CLASSES:
-        of_type = rows[rows["class"] == name].sort_values([f"p_{name}", "path"])
-        names = list(of_type["path"])
-        least = names[: min(EACH, len(names) // 2)]
-        found[name] = (names[len(least) :][-EACH:][::-1], least)
-    return found
 
 
 def build(shown: Shown) -> Page:
@@ -81,8 +36,8 @@ def build(shown: Shown) -> Page:
         Section("differential", "Differential", _differential(shown)),
         Section("abstentions", "Not counted", _abstentions(first)),
         Section("models", "Models compared", _models(shown)),
-        Section("queue", "To review", _queue(shown)),
-        Section("gallery", "Cells counted", _gallery(shown)),
+        Section("queue", "To review", shown_cells.queue(shown)),
+        Section("gallery", "Cells counted", shown_cells.gallery(shown)),
         Section("method", "How to read this", [Text(line) for line in _method(shown)]),
     ]
     return Page(
@@ -180,7 +135,7 @@ def _abstentions(slide: Slide) -> list[Block]:
     ]
     unsure = slide.rows[slide.rows["reason"] == "uncertain"]
     if len(unsure):
-        counted = unsure["class"].value_counts()
+        counted = unsure["type"].value_counts()
         named = ", ".join(f"{counted[name]} {name}" for name in CLASSES if name in counted)
         blocks.append(
             Text(
@@ -206,7 +161,7 @@ def _models(shown: Shown) -> list[Block]:
     rows.append([Cell("uncertain"), *unsure])
     blocks: list[Block] = [Table(head, rows, "Percent of the cells that each model counted.")]
     for each in shown.agreements:
-        blocks += _differing(each, shown.pictures)
+        blocks += shown_cells.differing(each, shown.pictures)
     return blocks
 
 
@@ -215,90 +170,6 @@ def _share(slide: Slide, name: str) -> Cell:
         return Cell("–")
     row = slide.table.set_index("class").loc[name]
     return _interval(row["percent"], row["low"], row["high"])
-
-
-def _differing(each: Agreement, pictures: Mapping[str, Square]) -> list[Block]:
-    num_differing = len(each.differing)
-    if not each.num_both:
-        return [Text("No picture could be read by both.")]
-    blocks: list[Block] = [
-        Text(
-            f"{each.first} and {each.second} give {percent(each.share)} of"
-            f" {cells(each.num_both)} the same name, sure or not; on {num_differing:,} they differ."
-        )
-    ]
-    tiles = [
-        Tile(
-            [_picture(str(name), pictures)],
-            f"{row['first']} {percent(row['p_first'], 0)} or"
-            f" {row['second']} {percent(row['p_second'], 0)}",
-            _file(str(name)),
-        )
-        for name, row in each.differing.head(DIFFERING).iterrows()
-    ]
-    return [*blocks, Gallery(tiles)] if tiles else blocks
-
-
-def _gallery(shown: Shown) -> list[Block]:
-    blocks: list[Block] = []
-    rows = shown.slides[0].rows
-    for name, (most, least) in galleries(shown.slides[0]).items():
-        for title, names in (("most certain", most), ("least certain", least)):
-            if names:
-                blocks.append(Text(f"{name}: {title}", "heading"))
-                tiles = [
-                    Tile(
-                        [_picture(each, shown.pictures)],
-                        percent(rows.loc[each, f"p_{name}"]),
-                        _file(each),
-                    )
-                    for each in names
-                ]
-                blocks.append(Gallery(tiles))
-    return blocks
-
-
-def _queue(shown: Shown) -> list[Block]:
-    if not shown.queue:
-        return [Text("Nothing: no cell is left to a person.")]
-    rows = shown.slides[0].rows
-    tiles = [_queued(rows.loc[name].to_dict(), shown) for name in shown.queue[:QUEUE]]
-    more = len(shown.queue) - len(tiles)
-    blocks: list[Block] = [
-        Text(
-            f"{cells(len(shown.queue))} that the model leaves to a person, the least sure first."
-            + (f" {more:,} more are in review.csv." if more else "")
-            + " Answers are given, and counted at the next differential, with"
-        ),
-        Text(shown.review_command, "commands"),
-    ]
-    if shown.overlays:
-        blocks.append(
-            Text(
-                "Right of each cell: what raised the score of the answer (Grad-CAM), yellow most."
-                " It says where the network looked, not whether it is right."
-            )
-        )
-    return [*blocks, Gallery(tiles)]
-
-
-def _queued(row: Mapping[Any, Any], shown: Shown) -> Tile:
-    name = str(row["path"])
-    pictures = [_picture(name, shown.pictures)]
-    if name in shown.overlays:
-        pictures.append(thumbnail(shown.overlays[name]))
-    shares = sorted(((row[f"p_{each}"], each) for each in CLASSES), reverse=True)[:2]
-    likely = ", ".join(f"{each} {percent(share, 0)}" for share, each in shares)
-    why = f"{row['reason']}; " if row["reason"] not in ("uncertain", "") else ""
-    return Tile(pictures, f"{row['class']}?", f"{why}{likely}; {_file(name)}")
-
-
-def _file(name: str) -> str:
-    return PurePosixPath(name).name
-
-
-def _picture(name: str, pictures: Mapping[str, Square]) -> str:
-    return thumbnail(pictures[name]) if name in pictures else ""
 
 
 def _method(shown: Shown) -> list[str]:

@@ -28,10 +28,10 @@ COLUMNS: Final = (
 class Slide:
     """One slide by one model.
 
-    rows: its cells as `predict` has them, with `label` (a person's answer, "" for none) and
-    `reason` ("" for a cell that is counted, else `other` or one of REASONS); table: of
-    `counts.differential` with reviewed, range_low, range_high and mark; empty where no cell is
-    counted.
+    rows: its cells as `predict` has them, with `type` (what the model would count it as), `label`
+    (a person's answer, "" for none) and `reason` ("" for a cell that is counted, else `other` or
+    one of REASONS); table: of `counts.differential` with reviewed, range_low, range_high and mark;
+    empty where no cell is counted.
     """
 
     name: str
@@ -65,6 +65,7 @@ def slide_of(
     name: str, judged: Judged, rows: pd.DataFrame, labels: Mapping[str, str], ranges: Ranges
 ) -> Slide:
     """Count the rows of a slide; `labels` are a person's answers by the cells' names."""
+    rows = with_types(rows)
     rows = with_reasons(rows.assign(label=[labels.get(path, "") for path in rows["path"]]))
     by_model = rows[(rows["reason"] == "") & (rows["label"] == "")]
     named = rows.loc[rows["reason"] == "", "label"]
@@ -74,6 +75,14 @@ def slide_of(
     table = counts.differential(by_model, judged.validation, reviewed=reviewed)
     table = table.assign(reviewed=reviewed)
     return Slide(name, judged, rows, with_marks(table, ranges))
+
+
+def with_types(rows: pd.DataFrame) -> pd.DataFrame:
+    """Column `type`: the most probable one under the training mix, "" where nothing was read."""
+    read = rows[~rows["unreadable"]]
+    types = pd.Series("", index=rows.index, dtype=object)
+    types.loc[read.index] = [CLASSES[each] for each in counts.types(read)]
+    return rows.assign(type=types)
 
 
 def with_reasons(rows: pd.DataFrame) -> pd.DataFrame:

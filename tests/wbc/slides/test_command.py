@@ -21,6 +21,7 @@ from wbc.reviewing.answers import sha256_of
 from wbc.reviewing.journal import Entry
 from wbc.reviewing.queue import read_run
 from wbc.slides import command, slide_page
+from wbc.slides.asked import MARKER
 
 MODEL = f"models/{ARCHITECTURE}"
 
@@ -75,7 +76,7 @@ def test_slides_become_a_table_pages_and_a_queue(
     everything = sorted(path.relative_to("out").as_posix() for path in Path("out").rglob("*"))
     name = next(path for path in everything if path.endswith(".jsonl")).removesuffix(".jsonl")
     assert everything == [
-        command.MARKER, "cells", f"{name}.json", f"{name}.jsonl", "differential.csv",
+        MARKER, "cells", f"{name}.json", f"{name}.jsonl", "differential.csv",
         "index.html", "review.csv", "run.json", "slides", "slides/a.html", "slides/b-i.html",
     ]  # fmt: skip
     counted = table()

@@ -5,7 +5,7 @@ from typing import Any
 from tests.wbc.slides.cases import judged, perfect, row, unreadable
 from wbc.page import Table, render
 from wbc.slides import ranges, slide_page
-from wbc.slides.slide_page import Shown
+from wbc.slides.shown_cells import Shown, galleries
 from wbc.slides.tally import Slide, slide_of
 
 
@@ -26,7 +26,7 @@ def test_the_most_and_the_least_certain_are_shown_and_no_cell_twice() -> None:
     rows = [row(f"{number:02}", "monocyte", 0.5 + number / 100) for number in range(20)]
     rows += [row("e1", "eosinophil", 0.6), row("e2", "eosinophil"), row("b", "basophil")]
     rows += [row("u", "monocyte", 0.45, uncertain=True)]
-    found = slide_page.galleries(slide(rows))
+    found = galleries(slide(rows))
     most, least = found["monocyte"]
     assert most == ["19", "18", "17", "16", "15", "14"]
     assert least == ["00", "01", "02", "03", "04", "05"]
