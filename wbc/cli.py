@@ -6,6 +6,7 @@ import sys
 
 from wbc.commands import (
     adapting,
+    counting,
     drifting,
     exporting,
     predicting,
@@ -18,7 +19,8 @@ from wbc.commands import (
 from wbc.errors import UserError
 
 GROUPS = (
-    settings, sweeping, promotion, rebuilding, adapting, predicting, exporting, drifting, upkeep,
+    settings, sweeping, promotion, rebuilding, adapting, predicting, counting, exporting, drifting,
+    upkeep,
 )  # fmt: skip
 
 

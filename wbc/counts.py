@@ -159,26 +159,33 @@ def _is_lacking(validation: Counts) -> NDArray[np.bool_]:
 
 
 def differential(
-    table: pd.DataFrame, validation: Counts | None, classes: Sequence[str] = CLASSES
+    table: pd.DataFrame,
+    validation: Counts | None,
+    classes: Sequence[str] = CLASSES,
+    reviewed: Counts | None = None,
 ) -> pd.DataFrame:
     """One row a type: class, n, counted, percent, low, high, adjusted, adjusted_low, adjusted_high.
 
     The five-part differential of the cells of `table` (no labels needed), with Rümke's interval,
     and the same adjusted for the `errors` of the validation set with a bootstrap interval; without
-    `validation` the adjusted columns are nan.
+    `validation` the adjusted columns are nan. `reviewed` (K,) are further cells that a person has
+    named: they count as named and are not adjusted.
 
     Raises:
         ValueError: no cells.
     """
-    if table.empty:
+    named = np.zeros(len(classes), np.int64) if reviewed is None else reviewed
+    num_cells = len(table) + int(named.sum())
+    if num_cells == 0:
         raise ValueError("no cells to count")
-    num_cells = len(table)
-    counted = np.bincount(types(table, classes), minlength=len(classes))
+    by_model = np.bincount(types(table, classes), minlength=len(classes))
+    counted = by_model + named
     low, high = rumke(counted, num_cells)
     adjusted = np.full((3, len(classes)), np.nan)
     if validation is not None:
-        adjusted[0] = adjust(counted, rates(validation))
-        adjusted[1:] = np.quantile(adjusted_draws(counted, validation), TAILS, axis=0)
+        shares = adjust(by_model, rates(validation)) if len(table) else by_model.astype(np.float64)
+        adjusted[0] = _with_named(shares, by_model, named)
+        adjusted[1:] = np.quantile(_all_draws(by_model, named, validation), TAILS, axis=0)
         # The draws' middle is not quite the estimate: none may lie outside its own interval.
         adjusted[1:] = np.minimum(adjusted[0], adjusted[1]), np.maximum(adjusted[0], adjusted[2])
     columns = {
@@ -193,6 +200,29 @@ def differential(
         "adjusted_high": 100 * adjusted[2],
     }
     return pd.DataFrame(columns).round(NUM_DECIMALS)
+
+
+def _with_named(shares: Floats, by_model: Counts, named: Counts) -> Floats:
+    """Shares (K,) of all cells from those of the model's cells and the counts of a person's."""
+    total = by_model.sum() + named.sum()
+    return np.asarray(shares * (by_model.sum() / total) + named / total, np.float64)
+
+
+def _all_draws(by_model: Counts, named: Counts, validation: Counts, seed: int = 1) -> Floats:
+    """`adjusted_draws` of the model's cells together with a person's.
+
+    One Dirichlet draw over both kinds of counts, in its two steps: how much is the model's, and
+    the mix within each kind.
+    """
+    draws = adjusted_draws(by_model, validation)
+    if not named.any():
+        return draws
+    rng = np.random.default_rng(seed)
+    theirs = rng.dirichlet(named + (1e-9 if by_model.any() else _COUNT_PRIOR), NUM_DRAWS)
+    if not by_model.any():
+        return np.asarray(theirs, np.float64)
+    share = rng.beta(by_model.sum() + _COUNT_PRIOR * len(named), named.sum(), NUM_DRAWS)[:, None]
+    return np.asarray(share * draws + (1 - share) * theirs, np.float64)
 
 
 def bias(table: pd.DataFrame, classes: Sequence[str] = CLASSES, seed: int = 0) -> pd.DataFrame:

@@ -21,7 +21,8 @@ def differential(table: pd.DataFrame, name: str, model: str) -> Figure:
     """One set of counts.csv (or `counts.differential`'s table of one slide, without truth).
 
     A row a type: a bar for the true share where it is known, a dot with Rümke's interval for what
-    was counted, a square with its bootstrap interval for the adjusted count.
+    was counted, a square with its bootstrap interval for the adjusted count. Where the table has
+    columns range_low and range_high, a light band for the reference range.
     """
     figure = Figure(figsize=(8.4, 4.6), layout="constrained")
     axes = figure.add_subplot()
@@ -34,6 +35,11 @@ def differential(table: pd.DataFrame, name: str, model: str) -> Figure:
         axes.barh(places, truth, 0.78, color="#DDDDDD", edgecolor=GREY, linewidth=0.8)
         handles.append(Line2D([], [], marker="s", ls="", ms=11, mfc="#DDDDDD", mec=GREY))
         handles[-1].set_label("true")
+    if "range_low" in table:
+        width = table["range_high"] - table["range_low"]
+        axes.barh(places, width, 0.86, left=table["range_low"], color="#DCEBF5")
+        handles.append(Line2D([], [], marker="s", ls="", ms=11, mfc="#DCEBF5", mec="#DCEBF5"))
+        handles[-1].set_label("reference range")
     handles.append(_dots(axes, places - _HEIGHT, table, _COUNTED, truth))
     handles[-1].set_label("counted, with Rümke's interval")
     if table["adjusted"].notna().all():
@@ -47,7 +53,13 @@ def differential(table: pd.DataFrame, name: str, model: str) -> Figure:
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(axis="x", alpha=0.3)
     axes.set_axisbelow(True)
-    figure.legend(handles=handles, loc="outside lower center", ncols=3, frameon=False, fontsize=9)
+    figure.legend(
+        handles=handles,
+        loc="outside lower center",
+        ncols=3 if len(handles) < 4 else 2,
+        frameon=False,
+        fontsize=9,
+    )
     title = set_title(name) if "true_count" in table else name
     headline(figure, f"{title}: differential by {model}", "; ".join(_notes(table, name, num_cells)))
     return figure

@@ -38,12 +38,13 @@ class Items:
 class Cell:
     """What a table's cell says, what stands small below it, and small pictures before it.
 
-    `pictures` are JPEGs in base64; "" is one that could not be had.
+    `pictures` are JPEGs in base64; "" is one that could not be had. `link` is where the text leads.
     """
 
     text: str
     small: str = ""
     pictures: Sequence[str] = ()
+    link: str = ""
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,24 @@ class Picture:
     kind: str = "picture"
 
 
-Block = Text | Items | Table | Picture
+@dataclass(frozen=True)
+class Tile:
+    """A small picture with what stands below it; `pictures` as of a Cell."""
+
+    pictures: Sequence[str]
+    text: str
+    small: str = ""
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """Tiles beside each other, as many as the page is wide."""
+
+    tiles: Sequence[Tile]
+    kind: str = "gallery"
+
+
+Block = Text | Items | Table | Picture | Gallery
 
 
 @dataclass(frozen=True)

@@ -178,6 +178,29 @@ def test_no_cells_are_no_differential() -> None:
         counts.differential(table([0] * 5), None)
 
 
+def test_cells_that_a_person_named_are_counted_as_named_and_not_adjusted() -> None:
+    named = np.array([0, 0, 0, 40, 0])
+    alone = counts.differential(table([0, 70, 30, 0, 0]), MIXED_UP)
+    found = counts.differential(table([0, 70, 30, 0, 0]), MIXED_UP, reviewed=named)
+    assert list(found["counted"]) == [0, 70, 30, 40, 0] and set(found["n"]) == {140}
+    assert found["adjusted"].to_numpy() == pytest.approx(
+        (alone["adjusted"] * 100 / 140 + 100 * named / 140).to_numpy(), abs=1e-4
+    )
+    low, high = counts.rumke(np.array([40]), 140)
+    eosinophils = found.loc[3]
+    assert eosinophils["adjusted_low"] == pytest.approx(low[0], abs=1)
+    assert eosinophils["adjusted_high"] == pytest.approx(high[0], abs=1.5)
+
+
+def test_a_slide_that_a_person_named_altogether_has_the_intervals_of_its_counts() -> None:
+    named = np.array([60, 30, 5, 5, 0])
+    found = counts.differential(table([0] * 5), MIXED_UP, reviewed=named)
+    assert list(found["adjusted"]) == list(found["percent"]) == [60, 30, 5, 5, 0]
+    low, high = counts.rumke(named, 100)
+    assert found["adjusted_low"].to_numpy() == pytest.approx(low, abs=1)
+    assert found["adjusted_high"].to_numpy() == pytest.approx(high, abs=2)
+
+
 def test_bias_is_counted_less_true_with_the_interval_of_paired_proportions() -> None:
     labels, decisions = [0] * 90 + [1] * 10, [0] * 80 + [1] * 20
     found = counts.bias(predictions(labels, decisions, [0.9] * 100)).set_index("class")

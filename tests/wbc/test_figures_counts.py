@@ -32,3 +32,12 @@ def test_a_slide_without_labels_shows_no_truth() -> None:
     found = counts.differential(table([60, 20, 10, 8, 2]), PERFECT)
     written = texts(differential(found, "slide 7", "m"))
     assert "true" not in written and written[-1].startswith("slide 7: ")
+
+
+def test_reference_ranges_are_a_band_of_their_own() -> None:
+    counted = counts.differential(table([50, 30, 10, 5, 5]), None)
+    plain = differential(counted, "slide 7", "net")
+    ranged = differential(counted.assign(range_low=2.0, range_high=8.0), "slide 7", "net")
+    bars = [patch for patch in ranged.axes[0].patches if patch.get_width() == 6]
+    assert len(bars) == 5 and all(bar.get_x() == 2 for bar in bars)
+    assert "reference range" in texts(ranged) and "reference range" not in texts(plain)

@@ -9,12 +9,14 @@ import pandas as pd
 from wbc.page import (
     Banner,
     Cell,
+    Gallery,
     Items,
     Page,
     Picture,
     Section,
     Table,
     Text,
+    Tile,
     picture,
     render,
     table,
@@ -44,6 +46,7 @@ def page(words: str = "words") -> Page:
         Items([words]),
         Table(["name", "value"], [[Cell(words), Cell("1", words)]], words),
         Picture(PIXEL, words, words),
+        Gallery([Tile([""], words, words)]),
     ]
     return Page(words, words, [Section("one", words, blocks), Section("none", "Empty", [])],
                 [Banner(words)])  # fmt: skip
@@ -60,7 +63,7 @@ def test_nothing_is_loaded_from_elsewhere_and_nothing_is_run() -> None:
 def test_words_are_escaped_everywhere() -> None:
     text = render(page(NASTY))
     assert "<script" not in text
-    assert text.count("&lt;script&gt;") == 15  # every place that takes words
+    assert text.count("&lt;script&gt;") == 17  # every place that takes words
 
 
 def test_a_section_without_blocks_is_neither_shown_nor_listed() -> None:
@@ -71,6 +74,16 @@ def test_a_section_without_blocks_is_neither_shown_nor_listed() -> None:
 
 def test_the_same_blocks_give_the_same_text() -> None:
     assert render(page()) == render(page())
+
+
+def test_galleries_hold_pictures_and_cells_may_lead_elsewhere() -> None:
+    tiles = [Tile([PIXEL, PIXEL], "two"), Tile([""], "none")]
+    rows = [[Cell("slide", link='slides/a"b.html')]]
+    text = render(Page("t", "l", [Section("s", "s", [Gallery(tiles), Table(["x"], rows)])]))
+    tags = Tags(text).found
+    sources = [attributes["src"] for tag, attributes in tags if tag == "img"]
+    assert sources == [f"data:image/jpeg;base64,{PIXEL}"] * 2 and "(no picture)" in text
+    assert ("a", {"href": 'slides/a"b.html'}) in tags
 
 
 def test_a_picture_that_is_not_there_is_no_block(tmp_path: Path) -> None:

@@ -32,7 +32,7 @@ def add(commands: Any) -> None:
     )
     predict.add_argument(
         "--uncertain-below",
-        type=_share,
+        type=share,
         default=UNCERTAIN_BELOW,
         metavar="P",
         help="flag a cell where its class has a smaller probability (default %(default)s)",
@@ -61,7 +61,7 @@ def _predict(options: argparse.Namespace) -> None:
     command.run(options)
 
 
-def _share(text: str) -> float:
+def share(text: str) -> float:
     try:
         share = float(text)
     except ValueError:

@@ -1,12 +1,9 @@
 """Rows as CSV, JSON lines or Parquet. The first two grow line by line; Parquet is made at the end.
 
-A spreadsheet takes a cell for a formula that begins with = + - @, and runs what is in it. Names of
-files come from anywhere, so in CSV such a text gets an apostrophe in front. A text that begins
-with apostrophes before such a sign gets one more, so taking one away always gives the name.
+Names and reasons in CSV are such that no spreadsheet runs them (wbc.spreadsheets).
 """
 
 import json
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -14,10 +11,10 @@ from typing import Any, Final
 from wbc.errors import UserError
 from wbc.metrics import NUM_DECIMALS
 from wbc.predicting.rows import FLAGS, Row, columns
+from wbc.spreadsheets import safe_text
 
 SUFFIXES: Final = (".csv", ".jsonl", ".parquet")
 ROW_GROUP: Final = 50_000  # rows of a Parquet file in memory at a time
-_FORMULA: Final = re.compile(r"['\s]*[=+\-@＝＋－＠]")  # also in full width, which some take too
 
 
 def suffix_of(out: Path) -> str:
@@ -39,10 +36,6 @@ def encoded(suffix: str, rows: Iterable[Row]) -> bytes:
     """Lines of CSV, else JSON lines: Parquet is made from them."""
     line = _csv_line if suffix == ".csv" else _json_line
     return "".join(map(line, rows)).encode()
-
-
-def safe_text(text: str) -> str:
-    return f"'{text}" if _FORMULA.match(text) else text
 
 
 def _csv_line(row: Row) -> str:

@@ -1,0 +1,76 @@
+"""The journal of a person's answers."""
+
+import errno
+from io import FileIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from wbc.errors import UserError
+from wbc.reviewing import journal
+from wbc.reviewing.journal import Entry, holding, labels
+
+
+def given(cell: str, label: str) -> Entry:
+    return Entry("relabel" if label else "skip", cell, "ab", label)
+
+
+def test_undo_takes_back_the_last_and_again_brings_skipped_ones_back() -> None:
+    entries = [given("a", "monocyte"), given("b", ""), given("c", "basophil")]
+    assert list(holding(entries)) == ["a", "b", "c"] and list(labels(entries)) == ["a", "c"]
+    undone = [*entries, Entry("undo"), Entry("undo")]
+    assert list(holding(undone)) == ["a"]
+    assert holding([*undone, Entry("undo"), Entry("undo")]) == {}
+    assert list(holding([*entries, Entry("again")])) == ["a", "c"]
+    assert labels([*undone, given("a", "other")])["a"].label == "other"
+
+
+def test_what_is_appended_is_there_for_the_next(tmp_path: Path) -> None:
+    with journal.opened(tmp_path) as first:
+        first.append(given("a ", "monocyte"))
+        assert journal.read(tmp_path) == first.entries
+        with (
+            pytest.raises(UserError, match="is being reviewed already"),
+            journal.opened(tmp_path),
+        ):
+            pass
+    with journal.opened(tmp_path) as second:
+        second.append(given("b", ""))
+    assert [entry.cell for entry in journal.read(tmp_path)] == ["a ", "b"]
+
+
+def test_a_line_that_a_kill_left_unfinished_is_cut_off(tmp_path: Path) -> None:
+    with journal.opened(tmp_path) as first:
+        first.append(given("a", "monocyte"))
+    path = tmp_path / journal.FILE
+    whole = path.read_bytes()
+    path.write_bytes(whole + whole[:-9])
+    assert len(journal.read(tmp_path)) == 1
+    with journal.opened(tmp_path) as second:
+        second.append(given("b", "basophil"))
+    assert [entry.cell for entry in journal.read(tmp_path)] == ["a", "b"]
+
+
+def test_a_damaged_line_is_named_and_not_passed_over(tmp_path: Path) -> None:
+    (tmp_path / journal.FILE).write_text('{"action": "accept"}\nnonsense\n{"action": "undo"}\n')
+    with pytest.raises(UserError, match=r"Line 2 of .* is damaged"):
+        journal.read(tmp_path)
+
+
+def test_an_answer_that_cannot_be_written_leaves_no_trace(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with journal.opened(tmp_path) as first:
+        first.append(given("a", "monocyte"))
+
+        def full(*_: Any) -> None:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(journal.os, "fsync", full)
+            with pytest.raises(OSError, match="No space"):
+                first.append(given("b", "basophil"))
+        first.append(given("c", "other"))
+        assert isinstance(first._file, FileIO)
+    assert [entry.cell for entry in journal.read(tmp_path)] == ["a", "c"]

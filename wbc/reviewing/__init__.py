@@ -1,0 +1,1 @@
+"""`python -m wbc review`: a person answers where the model would not."""

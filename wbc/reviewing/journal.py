@@ -1,0 +1,121 @@
+"""A person's answers, one line each in OUT/corrections.jsonl, on the disk before the next question.
+
+The journal is only ever appended to. A line that a kill left unfinished is cut off by whoever
+opens it next. What holds is found by reading it from the beginning: `undo` takes back the last
+answer that was not yet taken back, `again` brings skipped cells back.
+"""
+
+import contextlib
+import fcntl
+import json
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from io import FileIO
+from pathlib import Path
+from typing import Final, Literal
+
+from wbc.errors import UserError
+
+FILE: Final = "corrections.jsonl"
+Action = Literal["accept", "relabel", "skip", "undo", "again"]
+ANSWERS: Final = ("accept", "relabel", "skip")  # what undo takes back
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One line.
+
+    cell: its name in OUT; sha256: of its file; label: a type or `other`, "" for skip; answer: what
+    the model had said; slide, model, reviewer and time (ISO 8601, UTC) are for people.
+    """
+
+    action: str
+    cell: str = ""
+    sha256: str = ""
+    label: str = ""
+    answer: str = ""
+    slide: str = ""
+    model: str = ""
+    reviewer: str = ""
+    time: str = ""
+
+
+class Journal:
+    """The journal, open for appending and held by this process alone."""
+
+    def __init__(self, file: FileIO, entries: Sequence[Entry]) -> None:
+        self._file = file
+        self.entries = list(entries)
+
+    def append(self, entry: Entry) -> None:
+        """Raises OSError, also where the disk is full; then nothing of the entry is kept."""
+        end = self._file.seek(0, os.SEEK_END)
+        rest = memoryview((json.dumps(asdict(entry)) + "\n").encode())
+        try:
+            while rest:
+                rest = rest[self._file.write(rest) :]
+            os.fsync(self._file.fileno())
+        except OSError:
+            self._file.truncate(end)
+            raise
+        self.entries.append(entry)
+
+
+@contextlib.contextmanager
+def opened(out: Path) -> Iterator[Journal]:
+    """Raises UserError where another process holds it, or a line in it is damaged."""
+    path = out / FILE
+    with path.open("ab+", buffering=0) as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UserError(
+                f"{out} is being reviewed already, by another `python -m wbc review`; use its page,"
+                " or end it with Ctrl-C first."
+            ) from None
+        except OSError:  # a file system without locks
+            pass
+        entries, num_bytes = _parsed(path)
+        file.truncate(num_bytes)
+        yield Journal(file, entries)
+
+
+def read(out: Path) -> list[Entry]:
+    """All entries; [] where nobody has answered yet."""
+    return _parsed(out / FILE)[0]
+
+
+def holding(entries: Sequence[Entry]) -> dict[str, Entry]:
+    """{cell: the answer that holds}, `skip` among them, in the order they were given."""
+    stack: list[Entry] = []
+    for entry in entries:
+        if entry.action == "undo":
+            if stack:
+                stack.pop()
+        elif entry.action == "again":
+            stack = [each for each in stack if each.action != "skip"]
+        else:
+            stack.append(entry)
+    return {entry.cell: entry for entry in stack}
+
+
+def labels(entries: Sequence[Entry]) -> dict[str, Entry]:
+    """{cell: the answer} of cells that a person has named; skipped ones are not among them."""
+    return {cell: entry for cell, entry in holding(entries).items() if entry.label}
+
+
+def _parsed(path: Path) -> tuple[list[Entry], int]:
+    """The entries and how many bytes hold them; what follows the last line's end is unfinished."""
+    data = path.read_bytes() if path.is_file() else b""
+    whole = data[: data.rfind(b"\n") + 1]
+    entries = []
+    for number, line in enumerate(whole.splitlines(), start=1):
+        try:
+            entries.append(Entry(**json.loads(line)))
+        except (ValueError, TypeError):
+            raise UserError(
+                f"Line {number} of {path} is damaged, so it cannot be told which answers hold;"
+                " mend or delete that line (the others are unharmed)."
+            ) from None
+    return entries, len(whole)

@@ -1,0 +1,97 @@
+"""The questions and a person's answers to them, in order; no HTTP in here."""
+
+import threading
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+from wbc.cells import CLASSES
+from wbc.reviewing.answers import sha256_of
+from wbc.reviewing.journal import ANSWERS, Entry, Journal, holding
+from wbc.reviewing.queue import Queued, Run
+from wbc.slides.reasons import OTHER
+
+LABELS: Final = (*CLASSES, OTHER)
+
+
+class Refused(Exception):  # noqa: N818 - an answer that is not taken, with the reason
+    """Nothing was recorded; the message says why."""
+
+
+def now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+@dataclass
+class Session:
+    """Every method is safe from several threads: a browser asks for pictures in parallel."""
+
+    run: Run
+    journal: Journal
+    reviewer: str
+    clock: Callable[[], str] = now
+
+    def __post_init__(self) -> None:
+        self._lock = threading.Lock()
+
+    def state(self) -> dict[str, Any]:
+        """What the page shows: the question with its `index`, None when all are answered, the
+        index of the one after it, and the progress."""
+        with self._lock:
+            return self._state()
+
+    def answer(self, index: int, action: str, label: str = "") -> dict[str, Any]:
+        """Record one answer and return the new state; the answer is on the disk then.
+
+        action: accept, relabel (to `label`), skip, undo, again (ask the skipped ones once more).
+        A label that is the model's own counts as accept.
+
+        Raises:
+            Refused: no such action, label or question, it has been answered, its file has gone.
+            OSError: it cannot be written.
+        """
+        with self._lock:
+            if action in ("undo", "again"):
+                if action == "undo" and not holding(self.journal.entries):
+                    raise Refused("There is nothing to take back.")
+                self.journal.append(Entry(action, reviewer=self.reviewer, time=self.clock()))
+            else:
+                self.journal.append(self._entry(index, action, label))
+            return self._state()
+
+    def _entry(self, index: int, action: str, label: str) -> Entry:
+        if action not in ANSWERS or (action == "relabel" and label not in LABELS):
+            raise Refused("This is no answer that there is.")
+        if not 0 <= index < len(self.run.queue):
+            raise Refused("There is no such cell.")
+        cell = self.run.queue[index]
+        if cell.name in holding(self.journal.entries):
+            raise Refused("This cell has been answered already.")
+        digest = sha256_of(Path(cell.file))
+        if not digest and action != "skip":
+            raise Refused("The picture has gone or cannot be read, so only skip is possible.")
+        label = {"accept": cell.answer, "skip": ""}.get(action, label)
+        if label and action == "relabel" and label == cell.answer:
+            action = "accept"
+        return Entry(action, cell.name, digest, label, cell.answer, cell.slide,
+                     self.run.models[0], self.reviewer, self.clock())  # fmt: skip
+
+    def _state(self) -> dict[str, Any]:
+        given = holding(self.journal.entries)
+        open_cells = [i for i, cell in enumerate(self.run.queue) if cell.name not in given]
+        mine = [given[cell.name] for cell in self.run.queue if cell.name in given]
+        return {
+            "total": len(self.run.queue),
+            "answered": sum(bool(entry.label) for entry in mine),
+            "skipped": sum(not entry.label for entry in mine),
+            "undo": bool(given),
+            "question": self._question(open_cells[0]) if open_cells else None,
+            "following": open_cells[1] if len(open_cells) > 1 else None,
+        }
+
+    def _question(self, index: int) -> dict[str, Any]:
+        cell: Queued = self.run.queue[index]
+        shown = {name: value for name, value in asdict(cell).items() if name != "file"}
+        return {"index": index, **shown}

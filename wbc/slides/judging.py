@@ -1,0 +1,116 @@
+"""What each model says of every cell: rows of `predict`, kept in OUT/cells and used again."""
+
+import argparse
+import json
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import pandas as pd
+
+from wbc import counts, model
+from wbc.cells import CLASSES
+from wbc.commands import predicting
+from wbc.disk import write_whole
+from wbc.metrics import decided_probability
+from wbc.predicting import command
+from wbc.slides.pictures import Pictures, prefix_of
+from wbc.spreading import SOFTWARE
+
+log = logging.getLogger(__name__)
+
+CELLS: Final = "cells"  # folder in OUT
+_FLAGS: Final = ("uncertain", "unlocated", "unreadable")
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What a model says.
+
+    rows: as `predict` writes them, `path` relative to DIR, index `path`; validation: counts of
+    errors (K, K) of the validation cells that the model was sure of, None where unknown.
+    """
+
+    name: str
+    sha256: str
+    card: model.Card
+    rows: pd.DataFrame
+    validation: counts.Counts | None
+
+
+def judged(
+    model_dir: Path,
+    validation: pd.DataFrame | None,
+    cells: Pictures,
+    out: Path,
+    options: argparse.Namespace,
+) -> Judged:
+    """Rows of all cells by one model: those of an earlier run where nothing has changed.
+
+    Raises:
+        UserError: as `predict`.
+    """
+    sha256, card = model.model_sha256(model_dir), _card(model_dir)
+    name = f"{card['architecture']}-{sha256[:8]}"
+    lines = out / CELLS / f"{name}.jsonl"
+    known = lines.with_suffix(".json")
+    same = {
+        "model": sha256,
+        "files": cells.digest,
+        "uncertain_below": options.uncertain_below,
+        "code": SOFTWARE,
+    }
+    if options.restart or not lines.is_file() or _read(known) != same:
+        lines.parent.mkdir(parents=True, exist_ok=True)
+        known.unlink(missing_ok=True)
+        lines.unlink(missing_ok=True)
+        command.run(_options(model_dir, cells.folder, lines, options))
+        write_whole(known, json.dumps(same).encode())
+    else:
+        log.info("%s: its answers of the run before are used; no picture has changed.", name)
+    rows = _rows(lines, prefix_of(cells.folder))
+    errors = None if validation is None else _errors(validation, options.uncertain_below)
+    return Judged(name, sha256, card, rows, errors)
+
+
+def _errors(validation: pd.DataFrame, uncertain_below: float) -> counts.Counts | None:
+    """Of the validation cells that the model would not have abstained from."""
+    if not {"label", "predicted", *(f"p_{name}" for name in CLASSES)} <= set(validation.columns):
+        return None
+    sure = np.array(decided_probability(validation), np.float64) >= uncertain_below
+    return counts.errors(validation[sure]) if sure.any() else None
+
+
+def _rows(lines: Path, prefix: str) -> pd.DataFrame:
+    with lines.open(encoding="utf-8") as file:
+        rows = pd.DataFrame([json.loads(line) for line in file])
+    rows["path"] = [str(path).removeprefix(prefix) for path in rows["path"]]
+    rows[list(_FLAGS)] = rows[list(_FLAGS)].astype(bool)
+    return rows.set_index("path", drop=False).rename_axis(None)
+
+
+def _options(
+    model_dir: Path, folder: Path, lines: Path, options: argparse.Namespace
+) -> argparse.Namespace:
+    """Through the parser of `predict`, so that whatever it has got since has its default."""
+    parser = argparse.ArgumentParser()
+    predicting.add(parser.add_subparsers())
+    given: list[str] = ["predict", "--model", str(model_dir), "--out", str(lines)]
+    given += ["--uncertain-below", str(options.uncertain_below), "--device", options.device]
+    given += ["--restart"] * bool(options.restart)
+    return parser.parse_args([*given, "--", str(folder)])
+
+
+def _card(model_dir: Path) -> model.Card:
+    card: model.Card = _read(model_dir / model.CARD_FILE)
+    return card
+
+
+def _read(path: Path) -> dict[str, object]:
+    try:
+        content: dict[str, object] = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content
