@@ -3,6 +3,7 @@
 import argparse
 import contextlib
 import dataclasses
+import functools
 import hashlib
 import json
 import logging
@@ -19,6 +20,7 @@ from wbc import device, model
 from wbc.disk import is_full
 from wbc.errors import UserError
 from wbc.framing import Framing
+from wbc.predicting import fields as smear
 from wbc.predicting import part as unfinished
 from wbc.predicting import version_code
 from wbc.predicting.formats import encoded, header, suffix_of, write_parquet
@@ -34,6 +36,7 @@ from wbc.tracking.adapt import model_folder
 log = logging.getLogger(__name__)
 
 BATCH: Final = 64  # as wbc.serving judges them; what a kill loses at most
+FIELDS_ALONE: Final = 100  # fields before workers start; they take longer than single cells
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,8 @@ class Job:
     classifier: model.Classifier
     suffix: str
     uncertain_below: float
+    fields: bool = False
+    annotate: Path | None = None
 
 
 def run(options: argparse.Namespace) -> None:
@@ -68,13 +73,19 @@ def run(options: argparse.Namespace) -> None:
             " may answer otherwise than the code here does.",
             ".py, wbc/".join(other),
         )
-    job = Job(classifier, suffix, options.uncertain_below)
+    annotate = Path(options.annotate) if options.annotate else None
+    job = Job(classifier, suffix, options.uncertain_below, options.fields, annotate)
+    _check_fields(job)
     same = {
         "model": sha256,
         "--uncertain-below": str(job.uncertain_below),
         "version of this code or its packages": _code(),
         "device": chosen.type,
+        "--fields": str(job.fields),
+        "--annotate": str(annotate),
     }
+    if annotate:
+        smear.check_folder(annotate, part_path(out).exists(), options.restart)
     try:
         with signals_raise(), unfinished.opened(out, same, options.restart) as part:
             _fill(part, inputs, job, out)
@@ -91,7 +102,12 @@ def _fill(part: Part, inputs: Inputs, job: Job, out: Path) -> None:
     if part.state.rows:
         log.info("%s has %d rows; going on after them.", part_path(out), part.state.rows)
     found = remaining(iter(inputs), part.state, out)
-    ready = prepared(found, framing_of(job.classifier.card))
+    framing = framing_of(job.classifier.card)
+    if job.fields:
+        looking = functools.partial(smear.every_cell, show=job.annotate is not None)
+        ready = prepared(found, framing, looking, FIELDS_ALONE, smear.CHUNK)
+    else:
+        ready = prepared(found, framing)
     try:
         with (
             contextlib.closing(ready),
@@ -112,11 +128,19 @@ def _fill(part: Part, inputs: Inputs, job: Job, out: Path) -> None:
 
 
 def _append(part: Part, batch: Sequence[Ready], job: Job) -> None:
-    rows = judge(job.classifier, batch, job.uncertain_below)
+    rows = [
+        row
+        for start in range(0, len(batch), BATCH)
+        for row in judge(
+            job.classifier, batch[start : start + BATCH], job.uncertain_below, job.fields
+        )
+    ]
+    if job.annotate:
+        smear.annotate(job.annotate, batch, rows)
     data = encoded(job.suffix, rows)
     if not part.state.bytes:
-        data = header(job.suffix, job.classifier.card["classes"]) + data
-    part.append(data, [ready.name for ready in batch], counted(rows))
+        data = header(job.suffix, job.classifier.card["classes"], job.fields) + data
+    part.append(data, [ready.name for ready in batch if ready.last], counted(rows), len(rows))
 
 
 def _finish(part: Part, out: Path, job: Job) -> None:
@@ -125,7 +149,7 @@ def _finish(part: Part, out: Path, job: Job) -> None:
         return
     whole = out.with_name(f"{out.name}.part.parquet")
     try:
-        write_parquet(part_path(out), whole, job.classifier.card["classes"])
+        write_parquet(part_path(out), whole, job.classifier.card["classes"], job.fields)
         part.finish(whole)
     finally:
         whole.unlink(missing_ok=True)
@@ -137,7 +161,7 @@ def remaining(found: Iterator[Found], state: State, out: Path) -> Iterator[Found
     Raises:
         UserError: these are not the files that the rows are of.
     """
-    digest, num_left = "", state.rows
+    digest, num_left = "", state.files
     while num_left:
         names = [one.name for one in islice(found, min(BATCH, num_left))]
         if not names:
@@ -154,9 +178,17 @@ def remaining(found: Iterator[Found], state: State, out: Path) -> Iterator[Found
 
 
 def batched(ready: Iterable[Ready]) -> Iterator[list[Ready]]:
-    """By position, so that a run that was stopped makes the batches of one that was not."""
-    following = iter(ready)
-    while batch := list(islice(following, BATCH)):
+    """By position, so that a run that was stopped makes the batches of one that was not.
+
+    A field's cells stay in one batch, which then is longer than BATCH.
+    """
+    batch: list[Ready] = []
+    for one in ready:
+        batch.append(one)
+        if len(batch) >= BATCH and one.last:
+            yield batch
+            batch = []
+    if batch:
         yield batch
 
 
@@ -170,10 +202,16 @@ def sentences(state: State, inputs: Inputs, job: Job, out: Path) -> Iterator[str
     """What was found, for the end."""
     counts, passed = state.counts, inputs.passed
     classes = ", ".join(f"{counts.get(name, 0)} {name}" for name in job.classifier.card["classes"])
-    yield f"{out}: {state.rows} rows; {classes}."
+    fields = f" of {state.files} fields" if job.fields else ""
+    none = (
+        "fields without a leukocyte found"
+        if job.fields
+        else "without a leukocyte found (judged whole)"
+    )
+    yield f"{out}: {state.rows} rows{fields}; {classes}."
     yield (
         f"{counts.get('uncertain', 0)} uncertain (probability below {job.uncertain_below:g}),"
-        f" {counts.get('unlocated', 0)} without a leukocyte found (judged whole),"
+        f" {counts.get('unlocated', 0)} {none},"
         f" {counts.get('unreadable', 0)} unreadable (column error says why)."
     )
     if passed.num_others or passed.num_hidden:
@@ -185,6 +223,17 @@ def sentences(state: State, inputs: Inputs, job: Job, out: Path) -> Iterator[str
 
 def _code() -> str:
     return hashlib.sha256(json.dumps(SOFTWARE, sort_keys=True).encode()).hexdigest()
+
+
+def _check_fields(job: Job) -> None:
+    """Raises UserError where fields are asked for what they cannot give."""
+    if job.annotate and not job.fields:
+        raise UserError("--annotate draws boxes into whole fields; add --fields.")
+    if job.fields and job.classifier.card["input"]["crop"] == "none":
+        raise UserError(
+            "--fields cuts out cells, but this model learned from whole pictures (preprocess.crop:"
+            " none); use a model trained with crop: cell or mask."
+        )
 
 
 def _check_folder(out: Path) -> None:

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict
 from typing import Any, Final
 
 import numpy as np
@@ -15,17 +16,24 @@ from wbc.predicting.preparing import Ready
 
 FLAGS: Final = ("uncertain", "unlocated", "unreadable")
 
+PLACE: Final = ("cell", "x", "y", "width", "height", "cut")  # of a cell in its field
+
 Row = dict[str, Any]  # as `columns` names them; None where nothing can be said
 
 
-def columns(classes: Sequence[str]) -> list[str]:
-    return ["path", "class", *(f"p_{name}" for name in classes), "margin", *FLAGS, "error"]
+def columns(classes: Sequence[str], fields: bool = False) -> list[str]:
+    """fields: with the places of cells in whole fields."""
+    places = PLACE if fields else ()
+    return ["path", *places, "class", *(f"p_{name}" for name in classes), "margin", *FLAGS, "error"]
 
 
-def judge(classifier: Classifier, batch: Sequence[Ready], uncertain_below: float) -> list[Row]:
+def judge(
+    classifier: Classifier, batch: Sequence[Ready], uncertain_below: float, fields: bool = False
+) -> list[Row]:
     """A row for each file, in order; the decision is made as wbc.serving makes it.
 
-    uncertain_below: calibrated probability of the class decided on, below which it is uncertain.
+    uncertain_below: calibrated probability of the class decided on, below which it is uncertain;
+    fields: `batch` are cells of fields, and their rows say where they lie.
 
     Raises:
         UserError: the model's weights give no numbers.
@@ -45,7 +53,7 @@ def judge(classifier: Classifier, batch: Sequence[Ready], uncertain_below: float
         shares = classifier.probabilities_of(logits)
         judged = _answers(shares, decisions, classifier.card, uncertain_below)
     answers = iter(judged)
-    return [_row(ready, classifier.card, answers) for ready in batch]
+    return [_row(ready, classifier.card, answers, fields) for ready in batch]
 
 
 def even_shares(shares: NDArray[np.floating[Any]], card: Card) -> NDArray[np.float64]:
@@ -89,10 +97,15 @@ def _answers(
     ]
 
 
-def _row(ready: Ready, card: Card, answers: Iterator[Row]) -> Row:
-    row: Row = dict.fromkeys(columns(card["classes"]))
+def _row(ready: Ready, card: Card, answers: Iterator[Row], fields: bool) -> Row:
+    row: Row = dict.fromkeys(columns(card["classes"], fields))
     row |= {"path": ready.name, "uncertain": False, "unlocated": False, "unreadable": False}
     row["error"] = ready.problem
-    if ready.pixels is None:
+    if ready.problem:
         return row | {"unreadable": True}
+    if ready.field:
+        row["cell"] = ready.field.number
+        row |= asdict(ready.field.place) if ready.field.place else {}
+    if ready.pixels is None:  # a field without a leukocyte
+        return row | {"unlocated": True}
     return row | next(answers) | {"unlocated": not ready.located}
