@@ -4,10 +4,19 @@ import argparse
 import logging
 import sys
 
-from wbc.commands import adapting, predicting, promotion, rebuilding, settings, sweeping, upkeep
+from wbc.commands import (
+    adapting,
+    predicting,
+    promotion,
+    rebuilding,
+    serving,
+    settings,
+    sweeping,
+    upkeep,
+)
 from wbc.errors import UserError
 
-GROUPS = (settings, sweeping, promotion, rebuilding, adapting, predicting, upkeep)
+GROUPS = (settings, sweeping, promotion, rebuilding, adapting, predicting, serving, upkeep)
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -44,7 +44,8 @@ APART_UNMEASURED: Final = 2.6  # where no red cell tells nuclei from lobes; two 
 ROUND_CELL: Final = 1.3  # spread of a whole cell; two that touch: 1.5
 ROUND: Final = (0.68, 0.86)  # area over that of the bounding box; a disc: 0.785
 NUM_RED_CELLS: Final = 4  # round ones, at least, to measure by
-NET: Final = 3.5  # spread: more is no nucleus but violet red cells that join; widest lobes: 2.5
+NET: Final = 3.0  # spread: more is no nucleus but violet red cells that join; four lobes: 2.8
+CLOSE_UP: Final = 0.25  # of the picture's area
 RIM: Final = 3  # pixels in nuclear scale, by which outlines may end before the picture does
 
 
@@ -95,7 +96,7 @@ def outlines(image: NDArray[np.uint8], small: NDArray[np.uint8] | None = None) -
     if seen is None or seen.contrast < SEVERAL_CONTRAST:
         return [] if alone is None or spread(alone.nucleus) > NET else [alone]
     if not nuclei:
-        return []
+        return [alone] if alone is not None and _fills(alone, image.shape) else []
     owners = np.zeros(nuclei[0].shape, np.int32)
     for number, nucleus in enumerate(nuclei, start=1):
         owners[nucleus] = number
@@ -123,6 +124,12 @@ def place_of(cell: Leukocyte, image: tuple[int, ...]) -> Place:
 
 def box_of(cell: Leukocyte) -> Box:
     return bounds(cell.cell, cell.rows, cell.columns)
+
+
+def _fills(cell: Leukocyte, image: tuple[int, ...]) -> bool:
+    """A basophil in close-up, all granules: a nucleus of many parts, yet no net of red cells."""
+    box = box_of(cell)
+    return box.width * box.height > CLOSE_UP * image[0] * image[1]
 
 
 def _order(cell: Leukocyte) -> tuple[float, float]:
