@@ -16,7 +16,11 @@ from tests.standins import offline_pip, pins, write_wheel
 ROOT = Path(__file__).resolve().parents[1]
 REQUIREMENTS = ROOT / "requirements.txt"
 PINS = pins(REQUIREMENTS)
-EXTRA_PINS = pins(ROOT / "requirements-dask.txt") | pins(ROOT / "requirements-team.txt")
+EXTRA_PINS = (
+    pins(ROOT / "requirements-dask.txt")
+    | pins(ROOT / "requirements-team.txt")
+    | pins(ROOT / "requirements-spark.txt")
+)
 TORCH, TORCHVISION = PINS["torch"], PINS["torchvision"]
 ENVIRONMENT = YAML(typ="safe", pure=True).load(ROOT / "environment.yml")
 
