@@ -10,6 +10,8 @@ PYTHON = python3
 ARGS =
 GRID =
 JOBS = 2
+PORT = 5001
+WORKERS = 1
 
 pinned = $(shell sed -n 's/^$(1)==\([0-9.]*\).*/\1/p' requirements.txt)
 index = https://download.pytorch.org/whl/$(1)
@@ -45,7 +47,7 @@ unexport PYTHONHOME
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help repro compare sweep test bench ui lint format params clean clean-all active scm
+.PHONY: help repro compare sweep test bench ui serve lint format params clean clean-all active scm
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -71,6 +73,9 @@ bench: $(READY) ## measure speed against the reference recipe, a quarter of an h
 
 ui: $(READY) ## open the MLflow UI on this repository's runs and models
 	@$(RUN) -m wbc ui
+
+serve: $(READY) ## answer over HTTP on 127.0.0.1 with the champion: PORT=5001 WORKERS=1
+	@$(RUN) -m wbc serve --port "$(PORT)" --workers "$(WORKERS)"
 
 lint: $(READY) ## check style, format and types
 	@$(RUN) -m ruff check .

@@ -12,6 +12,7 @@ from wbc.commands import (
     predicting,
     promotion,
     rebuilding,
+    serving,
     settings,
     sweeping,
     upkeep,
@@ -20,7 +21,7 @@ from wbc.errors import UserError
 
 GROUPS = (
     settings, sweeping, promotion, rebuilding, adapting, predicting, counting, exporting, drifting,
-    upkeep,
+    serving, upkeep,
 )  # fmt: skip
 
 

@@ -13,7 +13,7 @@ from scipy import ndimage
 
 from wbc.decoding import UnreadableImage, decode
 from wbc.framing import Framing
-from wbc.light import NEUTRAL, light_of, neutralised
+from wbc.light import NEUTRAL, Light, light_of, neutralised
 from wbc.localisation import Box, bounds, outline
 from wbc.staining import background_colour, reduced
 from wbc.surroundings import Region, kept_around, mixed, share_kept
@@ -47,23 +47,39 @@ def prepare(data: bytes, framing: Framing, mask: bytes | None = None) -> Prepare
     surroundings fade nothing but the cell is left on it (wbc.surroundings), if one is found.
     """
     image = decode(data)
-    neutral, fade = framing.light == "neutral", framing.surroundings == "fade"
-    wanted = framing.crop != "none" or fade
-    small = reduced(image) if wanted or neutral else image
+    wanted = framing.crop != "none" or framing.surroundings == "fade"
+    small = reduced(image) if wanted or framing.light == "neutral" else image
     cell = _cell(image, small, framing, mask) if wanted else None
+    square = framed(image, small, light_in(image, small, framing), cell, framing)
+    return Prepared(square, located=cell is not None or not wanted)
+
+
+def light_in(image: Picture, small: Picture, framing: Framing) -> Light | None:
+    """The light to undo, None where it is to be kept or cannot be seen."""
+    return light_of(small, max(image.shape)) if framing.light == "neutral" else None
+
+
+def framed(
+    image: Picture, small: Picture, light: Light | None, cell: Region | None, framing: Framing
+) -> Picture:
+    """The square, size x size x 3, of a decoded picture around `cell`; None: all of the picture.
+
+    small: `reduced(image)`; light: by `light_in`.
+    """
     if cell is None or framing.crop == "none":
         window = _whole(image)
     else:
         window = _around(bounds(cell.mask, cell.rows, cell.columns), framing.context)
     square = _resized(_cut(image, small, window), framing.size)
     rows, columns = _centres(window, framing.size)
-    if neutral and (light := light_of(small, max(image.shape))) is not None:
+    if light is not None:
         height, width = image.shape[:2]
         square = neutralised(square, light, 2 * rows / height - 1, 2 * columns / width - 1)
-    if fade and cell is not None:
+    if framing.surroundings == "fade" and cell is not None:
         share = share_kept(kept_around(cell), rows, columns)
+        neutral = framing.light == "neutral"
         square = mixed(square, share, NEUTRAL_GLASS if neutral else _glass(small))
-    return Prepared(square, located=cell is not None or not wanted)
+    return square
 
 
 def _cell(image: Picture, small: Picture, framing: Framing, mask: bytes | None) -> Region | None:

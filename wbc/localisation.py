@@ -82,27 +82,54 @@ def locate(image: NDArray[np.uint8]) -> Box | None:
 
 def outline(image: NDArray[np.uint8], small: NDArray[np.uint8] | None = None) -> Leukocyte | None:
     """The masks behind `locate`; `small`: `reduced(image)`, where it is at hand."""
-    small = reduced(image) if small is None else small
-    background = background_colour(small)
-    stain = absorbed(small, background, sigma=1.0)
-    threshold, contrast = _nuclear_threshold(stain.violet)
-    if contrast < MIN_CONTRAST:
+    seen = look(reduced(image) if small is None else small)
+    if seen is None:
         return None
-    violet = stain.violet > threshold
-    hues = _cytoplasm_hues(stain, violet)
-    nucleus, others = _nuclei(stain, threshold, hues[0])
+    nucleus, others = _chosen(seen)
     if np.count_nonzero(nucleus) < max(2, MIN_NUCLEUS_SHARE * nucleus.size):
         return None
-    if contrast < CLEAR_CONTRAST and not _stands_alone(nucleus, violet):
+    if seen.contrast < CLEAR_CONTRAST and not _stands_alone(nucleus, seen.nuclei):
         return None
+    return leukocyte(image, seen, nucleus, others)
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What is stained in a copy (h x w) of a picture; nuclei told apart by their cells."""
+
+    background: NDArray[np.float64]  # RGB of the glass
+    stain: Stain
+    threshold: float  # of violet: nuclei are above
+    contrast: float  # of violet, between nuclei and the rest
+    hues: tuple[float, ...]  # after CYTOPLASM_HUES
+    nuclei: Mask
+    cells: NDArray[np.int32]  # a number from 1 on for what nucleus or cytoplasm joins, else 0
+
+
+def look(small: NDArray[np.uint8], rarest: float = 0.001) -> Seen | None:
+    """Nuclei and what joins them; None without contrast. `rarest`: the share of violet expected."""
+    background = background_colour(small)
+    stain = absorbed(small, background, sigma=1.0)
+    threshold, contrast = _nuclear_threshold(stain.violet, rarest)
+    if contrast < MIN_CONTRAST:
+        return None
+    nuclei = stain.violet > threshold
+    hues = _cytoplasm_hues(stain, nuclei)
+    joined = _dilated(_eroded(_cytoplasm(stain, threshold, hues[0]))) | nuclei
+    cells, _ = ndimage.label(joined)
+    return Seen(background, stain, threshold, contrast, hues, nuclei, cells)
+
+
+def leukocyte(image: NDArray[np.uint8], seen: Seen, nucleus: Mask, others: Mask) -> Leukocyte:
+    """The cell of a nucleus. `nucleus` and `others`, further nuclei, are masks of the copy."""
     window, near = _surroundings(image, nucleus)
     seed, rivals = (_overlaid(mask, image.shape, window, near.shape) for mask in (nucleus, others))
     own = _own(seed, rivals)
-    cell = _cell(absorbed(near, background, sigma=0.7), seed, own, threshold, hues)
-    return Leukocyte(cell, seed, *window)
+    stain = absorbed(near, seen.background, sigma=0.7)
+    return Leukocyte(_cell(stain, seed, own, seen.threshold, seen.hues), seed, *window)
 
 
-def _nuclear_threshold(violet: Values) -> tuple[float, float]:
+def _nuclear_threshold(violet: Values, rarest: float = 0.001) -> tuple[float, float]:
     """Halfway between the means of nuclei and rest (Ridler and Calvard 1978), and their difference.
 
     Approached from above. Unlike Otsu's it holds for a nucleus that fills 1 % of the picture and
@@ -112,7 +139,7 @@ def _nuclear_threshold(violet: Values) -> tuple[float, float]:
     levels = (edges[:-1] + edges[1:]) / 2
     mass = np.cumsum(counts)
     moment = np.cumsum(counts * levels)
-    top = min(int(np.searchsorted(mass, 0.999 * mass[-1])), levels.size - 1)
+    top = min(int(np.searchsorted(mass, (1 - rarest) * mass[-1])), levels.size - 1)
     middle = int(np.searchsorted(mass, 0.5 * mass[-1]))
     threshold = float(levels[top] + levels[middle]) / 2
     contrast = 0.0
@@ -132,9 +159,13 @@ def _nuclear_threshold(violet: Values) -> tuple[float, float]:
 def _stands_alone(nucleus: Mask, violet: Mask) -> bool:
     """Whether the nucleus is compact and hardly anything else is violet."""
     area = np.count_nonzero(nucleus)
-    rows, columns = np.nonzero(nucleus)
-    spread = 2 * math.pi * float(rows.var() + columns.var()) / area
-    return bool(area >= ALONE * np.count_nonzero(violet) and spread <= COMPACT)
+    return bool(area >= ALONE * np.count_nonzero(violet) and spread(nucleus) <= COMPACT)
+
+
+def spread(mask: Mask) -> float:
+    """The second moment over that of a disc of the same area: 1 for a disc, higher for all else."""
+    rows, columns = np.nonzero(mask)
+    return 2 * math.pi * float(rows.var() + columns.var()) / len(rows)
 
 
 def _cytoplasm_hues(stain: Stain, nuclei: Mask) -> tuple[float, ...]:
@@ -157,14 +188,13 @@ def _cytoplasm(stain: Stain, threshold: float, hue: float) -> Mask:
     return mask
 
 
-def _nuclei(stain: Stain, threshold: float, hue: float) -> tuple[Mask, Mask]:
+def _chosen(seen: Seen) -> tuple[Mask, Mask]:
     """The nucleus, all its lobes, of the largest and most central leukocyte; other nuclei.
 
     Lobes belong together when nucleus or cytoplasm joins them. A cell at the picture's edge must
     be CENTRAL times as large as one in the middle to be preferred.
     """
-    nuclei = stain.violet > threshold
-    labels, count = ndimage.label(_dilated(_eroded(_cytoplasm(stain, threshold, hue))) | nuclei)
+    nuclei, labels, count = seen.nuclei, seen.cells, int(seen.cells.max())
     rows, columns = np.nonzero(nuclei)
     cells = labels[rows, columns]
     areas = np.bincount(cells, minlength=count + 1)

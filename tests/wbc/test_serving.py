@@ -219,3 +219,9 @@ def test_the_workspaces_package_stays_as_it_was(served: Any) -> None:
     after = {name: module for name, module in sys.modules.items() if name.startswith("wbc")}
     assert after == before
     assert sys.modules["wbc.imaging"] is imaging
+
+
+def test_bytes_that_are_base64_are_the_same_image(served: Any) -> None:
+    """MLflow's server hands them on so in the layout `inputs`."""
+    texts = [base64.b64encode(image) for image in IMAGES]
+    pd.testing.assert_frame_equal(_predict(served, texts), _predict(served, IMAGES))

@@ -47,6 +47,14 @@ def add(commands: Any) -> None:
         "--device", choices=("auto", "cpu"), default="auto", help="auto: a GPU where there is one"
     )
     predict.add_argument(
+        "--fields",
+        action="store_true",
+        help="pictures are smear fields: find every leukocyte, one row each with its box",
+    )
+    predict.add_argument(
+        "--annotate", metavar="FOLDER", help="with --fields: a picture of each field with boxes"
+    )
+    predict.add_argument(
         "--restart", action="store_true", help="begin anew; at the end --out is replaced"
     )
     predict.set_defaults(run=_predict)

@@ -3,6 +3,7 @@
 import argparse
 import contextlib
 import dataclasses
+import functools
 import hashlib
 import json
 import logging
@@ -19,6 +20,7 @@ from wbc import model, reference
 from wbc.disk import is_full
 from wbc.errors import UserError
 from wbc.framing import Framing
+from wbc.predicting import fields as smear
 from wbc.predicting import part as unfinished
 from wbc.predicting.formats import encoded, header, suffix_of, write_parquet
 from wbc.predicting.found import Found
@@ -38,6 +40,7 @@ NO_REFERENCE: Final = (
     " that is trained now has it."
 )
 BATCH: Final = 64  # as wbc.serving judges them; what a kill loses at most
+FIELDS_ALONE: Final = 100  # fields before workers start; they take longer than single cells
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,8 @@ class Job:
     reference: Reference | None  # tells what is out of domain
     suffix: str
     uncertain_below: float
+    fields: bool = False
+    annotate: Path | None = None
 
 
 def run(options: argparse.Namespace) -> None:
@@ -64,7 +69,11 @@ def run(options: argparse.Namespace) -> None:
     network = choose(options)
     if network.usual is None:
         log.warning("%s", NO_REFERENCE)
-    job = Job(network.classifier, network.usual, suffix, options.uncertain_below)
+    annotate = Path(options.annotate) if options.annotate else None
+    job = Job(
+        network.classifier, network.usual, suffix, options.uncertain_below, options.fields, annotate
+    )
+    _check_fields(job)
     same = {
         "model": network.identity,
         "reference of the model": "" if network.usual is None else repr(network.usual.limit),
@@ -72,7 +81,11 @@ def run(options: argparse.Namespace) -> None:
         "version of this code or its packages": _code(),
         "device": network.device,
         "--runtime": network.runtime,
+        "--fields": str(job.fields),
+        "--annotate": str(annotate),
     }
+    if annotate:
+        smear.check_folder(annotate, part_path(out).exists(), options.restart)
     try:
         with signals_raise(), unfinished.opened(out, same, options.restart) as part:
             _fill(part, inputs, job, out)
@@ -89,7 +102,12 @@ def _fill(part: Part, inputs: Inputs, job: Job, out: Path) -> None:
     if part.state.rows:
         log.info("%s has %d rows; going on after them.", part_path(out), part.state.rows)
     found = remaining(iter(inputs), part.state, out)
-    ready = prepared(found, framing_of(job.classifier.card))
+    framing = framing_of(job.classifier.card)
+    if job.fields:
+        looking = functools.partial(smear.every_cell, show=job.annotate is not None)
+        ready = prepared(found, framing, looking, FIELDS_ALONE, smear.CHUNK)
+    else:
+        ready = prepared(found, framing)
     try:
         with (
             contextlib.closing(ready),
@@ -110,11 +128,23 @@ def _fill(part: Part, inputs: Inputs, job: Job, out: Path) -> None:
 
 
 def _append(part: Part, batch: Sequence[Ready], job: Job) -> None:
-    rows = judge(job.classifier, batch, job.uncertain_below, job.reference)
+    rows = [
+        row
+        for start in range(0, len(batch), BATCH)
+        for row in judge(
+            job.classifier,
+            batch[start : start + BATCH],
+            job.uncertain_below,
+            job.reference,
+            job.fields,
+        )
+    ]
+    if job.annotate:
+        smear.annotate(job.annotate, batch, rows)
     data = encoded(job.suffix, rows)
     if not part.state.bytes:
-        data = header(job.suffix, job.classifier.card["classes"]) + data
-    part.append(data, [ready.name for ready in batch], counted(rows))
+        data = header(job.suffix, job.classifier.card["classes"], job.fields) + data
+    part.append(data, [ready.name for ready in batch if ready.last], counted(rows), len(rows))
 
 
 def _finish(part: Part, out: Path, job: Job) -> None:
@@ -123,7 +153,7 @@ def _finish(part: Part, out: Path, job: Job) -> None:
         return
     whole = out.with_name(f"{out.name}.part.parquet")
     try:
-        write_parquet(part_path(out), whole, job.classifier.card["classes"])
+        write_parquet(part_path(out), whole, job.classifier.card["classes"], job.fields)
         part.finish(whole)
     finally:
         whole.unlink(missing_ok=True)
@@ -135,7 +165,7 @@ def remaining(found: Iterator[Found], state: State, out: Path) -> Iterator[Found
     Raises:
         UserError: these are not the files that the rows are of.
     """
-    digest, num_left = "", state.rows
+    digest, num_left = "", state.files
     while num_left:
         names = [one.name for one in islice(found, min(BATCH, num_left))]
         if not names:
@@ -152,9 +182,17 @@ def remaining(found: Iterator[Found], state: State, out: Path) -> Iterator[Found
 
 
 def batched(ready: Iterable[Ready]) -> Iterator[list[Ready]]:
-    """By position, so that a run that was stopped makes the batches of one that was not."""
-    following = iter(ready)
-    while batch := list(islice(following, BATCH)):
+    """By position, so that a run that was stopped makes the batches of one that was not.
+
+    A field's cells stay in one batch, which then is longer than BATCH.
+    """
+    batch: list[Ready] = []
+    for one in ready:
+        batch.append(one)
+        if len(batch) >= BATCH and one.last:
+            yield batch
+            batch = []
+    if batch:
         yield batch
 
 
@@ -168,11 +206,16 @@ def sentences(state: State, inputs: Inputs, job: Job, out: Path) -> Iterator[str
     """What was found, for the end."""
     counts, passed = state.counts, inputs.passed
     classes = ", ".join(f"{counts.get(name, 0)} {name}" for name in job.classifier.card["classes"])
-    yield f"{out}: {state.rows} rows; {classes}."
+    fields = f" of {state.files} fields" if job.fields else ""
+    none = (
+        "fields without a leukocyte found"
+        if job.fields
+        else "without a leukocyte found (judged whole)"
+    )
+    yield f"{out}: {state.rows} rows{fields}; {classes}."
     yield (
         f"{counts.get('uncertain', 0)} uncertain (probability below {job.uncertain_below:g}),"
-        f"{_far_words(counts, job)} {counts.get('unlocated', 0)} without a leukocyte found"
-        " (judged whole),"
+        f"{_far_words(counts, job)} {counts.get('unlocated', 0)} {none},"
         f" {counts.get('unreadable', 0)} unreadable (column error says why)."
     )
     if passed.num_others or passed.num_hidden:
@@ -188,6 +231,17 @@ def _far_words(counts: Mapping[str, int], job: Job) -> str:
 
 def _code() -> str:
     return hashlib.sha256(json.dumps(SOFTWARE, sort_keys=True).encode()).hexdigest()
+
+
+def _check_fields(job: Job) -> None:
+    """Raises UserError where fields are asked for what they cannot give."""
+    if job.annotate and not job.fields:
+        raise UserError("--annotate draws boxes into whole fields; add --fields.")
+    if job.fields and job.classifier.card["input"]["crop"] == "none":
+        raise UserError(
+            "--fields cuts out cells, but this model learned from whole pictures (preprocess.crop:"
+            " none); use a model trained with crop: cell or mask."
+        )
 
 
 def _check_folder(out: Path) -> None:

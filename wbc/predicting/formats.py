@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from wbc.errors import UserError
 from wbc.metrics import NUM_DECIMALS
-from wbc.predicting.rows import FLAGS, Row, columns
+from wbc.predicting.rows import FLAGS, PLACE, Row, columns
 from wbc.spreadsheets import safe_text
 
 SUFFIXES: Final = (".csv", ".jsonl", ".parquet")
@@ -28,8 +28,8 @@ def suffix_of(out: Path) -> str:
     return suffix
 
 
-def header(suffix: str, classes: Sequence[str]) -> bytes:
-    return (",".join(columns(classes)) + "\n").encode() if suffix == ".csv" else b""
+def header(suffix: str, classes: Sequence[str], fields: bool = False) -> bytes:
+    return (",".join(columns(classes, fields)) + "\n").encode() if suffix == ".csv" else b""
 
 
 def encoded(suffix: str, rows: Iterable[Row]) -> bytes:
@@ -57,12 +57,12 @@ def _json_line(row: Row) -> str:
     return json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n"
 
 
-def write_parquet(lines: Path, target: Path, classes: Sequence[str]) -> None:
+def write_parquet(lines: Path, target: Path, classes: Sequence[str], fields: bool = False) -> None:
     """A Parquet file of JSON lines, so many rows at a time."""
     import pyarrow as pa
     from pyarrow import parquet
 
-    schema = pa.schema([(name, _type(name)) for name in columns(classes)])
+    schema = pa.schema([(name, _type(name)) for name in columns(classes, fields)])
     with parquet.ParquetWriter(target, schema) as writer:
         for rows in _blocks(lines):
             writer.write_table(pa.Table.from_pylist(rows, schema=schema))
@@ -71,8 +71,10 @@ def write_parquet(lines: Path, target: Path, classes: Sequence[str]) -> None:
 def _type(name: str) -> Any:
     import pyarrow as pa
 
-    if name in FLAGS:
+    if name in FLAGS or name == "cut":
         return pa.bool_()
+    if name in PLACE:
+        return pa.int32()
     return pa.string() if name in ("path", "class", "error") else pa.float64()
 
 

@@ -26,22 +26,26 @@ _ANEW: Final = "add --restart to begin anew"
 class State:
     """What is done.
 
-    `names`: chained SHA-256 over the names of the batches so far; `run`: what must be the same for
-    the rest (model, settings, code), each with the words for it; `replaces`: an OUT that was there
-    when the run began is to be replaced.
+    `files` have `rows`: one each or, of fields, one a cell; `names`: chained SHA-256 over the names
+    of the files; `run`: what must be the same for the rest (model, settings, code), each with the
+    words for it; `replaces`: an OUT that was there when the run began is to be replaced.
     """
 
     run: dict[str, str]
     replaces: bool = False
     rows: int = 0
+    files: int = 0
     bytes: int = 0
     names: str = ""
     counts: dict[str, int] = field(default_factory=dict)
 
-    def after(self, names: Sequence[str], num_bytes: int, counts: Counter[str]) -> "State":
+    def after(
+        self, names: Sequence[str], num_bytes: int, counts: Counter[str], num_rows: int
+    ) -> "State":
         return replace(
             self,
-            rows=self.rows + len(names),
+            rows=self.rows + num_rows,
+            files=self.files + len(names),
             bytes=self.bytes + num_bytes,
             names=chained(self.names, names),
             counts=dict(Counter(self.counts) + counts),
@@ -49,8 +53,10 @@ class State:
 
 
 def chained(before: str, names: Sequence[str]) -> str:
-    """The digest of all batches up to one, from that of those before it."""
-    return hashlib.sha256("\n".join([before, *names]).encode()).hexdigest()
+    """The digest of all names up to these, from that of those before them."""
+    for name in names:
+        before = hashlib.sha256(f"{before}\n{name}".encode()).hexdigest()
+    return before
 
 
 class Part:
@@ -59,13 +65,20 @@ class Part:
     def __init__(self, file: FileIO, out: Path, state: State) -> None:
         self._file, self._out, self.state = file, out, state
 
-    def append(self, data: bytes, names: Sequence[str], counts: Counter[str]) -> None:
-        """Raises OSError, also where the disk is full; what was there before still holds."""
+    def append(
+        self, data: bytes, names: Sequence[str], counts: Counter[str], num_rows: int | None = None
+    ) -> None:
+        """The rows of the files with these names: one each, or `num_rows` in all.
+
+        Raises OSError, also where the disk is full; what was there before still holds.
+        """
         rest = memoryview(data)
         while rest:
             rest = rest[self._file.write(rest) :]
         os.fsync(self._file.fileno())
-        state = self.state.after(names, len(data), counts)
+        state = self.state.after(
+            names, len(data), counts, len(names) if num_rows is None else num_rows
+        )
         _record(self._out, state)
         self.state = state
 

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from wbc.archives import UNREADABLE
 from wbc.errors import UserError, one_line
+from wbc.fields import Place
 from wbc.imaging import Framing, UnreadableImage, prepare
 from wbc.predicting.found import MAX_BYTES, Found
 
@@ -39,6 +40,26 @@ class Task:
 
 
 @dataclass(frozen=True)
+class View:
+    """A field as it is shown, `scale` times as large."""
+
+    jpeg: bytes
+    scale: float
+
+
+@dataclass(frozen=True)
+class FieldCell:
+    """A cell's number in its field, from 1 on, and where it lies; 0 and None for a field without.
+
+    `view`: with the first cell of a field, if it is to be shown.
+    """
+
+    number: int
+    place: Place | None = None
+    view: View | None = None
+
+
+@dataclass(frozen=True)
 class Ready:
     """A file as the network sees it; without pixels for the reason in `problem`."""
 
@@ -46,20 +67,35 @@ class Ready:
     pixels: NDArray[np.uint8] | None = None
     located: bool = False
     problem: str = ""
+    field: FieldCell | None = None
+    last: bool = True  # of its file
+
+
+Looking = Callable[[str, bytes, Framing], list[Ready]]  # name, encoded picture, framing
+
+
+def one_cell(name: str, data: bytes, framing: Framing) -> list[Ready]:
+    """The picture's one cell; raises UnreadableImage."""
+    cell = prepare(data, framing)
+    return [Ready(name, cell.pixels, cell.located)]
 
 
 def prepared(
-    found: Iterable[Found], framing: Framing, alone: int = ALONE
+    found: Iterable[Found],
+    framing: Framing,
+    looking: Looking = one_cell,
+    alone: int = ALONE,
+    chunk_files: int = CHUNK,
 ) -> Generator[Ready, None, None]:
-    """Every file in its order.
+    """Every file in its order, all that `looking` makes of it.
 
     Raises:
         UserError: a worker was killed.
     """
-    chunks = chunked(map(task_of, found))
+    chunks = chunked(map(task_of, found), chunk_files)
     num_files = 0
     for chunk in chunks:
-        yield from prepare_chunk(chunk, framing)
+        yield from prepare_chunk(chunk, framing, looking)
         num_files += len(chunk)
         if num_files >= alone and cpu_count() > 1:
             break
@@ -69,7 +105,7 @@ def prepared(
     pool = ProcessPoolExecutor(max_workers=cpu_count(), initializer=_one_thread)
     try:
         yield from windowed(
-            lambda chunk: pool.submit(prepare_chunk, chunk, framing),
+            lambda chunk: pool.submit(prepare_chunk, chunk, framing, looking),
             _chain(following, chunks),
             max(WAITING * cpu_count(), LEAST_WAITING),
         )
@@ -98,13 +134,13 @@ def windowed(
         yield from waiting.popleft().result()
 
 
-def chunked(tasks: Iterable[Task]) -> Iterator[list[Task]]:
+def chunked(tasks: Iterable[Task], num_files: int = CHUNK) -> Iterator[list[Task]]:
     chunk: list[Task] = []
     num_bytes = 0
     for task in tasks:
         chunk.append(task)
         num_bytes += len(task.data or b"")
-        if len(chunk) == CHUNK or num_bytes >= CHUNK_BYTES:
+        if len(chunk) == num_files or num_bytes >= CHUNK_BYTES:
             yield chunk
             chunk, num_bytes = [], 0
     if chunk:
@@ -121,25 +157,25 @@ def task_of(found: Found) -> Task:
         return Task(found.name, problem=f"damaged in the archive ({one_line(error, 120)})")
 
 
-def prepare_chunk(chunk: list[Task], framing: Framing) -> list[Ready]:
-    return [_prepare(task, framing) for task in chunk]
+def prepare_chunk(chunk: list[Task], framing: Framing, looking: Looking) -> list[Ready]:
+    return [ready for task in chunk for ready in _prepare(task, framing, looking)]
 
 
-def _prepare(task: Task, framing: Framing) -> Ready:
-    if task.problem:
-        return Ready(task.name, problem=task.problem)
-    try:
-        data = _bytes_of(Path(task.path)) if task.data is None else task.data
-        cell = prepare(data, framing)
-    except UnreadableImage as error:
-        return Ready(task.name, problem=str(error) or "unknown")
-    except OSError as error:  # its own text would name the path once more
-        return Ready(task.name, problem=error.strerror or "cannot be read")
-    except ValueError as error:  # a name that no file system can hold
-        return Ready(task.name, problem=one_line(error, 120))
-    except MemoryError:
-        return Ready(task.name, problem="too large for the memory of this machine")
-    return Ready(task.name, cell.pixels, cell.located)
+def _prepare(task: Task, framing: Framing, looking: Looking) -> list[Ready]:
+    problem = task.problem
+    if not problem:
+        try:
+            data = _bytes_of(Path(task.path)) if task.data is None else task.data
+            return looking(task.name, data, framing)
+        except UnreadableImage as error:
+            problem = str(error) or "unknown"
+        except OSError as error:  # its own text would name the path once more
+            problem = error.strerror or "cannot be read"
+        except ValueError as error:  # a name that no file system can hold
+            problem = one_line(error, 120)
+        except MemoryError:
+            problem = "too large for the memory of this machine"
+    return [Ready(task.name, problem=problem)]
 
 
 def _bytes_of(path: Path) -> bytes:

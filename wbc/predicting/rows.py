@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict
 from typing import Any, Final
 
 import numpy as np
@@ -16,12 +17,16 @@ from wbc.reference import Reference, distances, is_far
 
 FLAGS: Final = ("uncertain", "out_of_domain", "unlocated", "unreadable")
 
+PLACE: Final = ("cell", "x", "y", "width", "height", "cut")  # of a cell in its field
+
 Row = dict[str, Any]  # as `columns` names them; None where nothing can be said
 
 
-def columns(classes: Sequence[str]) -> list[str]:
+def columns(classes: Sequence[str], fields: bool = False) -> list[str]:
+    """fields: with the places of cells in whole fields."""
+    places = PLACE if fields else ()
     shares = [f"p_{name}" for name in classes]
-    return ["path", "class", *shares, "margin", "distance", *FLAGS, "error"]
+    return ["path", *places, "class", *shares, "margin", "distance", *FLAGS, "error"]
 
 
 def judge(
@@ -29,11 +34,13 @@ def judge(
     batch: Sequence[Ready],
     uncertain_below: float,
     reference: Reference | None,
+    fields: bool = False,
 ) -> list[Row]:
     """A row for each file, in order; the decision is made as wbc.serving makes it.
 
     uncertain_below: calibrated probability of the class decided on, below which it is uncertain.
     reference: tells which cells are out of domain; None leaves that open.
+    fields: `batch` are cells of fields, and their rows say where they lie.
 
     Raises:
         UserError: the model's weights give no numbers.
@@ -56,7 +63,8 @@ def judge(
         if reference is not None:
             judged = [a | b for a, b in zip(judged, _domain(reference, outputs), strict=True)]
     answers = iter(judged)
-    empty = _empty(classifier.card, has_reference=reference is not None)
+    names = columns(classifier.card["classes"], fields)
+    empty = _empty(names, has_reference=reference is not None)
     return [_row(ready, empty, answers) for ready in batch]
 
 
@@ -109,15 +117,20 @@ def _domain(reference: Reference, outputs: Outputs) -> list[Row]:
     ]
 
 
-def _empty(card: Card, has_reference: bool) -> Row:
+def _empty(names: Sequence[str], has_reference: bool) -> Row:
     """A row of which nothing is flagged; `out_of_domain` is open where nothing can tell."""
-    row: Row = dict.fromkeys(columns(card["classes"]))
+    row: Row = dict.fromkeys(names)
     row |= dict.fromkeys(FLAGS, False)
     return row | {"out_of_domain": False if has_reference else None}
 
 
 def _row(ready: Ready, empty: Row, answers: Iterator[Row]) -> Row:
     row = empty | {"path": ready.name, "error": ready.problem}
-    if ready.pixels is None:
+    if ready.problem:
         return row | {"unreadable": True}
+    if ready.field:
+        row["cell"] = ready.field.number
+        row |= asdict(ready.field.place) if ready.field.place else {}
+    if ready.pixels is None:  # a field without a leukocyte
+        return row | {"unlocated": True}
     return row | next(answers) | {"unlocated": not ready.located}
