@@ -8,7 +8,8 @@ over union of at least 0.5 with the mask's counts; all others are extra, and are
 platelets (wbc.sources.drawing) at the scale of PBC, and on them 2 to 12 leukocytes cut out of PBC
 pictures with a soft rim, over the drawn glass. Their boxes are those found in the single pictures
 (docs/localisation.md says how well these hold). Layouts: apart; touching, in pairs; cut by the
-border; empty, without a leukocyte; small, apart at half the scale. Nothing was chosen on KRD-WBC.
+border; empty, without a leukocyte; small, apart at half the scale. One rule
+(wbc.fields.CLOSE_UP) was chosen by a field of KRD-WBC (docs/predict.md).
 """
 
 import argparse

@@ -91,7 +91,10 @@ def measure(
 
     def bad_client() -> None:
         while time.monotonic() < end:
-            failures.extend(bad_requests(address))
+            try:
+                failures.extend(bad_requests(address))
+            except (requests.RequestException, ValueError, KeyError, AttributeError) as error:
+                failures.append(f"bad request: {error}")
             time.sleep(0.5)
 
     def watch() -> None:
@@ -122,7 +125,7 @@ def ask(session: requests.Session, address: str, texts: list[str]) -> str:
     try:
         answer = session.post(f"{address}/invocations", json={"inputs": texts}, timeout=60)
         rows = answer.json().get("predictions", [])
-    except (requests.RequestException, ValueError) as error:
+    except (requests.RequestException, ValueError, AttributeError) as error:
         return str(error)
     whole = len(rows) == len(texts) and not any(row["error"] for row in rows)
     return "" if answer.ok and whole else answer.text[:200]

@@ -61,7 +61,8 @@ def score(spark: Any, version: str, folder: Path, partitions: int) -> Any:
 
 RESULT = (
     "struct<class: string, p_neutrophil: double, p_lymphocyte: double, p_monocyte: double,"
-    " p_eosinophil: double, p_basophil: double, located: boolean, error: string>"
+    " p_eosinophil: double, p_basophil: double, located: boolean, out_of_domain: boolean,"
+    " error: string>"
 )
 
 

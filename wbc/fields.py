@@ -106,7 +106,7 @@ def outlines(image: NDArray[np.uint8], small: NDArray[np.uint8] | None = None) -
         rivals = areas > RIVAL * areas[number]
         rivals[[0, number]] = False
         found.append(leukocyte(image, seen, nucleus, rivals[owners]))
-    if len(found) == 1 and alone is not None:
+    if len(found) == 1 and alone is not None and _is_same(alone, found[0]):
         return [alone]
     return sorted(found, key=_order)
 
@@ -124,6 +124,13 @@ def place_of(cell: Leukocyte, image: tuple[int, ...]) -> Place:
 
 def box_of(cell: Leukocyte) -> Box:
     return bounds(cell.cell, cell.rows, cell.columns)
+
+
+def _is_same(one: Leukocyte, other: Leukocyte) -> bool:
+    """Whether the middle of the first one's box lies in the other's."""
+    box, around = box_of(one), box_of(other)
+    x, y = (box.left + box.right) / 2, (box.top + box.bottom) / 2
+    return around.left <= x <= around.right and around.top <= y <= around.bottom
 
 
 def _fills(cell: Leukocyte, image: tuple[int, ...]) -> bool:

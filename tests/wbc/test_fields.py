@@ -61,6 +61,13 @@ def test_all_cells_are_found_once_and_platelets_are_not() -> None:
     check(field(cells, platelets=6), cells)
 
 
+def test_a_platelet_in_the_middle_is_not_taken_for_the_only_cell() -> None:
+    image = field([(60.0, 60.0)]).copy()
+    rows, columns = np.ogrid[: image.shape[0], : image.shape[1]]
+    image[(columns - 320) ** 2 + (rows - 240) ** 2 < 12**2] = NUCLEUS
+    check(image, [(60.0, 60.0)])
+
+
 def test_small_cells_in_a_large_field_are_found() -> None:
     cells = [(300.0, 300.0), (1500.0, 260.0), (900.0, 1000.0)]
     check(field(cells, 1800, 1200, platelets=9), cells)

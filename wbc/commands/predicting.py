@@ -23,7 +23,7 @@ def add(commands: Any) -> None:
         "--model",
         default="models:/wbc-classifier@champion",
         help="a version in the registry (default %(default)s), a folder such as models/googlenet,"
-        " or a file that `export` made",
+        " or a .onnx file that `export` made",
     )
     predict.add_argument(
         "--out",
@@ -40,8 +40,7 @@ def add(commands: Any) -> None:
     predict.add_argument(
         "--runtime",
         choices=("torch", "onnx"),
-        help="onnx: ONNX Runtime on the CPU, faster there (docs/export.md); default torch, for a"
-        " .onnx file onnx",
+        help="onnx: ONNX Runtime on the CPU (docs/export.md); default torch, for a .onnx file onnx",
     )
     predict.add_argument(
         "--device", choices=("auto", "cpu"), default="auto", help="auto: a GPU where there is one"

@@ -4,8 +4,6 @@ import argparse
 import contextlib
 import dataclasses
 import functools
-import hashlib
-import json
 import logging
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -29,15 +27,19 @@ from wbc.predicting.network import choose
 from wbc.predicting.part import Part, State, chained, part_path
 from wbc.predicting.preparing import Ready, prepared
 from wbc.predicting.rows import counted, judge
+from wbc.predicting.version_code import code_sha256
 from wbc.processes import signals_raise
 from wbc.reference import Reference
-from wbc.spreading import SOFTWARE
 
 log = logging.getLogger(__name__)
 
 NO_REFERENCE: Final = (
     f"The model has no {reference.REFERENCE_FILE}, so out_of_domain and distance stay empty; one"
     " that is trained now has it."
+)
+NO_REFERENCE_IN_FILE: Final = (
+    "A .onnx file holds no reference, so out_of_domain and distance stay empty; a version with"
+    " --runtime onnx fills them."
 )
 BATCH: Final = 64  # as wbc.serving judges them; what a kill loses at most
 FIELDS_ALONE: Final = 100  # fields before workers start; they take longer than single cells
@@ -68,7 +70,7 @@ def run(options: argparse.Namespace) -> None:
     inputs.check()
     network = choose(options)
     if network.usual is None:
-        log.warning("%s", NO_REFERENCE)
+        log.warning("%s", NO_REFERENCE_IN_FILE if network.is_file else NO_REFERENCE)
     annotate = Path(options.annotate) if options.annotate else None
     job = Job(
         network.classifier, network.usual, suffix, options.uncertain_below, options.fields, annotate
@@ -78,13 +80,14 @@ def run(options: argparse.Namespace) -> None:
         "model": network.identity,
         "reference of the model": "" if network.usual is None else repr(network.usual.limit),
         "--uncertain-below": str(job.uncertain_below),
-        "version of this code or its packages": _code(),
+        "version of this code or its packages": code_sha256(),
         "device": network.device,
         "--runtime": network.runtime,
         "--fields": str(job.fields),
         "--annotate": str(annotate),
     }
     if annotate:
+        smear.check_apart(annotate, options.paths)
         smear.check_folder(annotate, part_path(out).exists(), options.restart)
     try:
         with signals_raise(), unfinished.opened(out, same, options.restart) as part:
@@ -229,10 +232,6 @@ def _far_words(counts: Mapping[str, int], job: Job) -> str:
     return f" {counts.get('out_of_domain', 0)} out of domain," if job.reference else ""
 
 
-def _code() -> str:
-    return hashlib.sha256(json.dumps(SOFTWARE, sort_keys=True).encode()).hexdigest()
-
-
 def _check_fields(job: Job) -> None:
     """Raises UserError where fields are asked for what they cannot give."""
     if job.annotate and not job.fields:
@@ -255,8 +254,8 @@ def _write_problem(error: OSError, out: Path) -> str:
     part = part_path(out)
     if is_full(error):
         return (
-            f"No space is left on the disk for {part}; the rows up to the last whole batch are"
-            " kept. Make room there and run the same command again, which goes on from there."
+            f"No space is left on the disk for {error.filename or part}; the rows up to the last"
+            " whole batch are kept. Make room there and run the same command again, which goes on."
         )
     return (
         f"{error.filename or part} cannot be written ({error.strerror}); mend that and run the same"

@@ -16,8 +16,10 @@ from wbc.disk import write_whole
 from wbc.errors import UserError
 from wbc.fields import prepare_field
 from wbc.framing import Framing
+from wbc.predicting.inputs import STDIN
 from wbc.predicting.preparing import FieldCell, Ready, View
 from wbc.predicting.rows import Row
+from wbc.predicting.walking import base_of, is_pattern
 
 CHUNK: Final = 1  # fields a task; each may hold many cells
 VIEW_SIDE: Final = 1600  # pixels, longer side of an annotated picture; smaller fields keep theirs
@@ -59,6 +61,17 @@ def view_of(image: NDArray[np.uint8]) -> View:
         size = [max(1, round(scale * length)) for length in picture.size]
         picture = picture.resize((size[0], size[1]), Image.Resampling.BOX)
     return View(_jpeg(picture), scale)
+
+
+def check_apart(folder: Path, paths: Sequence[str]) -> None:
+    """Raises UserError where the annotated pictures would be found and judged themselves."""
+    for path in paths:
+        root = Path(base_of(path) if is_pattern(path) else path)
+        if path != STDIN and root.is_dir() and folder.resolve().is_relative_to(root.resolve()):
+            raise UserError(
+                f"--annotate {folder} lies in {path}, whose pictures are judged, so its own would"
+                " be too; name a folder outside of it."
+            )
 
 
 def check_folder(folder: Path, goes_on: bool, restart: bool) -> None:

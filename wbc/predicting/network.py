@@ -23,7 +23,7 @@ class Chosen:
     """A classifier, and what of it an unfinished prediction records: other answers if it differs.
 
     `usual`: what is usual for the model; None for one that carries no reference, and for an ONNX
-    file. `identity`: SHA-256 of the model, or of the ONNX file that was given.
+    file. `identity`: SHA-256 of the model, or of the ONNX file that was given (`is_file`).
     """
 
     classifier: model.Classifier
@@ -31,6 +31,7 @@ class Chosen:
     identity: str
     device: str
     runtime: str
+    is_file: bool = False
 
 
 def choose(options: argparse.Namespace) -> Chosen:
@@ -41,7 +42,7 @@ def choose(options: argparse.Namespace) -> Chosen:
     Raises:
         UserError: there is no such model, or it does not go with the runtime.
     """
-    if str(options.model).endswith(FILE):
+    if str(options.model).lower().endswith(FILE):
         if options.runtime == "torch":
             raise UserError(
                 f"{options.model} is for ONNX Runtime; leave --runtime torch out, or give --model a"
@@ -72,7 +73,7 @@ def _of_file(path: Path) -> Chosen:
         ) from None
     name = device.pick("cpu").name
     classifier = onnx_runtime.classifier_of(content, str(path))
-    return _with_onnx(classifier, None, hashlib.sha256(content).hexdigest(), name)
+    return _with_onnx(classifier, None, hashlib.sha256(content).hexdigest(), name, is_file=True)
 
 
 def _exported(version: str) -> Chosen:
@@ -95,11 +96,15 @@ def _exported(version: str) -> Chosen:
 
 
 def _with_onnx(
-    classifier: model.Classifier, usual: Reference | None, identity: str, name: str
+    classifier: model.Classifier,
+    usual: Reference | None,
+    identity: str,
+    name: str,
+    is_file: bool = False,
 ) -> Chosen:
     from wbc.exporting import onnx_runtime
 
     words = onnx_runtime.words()
     sha256 = getattr(classifier, "sha256", identity)
     log.info("%s (%s) with %s on %s", classifier.card["architecture"], sha256[:8], words, name)
-    return Chosen(classifier, usual, identity, "cpu", words)
+    return Chosen(classifier, usual, identity, "cpu", words, is_file)

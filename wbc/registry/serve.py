@@ -20,6 +20,7 @@ from wbc.tracking.adapt import model_folder
 
 HOST: Final = "127.0.0.1"
 STOP_SECONDS: Final = 20.0
+REQUEST_SECONDS: Final = 3600  # as many images as the guard lets through, on a slow machine
 
 log = logging.getLogger(__name__)
 
@@ -63,9 +64,11 @@ def environment(version: Path, workers: int) -> dict[str, str]:
     from mlflow.pyfunc.scoring_server import _SERVER_MODEL_PATH
 
     threads = str(max(1, cpu_count() // workers))
+    # After MLflow's own 60 s a request would be answered with 504 and yet go on computing.
     return os.environ | {
         _SERVER_MODEL_PATH: str(version),
         "OMP_NUM_THREADS": threads,
+        "MLFLOW_SCORING_SERVER_REQUEST_TIMEOUT": str(REQUEST_SECONDS),
         "MLFLOW_DISABLE_TELEMETRY": "true",
     }
 

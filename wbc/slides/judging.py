@@ -1,6 +1,7 @@
 """What each model says of every cell: rows of `predict`, kept in OUT/cells and used again."""
 
 import argparse
+import hashlib
 import json
 import logging
 from dataclasses import dataclass
@@ -10,14 +11,13 @@ from typing import Final
 import numpy as np
 import pandas as pd
 
-from wbc import counts, model
+from wbc import counts, model, reference
 from wbc.cells import CLASSES
 from wbc.commands import predicting
 from wbc.disk import write_whole
 from wbc.metrics import decided_probability
-from wbc.predicting import command
+from wbc.predicting import command, version_code
 from wbc.slides.pictures import Pictures, prefix_of
-from wbc.spreading import SOFTWARE
 
 log = logging.getLogger(__name__)
 
@@ -60,7 +60,8 @@ def judged(
         "model": sha256,
         "files": cells.digest,
         "uncertain_below": options.uncertain_below,
-        "code": SOFTWARE,
+        "code": version_code.code_sha256(),
+        "reference": _sha256(model_dir / reference.REFERENCE_FILE),
     }
     if options.restart or not lines.is_file() or _read(known) != same:
         lines.parent.mkdir(parents=True, exist_ok=True)
@@ -101,6 +102,10 @@ def _options(
     given += ["--uncertain-below", str(options.uncertain_below), "--device", options.device]
     given += ["--restart"] * bool(options.restart)
     return parser.parse_args([*given, "--", str(folder)])
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
 
 
 def _card(model_dir: Path) -> model.Card:

@@ -157,6 +157,9 @@ def test_fields_of_one_name_but_for_odd_characters_share_no_file() -> None:
 def test_what_fields_cannot_do_is_one_sentence(folder: Path) -> None:
     refused("--annotate draws boxes into whole fields; add --fields", "fields", "--annotate", "x",
             *MODEL)  # fmt: skip
+    refused("whose pictures are judged, so its own would be too", str(folder), "--fields",
+            "--annotate", str(folder / "shown"), *MODEL)  # fmt: skip
+    assert not (folder / "shown").exists()
     classifier: Any = type("Classifier", (), {"card": card(input={"size": 64, "crop": "none"})})
     with pytest.raises(UserError, match="learned from whole pictures"):
-        command._check_fields(command.Job(classifier, ".csv", 0.5, fields=True))
+        command._check_fields(command.Job(classifier, None, ".csv", 0.5, fields=True))
