@@ -215,7 +215,7 @@ def mistakes(
 def headline(figure: Figure, title: str, below: str) -> None:
     width = int(figure.get_figwidth() * 10.5)  # characters at 12 points
     lines = (fill(text, width) for text in (title, below) if text)
-    figure.suptitle("\n".join(lines), fontsize=12)
+    figure.suptitle("\n".join(lines), fontsize=12, parse_math=False)
 
 
 def number_of_cells(count: int) -> str:

@@ -4,7 +4,7 @@ import argparse
 from typing import Any
 
 from wbc.commands.numbers import natural
-from wbc.commands.predicting import UNCERTAIN_BELOW, share
+from wbc.commands.predicting import UNCERTAIN_BELOW, let_threads_sleep, share
 
 
 def add(commands: Any) -> None:
@@ -81,6 +81,7 @@ def _add_review(commands: Any) -> None:
 
 
 def _differential(options: argparse.Namespace) -> None:
+    let_threads_sleep()
     from wbc.slides import command
 
     options.models = options.models or ["models:/wbc-classifier@champion"]

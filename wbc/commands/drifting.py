@@ -3,6 +3,8 @@
 import argparse
 from typing import Any
 
+from wbc.commands.predicting import let_threads_sleep
+
 
 def add(commands: Any) -> None:
     drift = commands.add_parser(
@@ -38,6 +40,7 @@ def add(commands: Any) -> None:
 
 
 def _drift(options: argparse.Namespace) -> None:
+    let_threads_sleep()
     from wbc.drift import command
 
     command.run(options)

@@ -60,12 +60,17 @@ def add(commands: Any) -> None:
 
 
 def _predict(options: argparse.Namespace) -> None:
-    # Read when torch is imported: else its threads wait for each other in a busy loop, and take the
-    # cores from the processes that prepare. Changes no number; what the user has set stays.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    let_threads_sleep()
     from wbc.predicting import command
 
     command.run(options)
+
+
+def let_threads_sleep() -> None:
+    """Before torch is imported, which reads it: else its threads wait for each other in a busy loop
+    and take the cores from the processes that prepare. Changes no number; what the user has set
+    stays."""
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
 def share(text: str) -> float:

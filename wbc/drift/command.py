@@ -21,6 +21,7 @@ from wbc.errors import UserError
 from wbc.model import Classifier
 from wbc.picture_statistics import NAMES, picture_statistics
 from wbc.predicting.command import batched, framing_of
+from wbc.predicting.found import clean_name
 from wbc.predicting.inputs import Inputs
 from wbc.predicting.preparing import prepared
 from wbc.predicting.rows import Row, judge
@@ -57,7 +58,7 @@ def run(options: argparse.Namespace) -> None:
         sha256 = model.model_sha256(folder)
         path = Path(options.reference) if options.reference else folder / reference.REFERENCE_FILE
         known = read_reference(path, named=bool(options.reference))
-    name = options.name or Path(options.paths[0]).resolve().name
+    name = clean_name(options.name or Path(options.paths[0]).resolve().name)
     log.info("%s (%s) on %s", classifier.card["architecture"], sha256[:8], chosen.name)
     with signals_raise():
         seen = look(inputs, classifier, known)

@@ -11,7 +11,16 @@ from scipy.stats import norm
 
 from wbc.binomial import clopper_pearson
 from wbc.drift import stratified
-from wbc.drift.findings import ALPHA, FAR, MEASURES, Cells, Finding, drifted, num_comparable
+from wbc.drift.findings import (
+    ALPHA,
+    FAR,
+    LEAST_PAIRS,
+    MEASURES,
+    Cells,
+    Finding,
+    drifted,
+    num_comparable,
+)
 from wbc.shift import OUT
 from wbc.wording import NBSP, cells, p_value, percent
 
@@ -24,7 +33,7 @@ POWER: Final = 0.8
 WORDS: Final = {
     LIKE: "Nothing measured differs from the reference by more than chance and by enough to"
     " matter.",
-    MIX: "The cells look like the reference's of the same types, but their mix is another.",
+    MIX: "The mix of cell types is another; of the same type, cells look like the reference's.",
     SHIFTED: "The pictures are no longer like the reference's.",
     OUTSIDE: "Most of these cells are such as the model's own laboratory hardly ever sent.",
     FEW: "No drift shows, but with so few cells only a very large one would.",
@@ -114,13 +123,15 @@ def notes(found: Cells, usual: Cells, classes: Sequence[str], comparable: int) -
 
 
 def detectable(error: float) -> float:
-    """Standard deviations of a normal measure that show with POWER at the hardest of Holm's steps.
+    """Standard deviations of a normal measure that show with POWER at the hardest of Holm's steps,
+    and are large enough to matter (LEAST_PAIRS).
 
     `error`: of the share of pairs (stratified.standard_error). For normal values of equal spread
     that share is norm.cdf(d / sqrt 2).
     """
-    z = norm.ppf(1 - ALPHA / len(MEASURES) / 2) + norm.ppf(POWER)
-    return float(math.sqrt(2) * norm.ppf(min(0.5 + z * error, 0.999)))
+    significant = norm.ppf(1 - ALPHA / len(MEASURES) / 2) * error
+    least = max(significant, LEAST_PAIRS) + norm.ppf(POWER) * error
+    return float(math.sqrt(2) * norm.ppf(min(0.5 + least, 0.999)))
 
 
 def _share(counts: NDArray[np.int64], k: int) -> str:

@@ -21,7 +21,8 @@ ANSWERING: Final = (
 def code_sha256() -> str:
     """Of what makes a row from a file: this code and the packages that make pixels."""
     package = Path(wbc.__file__).parent
-    files = sorted([*package.glob("predicting/*.py"), *package.glob("exporting/*.py")])
+    folders = ("exporting", "handmade", "predicting")
+    files = [path for name in folders for path in sorted(package.glob(f"{name}/*.py"))]
     own = {f"{path.parent.name}/{path.name}": path.read_text(encoding="utf-8") for path in files}
     return hashlib.sha256(json.dumps(SOFTWARE | own, sort_keys=True).encode()).hexdigest()
 

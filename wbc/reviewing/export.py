@@ -6,7 +6,7 @@ folder, and the same picture is in it once.
 
 import hashlib
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -36,17 +36,18 @@ def export(out: Path, run: Run, target: Path) -> Iterator[str]:
     Raises:
         UserError: no answer to give, the folder is of something else, no room.
     """
-    named = {c: e for c, e in journal.labels(journal.read(out)).items() if e.label in CLASSES}
-    if not named:
+    answered = journal.by_picture(journal.read(out)).values()
+    named = [entry for entry in answered if entry.label in CLASSES]
+    known, origin = _known(target), _identity(out)
+    if not named and not (known["from"] == origin).any():
         raise UserError(
             f"Nobody has named a cell of {out} yet; `python -m wbc review {out}` asks for answers."
         )
-    known = _known(target)
-    origin = _identity(out)
     try:
-        rows = _copied(named, pictures(Path(run.folder)).files, target, origin)
+        files = pictures(Path(run.folder)).files if named else {}
+        rows = _copied(named, files, target, origin)
         table = _merged(known[known["from"] != origin], pd.DataFrame(rows, columns=list(_COLUMNS)))
-        if table.empty:
+        if named and table.empty:
             raise UserError(
                 f"None of the {len(named)} pictures that were answered is in {run.folder} as it"
                 " was; bring them back."
@@ -66,18 +67,15 @@ def export(out: Path, run: Run, target: Path) -> Iterator[str]:
 
 
 def _copied(
-    named: dict[str, Entry], files: dict[str, Path], target: Path, origin: str
+    named: Sequence[Entry], files: dict[str, Path], target: Path, origin: str
 ) -> list[list[str]]:
     rows, num_gone = [], 0
     (target / "pictures").mkdir(parents=True, exist_ok=True)
-    for cell, entry in named.items():
-        data = files[cell].read_bytes() if cell in files and files[cell].is_file() else b""
-        if hashlib.sha256(data).hexdigest() != entry.sha256:
+    for entry in named:
+        name = _picture(entry, files, target)
+        if not name:
             num_gone += 1
             continue
-        name = f"pictures/{entry.sha256[:32]}{files[cell].suffix.lower()}"
-        if not (target / name).is_file():
-            write_whole(target / name, data)
         group = safe_text(entry.slide)
         rows.append([name, entry.label, group, entry.answer, entry.model,
                      safe_text(entry.reviewer), entry.time, origin])  # fmt: skip
@@ -86,8 +84,24 @@ def _copied(
     return rows
 
 
+def _picture(entry: Entry, files: dict[str, Path], target: Path) -> str:
+    """The picture that was seen, in `target`: of an earlier export, or copied now; "" if gone."""
+    kept = sorted(target.glob(f"pictures/{entry.sha256[:32]}.*"))
+    if kept:
+        return f"pictures/{kept[0].name}"
+    path = files.get(entry.cell)
+    data = path.read_bytes() if path and path.is_file() else b""
+    if path is None or hashlib.sha256(data).hexdigest() != entry.sha256:
+        return ""
+    name = f"pictures/{entry.sha256[:32]}{path.suffix.lower()}"
+    write_whole(target / name, data)
+    return name
+
+
 def _identity(out: Path) -> str:
     """Of a journal, which only grows, whatever its folder is called: by its first line."""
+    if not (out / journal.FILE).is_file():
+        return ""
     with (out / journal.FILE).open("rb") as file:
         return hashlib.sha256(file.readline()).hexdigest()[:16]
 
@@ -114,7 +128,10 @@ def _known(target: Path) -> pd.DataFrame:
                     f"{target} holds something else than reviewed cells; name a folder of its own."
                 )
         return pd.DataFrame(columns=list(_COLUMNS))
-    table = pd.read_csv(path, dtype=str, keep_default_na=False)
+    try:
+        table = pd.read_csv(path, dtype=str, keep_default_na=False)
+    except (OSError, ValueError):  # pandas' errors of an empty or odd file are ValueErrors
+        table = pd.DataFrame()
     if list(table.columns) != list(_COLUMNS):
         raise UserError(f"{path} was not written by an export; name another folder.")
     return table

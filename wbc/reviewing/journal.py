@@ -66,7 +66,13 @@ class Journal:
 def opened(out: Path) -> Iterator[Journal]:
     """Raises UserError where another process holds it, or a line in it is damaged."""
     path = out / FILE
-    with path.open("ab+", buffering=0) as file:
+    try:
+        file = path.open("ab+", buffering=0)
+    except OSError as error:
+        raise UserError(
+            f"{path}, where answers are kept, cannot be written ({error.strerror}); mend that."
+        ) from None
+    with file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -86,8 +92,8 @@ def read(out: Path) -> list[Entry]:
     return _parsed(out / FILE)[0]
 
 
-def holding(entries: Sequence[Entry]) -> dict[str, Entry]:
-    """{cell: the answer that holds}, `skip` among them, in the order they were given."""
+def stacked(entries: Sequence[Entry]) -> list[Entry]:
+    """The answers that were not taken back, `skip` among them, in the order they were given."""
     stack: list[Entry] = []
     for entry in entries:
         if entry.action == "undo":
@@ -97,7 +103,18 @@ def holding(entries: Sequence[Entry]) -> dict[str, Entry]:
             stack = [each for each in stack if each.action != "skip"]
         else:
             stack.append(entry)
-    return {entry.cell: entry for entry in stack}
+    return stack
+
+
+def holding(entries: Sequence[Entry]) -> dict[str, Entry]:
+    """{cell: the newest answer that holds}, `skip` among them."""
+    return {entry.cell: entry for entry in stacked(entries)}
+
+
+def by_picture(entries: Sequence[Entry]) -> dict[tuple[str, str], Entry]:
+    """{(cell, SHA-256): the newest answer with a label}: a name may come again with another
+    picture."""
+    return {(each.cell, each.sha256): each for each in stacked(entries) if each.label}
 
 
 def labels(entries: Sequence[Entry]) -> dict[str, Entry]:

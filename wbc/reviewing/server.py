@@ -87,7 +87,7 @@ class _Handler(BaseHTTPRequestHandler):
         except OSError as error:
             words = f"The answer could not be written ({error.strerror}); nothing was recorded."
             self._send_json({"error": words}, HTTPStatus.INSUFFICIENT_STORAGE)
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
             self._send_error(HTTPStatus.BAD_REQUEST, "expected JSON with index, action and label")
         else:
             self._send_json(state)

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from wbc.cells import CLASSES
 from wbc.reviewing.answers import sha256_of
-from wbc.reviewing.journal import ANSWERS, Entry, Journal, holding
+from wbc.reviewing.journal import ANSWERS, Entry, Journal, holding, stacked
 from wbc.reviewing.queue import Queued, Run
 from wbc.slides.reasons import OTHER
 
@@ -35,6 +35,7 @@ class Session:
 
     def __post_init__(self) -> None:
         self._lock = threading.Lock()
+        self._digests = [sha256_of(Path(cell.file)) for cell in self.run.queue]
 
     def state(self) -> dict[str, Any]:
         """What the page shows: the question with its `index`, None when all are answered, the
@@ -54,7 +55,7 @@ class Session:
         """
         with self._lock:
             if action in ("undo", "again"):
-                if action == "undo" and not holding(self.journal.entries):
+                if action == "undo" and not self._can_undo():
                     raise Refused("There is nothing to take back.")
                 self.journal.append(Entry(action, reviewer=self.reviewer, time=self.clock()))
             else:
@@ -67,9 +68,9 @@ class Session:
         if not 0 <= index < len(self.run.queue):
             raise Refused("There is no such cell.")
         cell = self.run.queue[index]
-        if cell.name in holding(self.journal.entries):
+        if cell.name in self._given():
             raise Refused("This cell has been answered already.")
-        digest = sha256_of(Path(cell.file))
+        self._digests[index] = digest = sha256_of(Path(cell.file))
         if not digest and action != "skip":
             raise Refused("The picture has gone or cannot be read, so only skip is possible.")
         label = {"accept": cell.answer, "skip": ""}.get(action, label)
@@ -78,15 +79,29 @@ class Session:
         return Entry(action, cell.name, digest, label, cell.answer, cell.slide,
                      self.run.models[0], self.reviewer, self.clock())  # fmt: skip
 
+    def _given(self) -> dict[str, Entry]:
+        """Answers about the pictures as they are: one that was exchanged is asked anew."""
+        holds = holding(self.journal.entries)
+        return {
+            cell.name: holds[cell.name]
+            for cell, digest in zip(self.run.queue, self._digests, strict=True)
+            if cell.name in holds and holds[cell.name].sha256 == digest
+        }
+
+    def _can_undo(self) -> bool:
+        """The last answer is about a cell that this page shows."""
+        stack = stacked(self.journal.entries)
+        return bool(stack) and stack[-1].cell in {cell.name for cell in self.run.queue}
+
     def _state(self) -> dict[str, Any]:
-        given = holding(self.journal.entries)
+        given = self._given()
         open_cells = [i for i, cell in enumerate(self.run.queue) if cell.name not in given]
         mine = [given[cell.name] for cell in self.run.queue if cell.name in given]
         return {
             "total": len(self.run.queue),
             "answered": sum(bool(entry.label) for entry in mine),
             "skipped": sum(not entry.label for entry in mine),
-            "undo": bool(given),
+            "undo": self._can_undo(),
             "question": self._question(open_cells[0]) if open_cells else None,
             "following": open_cells[1] if len(open_cells) > 1 else None,
         }

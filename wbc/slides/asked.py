@@ -28,11 +28,11 @@ def check(folder: Path, out: Path) -> None:
         )
     if not out.absolute().parent.is_dir():
         raise UserError(f"The folder for {out} is not there; make it, or name another --out.")
-    inside = out.resolve()
-    if folder.resolve() == inside or folder.resolve() in inside.parents:
+    inside, judged = out.resolve(), folder.resolve()
+    if judged == inside or judged in inside.parents or inside in judged.parents:
         raise UserError(
-            f"--out {out} lies in {folder}, where its pages would be taken for slides; name a"
-            " folder beside it."
+            f"--out {out} and {folder} lie in each other, so pages would be taken for slides or"
+            " replace pictures; name a folder beside it."
         )
 
 

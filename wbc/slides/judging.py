@@ -15,6 +15,7 @@ from wbc import counts, model, reference
 from wbc.cells import CLASSES
 from wbc.commands import predicting
 from wbc.disk import write_whole
+from wbc.errors import UserError
 from wbc.metrics import decided_probability
 from wbc.predicting import command, version_code
 from wbc.slides.pictures import Pictures, prefix_of
@@ -52,7 +53,7 @@ def judged(
     Raises:
         UserError: as `predict`.
     """
-    sha256, card = model.model_sha256(model_dir), _card(model_dir)
+    card, sha256 = _card(model_dir), model.model_sha256(model_dir)
     name = f"{card['architecture']}-{sha256[:8]}"
     lines = out / CELLS / f"{name}.jsonl"
     known = lines.with_suffix(".json")
@@ -110,6 +111,11 @@ def _sha256(path: Path) -> str:
 
 def _card(model_dir: Path) -> model.Card:
     card: model.Card = _read(model_dir / model.CARD_FILE)
+    if "architecture" not in card or not (model_dir / model.WEIGHTS_FILE).is_file():
+        raise UserError(
+            f"{model_dir} holds no readable model; restore it with `dvc checkout`, or train it"
+            " again with `dvc repro`."
+        )
     return card
 
 

@@ -41,6 +41,8 @@ def read(path: Path = DEFAULT) -> Ranges:
     try:
         percent = {str(name): _pair(ends) for name, ends in content["percent"].items()}
         about, source = str(content["about"]), str(content["source"])
+        if not about.strip():
+            raise ValueError
     except (TypeError, KeyError, AttributeError, ValueError):
         raise UserError(f"{path} should have {_EXPECTED}; mend it.") from None
     unknown = sorted(set(percent) - set(CLASSES))

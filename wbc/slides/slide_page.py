@@ -21,6 +21,8 @@ from wbc.page import (
     Text,
     picture,
 )
+from wbc.reference import USUAL_SHARE
+from wbc.shift import SHIFTED
 from wbc.slides import shown_cells
 from wbc.slides.reasons import ABOUT, OTHER
 from wbc.slides.shown_cells import Shown
@@ -59,9 +61,9 @@ def banners(slides: Sequence[Slide]) -> list[Banner]:
     if first.caution:
         found.append(Banner(f"{first.caution[0].upper()}{first.caution[1:]}."))
     for slide in slides:
-        num_outside = slide.num_out_of_domain()
-        if num_outside:
-            share = num_outside / len(slide.rows)
+        num_outside = slide.num_out_of_domain() or 0
+        share = num_outside / max(1, slide.num_read())
+        if share > SHIFTED:
             found.append(
                 Banner(
                     f"{percent(share, 0)} of the pictures are out of domain for"
@@ -190,6 +192,14 @@ def _method(shown: Shown) -> list[str]:
             " cells that it was sure of. It supposes that types are mixed up here as they were"
             " there. On the slides of another laboratory that need not hold; then it is a what-if."
         )
+    for slide in shown.slides:
+        num_outside = slide.num_out_of_domain()
+        if num_outside is not None:
+            lines.append(
+                f"{num_outside} of {slide.num_read():,} pictures are out of domain for"
+                f" {slide.judged.name}; of the validation cells {percent(1 - USUAL_SHARE, 0)} were."
+                " They are counted like the others."
+            )
     if any(_weighted(slide) for slide in shown.slides):
         lines.append(
             "A model here was trained with train.imbalance: loss_weights, so it counts as if all"
@@ -198,8 +208,8 @@ def _method(shown: Shown) -> list[str]:
     about = shown.ranges.about.rstrip(".")
     lines.append(
         f"Reference ranges: {about} ({shown.ranges.source}). A mark stands only where"
-        f" both intervals lie outside the range, and never under 100{NBSP}cells; with five types,"
-        " a mark by chance on one slide in some dozens is to be expected."
+        f" both intervals lie outside the range, and never under 100{NBSP}cells; five types"
+        " on many slides give some marks by chance."
     )
     return lines
 

@@ -54,6 +54,9 @@ class Slide:
     def num(self, reason: str) -> int:
         return int((self.rows["reason"] == reason).sum())
 
+    def num_read(self) -> int:
+        return len(self.rows) - self.num("unreadable")
+
     def num_out_of_domain(self) -> int | None:
         """None where the model cannot tell."""
         if "out_of_domain" not in self.rows or self.rows["out_of_domain"].isna().all():

@@ -24,12 +24,12 @@ def predictions(model_dir: Path, sha256: str, repository: Path) -> pd.DataFrame 
     was adapted: then no validation set was kept.
     """
     report = model_dir.parent.parent / "reports" / model_dir.name
-    if _names(report / "model_card.md", sha256) and (report / _FILE).is_file():
-        return _validation(report / _FILE)
     try:
+        if _names(report / "model_card.md", sha256) and (report / _FILE).is_file():
+            return _validation(report / _FILE)
         return _of_run(sha256, repository)
-    except Exception as error:  # MLflow away: the count is there without it
-        log.warning("MLflow could not be asked for the model's validation (%s).", one_line(error))
+    except Exception as error:  # MLflow away, a damaged file: the count is there without it
+        log.warning("The model's validation could not be read (%s).", one_line(error))
         return None
 
 

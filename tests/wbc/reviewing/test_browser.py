@@ -64,7 +64,7 @@ def test_a_review_survives_a_kill_and_goes_on(tmp_path: Path) -> None:
             process.wait()
             page.press("a")
             page.wait("!document.getElementById('problem').hidden")
-            assert "was not saved" in page.text("problem")
+            assert "may not have been saved" in page.text("problem")
             assert page.evaluate("document.body.dataset.index") == "2"
         with review(out) as (address, process):
             page.open(address)

@@ -11,6 +11,8 @@ from wbc.params import FolderSource
 from wbc.reviewing import journal
 from wbc.reviewing.answers import answers, sha256_of
 from wbc.reviewing.journal import Entry
+from wbc.reviewing.queue import read_run
+from wbc.reviewing.session import Session
 from wbc.slides.pictures import pictures
 from wbc.sources import folder
 
@@ -90,3 +92,39 @@ def test_mistakes_are_one_sentence(tmp_path: Path) -> None:
     (other / "labels.csv").write_text("path,label\n")
     with pytest.raises(SystemExit, match="was not written by an export"):
         export(out, other)
+
+
+def test_labels_outlive_the_pictures_that_were_moved_away(tmp_path: Path) -> None:
+    out, target = write_out(tmp_path, num_cells=2), tmp_path / "reviewed"
+    answer(out, c0="basophil", c1="monocyte")
+    before = export(out, target)
+    (tmp_path / "slides" / "a" / "0.png").unlink()
+    assert export(out, target).equals(before)
+
+
+def test_a_name_that_comes_again_with_another_picture_keeps_both_answers(tmp_path: Path) -> None:
+    out, target = write_out(tmp_path, num_cells=1), tmp_path / "reviewed"
+    answer(out, c0="basophil")
+    export(out, target)
+    (tmp_path / "slides" / "a" / "0.png").write_bytes(b"next month")
+    answer(out, c0="eosinophil")
+    assert sorted(export(out, target)["label"]) == ["basophil", "eosinophil"]
+
+
+def test_what_was_all_taken_back_goes(tmp_path: Path) -> None:
+    out, target = write_out(tmp_path, num_cells=1), tmp_path / "reviewed"
+    answer(out, c0="basophil")
+    export(out, target)
+    with journal.opened(out) as opened:
+        opened.append(Entry("undo"))
+    assert export(out, target).empty
+
+
+def test_a_picture_that_was_exchanged_is_asked_anew(tmp_path: Path) -> None:
+    out = write_out(tmp_path, num_cells=2)
+    answer(out, c0="basophil", c1="monocyte")
+    with journal.opened(out) as opened:
+        assert Session(read_run(out), opened, "Ada").state()["question"] is None
+        (tmp_path / "slides" / "a" / "1.png").write_bytes(b"another picture")
+        state = Session(read_run(out), opened, "Ada").state()
+    assert (state["answered"], state["question"]["name"]) == (1, "a/1.png")

@@ -20,7 +20,7 @@ from wbc.reviewing import journal
 from wbc.reviewing.answers import sha256_of
 from wbc.reviewing.journal import Entry
 from wbc.reviewing.queue import read_run
-from wbc.slides import command, slide_page
+from wbc.slides import asked, command, slide_page
 from wbc.slides.asked import MARKER
 
 MODEL = f"models/{ARCHITECTURE}"
@@ -199,6 +199,9 @@ def test_mistakes_are_one_sentence(home: Path) -> None:
     (home / "mine" / "cells").mkdir(parents=True)  # named as ours are: not ours to replace
     (home / "mine" / "slides").mkdir()
     refused("holds something else already", "slides", "--out", "mine")
+    (home / "ours" / "slides").mkdir(parents=True)
+    (home / "ours" / asked.MARKER).touch()
+    refused("or replace pictures", "ours/slides", "--out", "ours")
     refused("The folder for gone/out is not there", "slides", "--out", "gone/out")
     refused("is a file", "slides", "--out", "dvc.lock")
     refused("was expected to hold the slide in parentheses", "slides", "--slides", "^a")
