@@ -2,6 +2,7 @@
 
 import json
 import os
+import select
 import shutil
 import subprocess
 import time
@@ -60,6 +61,7 @@ class Page:
 
     def _next(self) -> Any:
         while b"\0" not in self._rest:
+            assert select.select([self._reading], [], [], PATIENCE)[0], "Chromium says nothing"
             block = os.read(self._reading, 1 << 16)
             assert block, "Chromium ended"
             self._rest += block

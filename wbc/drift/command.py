@@ -152,12 +152,12 @@ def sentences(said: Report, problems: list[str], out: Path) -> Iterator[str]:
     yield f"{out / 'drift.html'} shows it; drift.csv and drift.json have the numbers."
 
 
-def tags(said: Report, reference_words: str, sha256: str) -> dict[str, Any]:
+def tags(said: Report, model_words: str, sha256: str) -> dict[str, Any]:
     """What a list of months is filtered and sorted by."""
     return {
         "drift.folder": said.name,
         "drift.verdict": said.verdict.word,
-        "drift.model": reference_words,
+        "drift.model": model_words,
         "drift.model_sha256": sha256,
         "drift.reasons": " ".join(said.verdict.reasons)[:4000],
         "mlflow.note.content": f"{said.verdict.word.upper()}. {said.verdict.sentence}\n\n"

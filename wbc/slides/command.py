@@ -100,9 +100,9 @@ def write(job: Job, out: Path, rule: str) -> None:
     shutil.rmtree(staging, ignore_errors=True)
     (staging / PAGES).mkdir(parents=True)
     groups, queue = [], list[Queued]()
+    paths_of = first["path"].groupby(np.array(slide_names), sort=False).agg(list)
     for name, link in links.items():
-        paths = [path for path, slide in zip(first["path"], slide_names, strict=True)
-                 if slide == name]  # fmt: skip
+        paths = paths_of[name]
         slides = [
             slide_of(name, one, _rows_of(one, paths), labels, job.ranges) for one in job.judged
         ]

@@ -68,8 +68,11 @@ def judged(
         lines.parent.mkdir(parents=True, exist_ok=True)
         known.unlink(missing_ok=True)
         lines.unlink(missing_ok=True)
-        command.run(_options(model_dir, cells.folder, lines, options))
-        write_whole(known, json.dumps(same).encode())
+        begun = lines.with_suffix(".begun.json")
+        anew = options.restart or _read(begun) != same  # what a stop left is of other pictures
+        write_whole(begun, json.dumps(same).encode())
+        command.run(_options(model_dir, cells.folder, lines, options, anew))
+        begun.replace(known)
     else:
         log.info("%s: its answers of the run before are used; no picture has changed.", name)
     rows = _rows(lines, prefix_of(cells.folder))
@@ -94,14 +97,14 @@ def _rows(lines: Path, prefix: str) -> pd.DataFrame:
 
 
 def _options(
-    model_dir: Path, folder: Path, lines: Path, options: argparse.Namespace
+    model_dir: Path, folder: Path, lines: Path, options: argparse.Namespace, anew: bool
 ) -> argparse.Namespace:
     """Through the parser of `predict`, so that whatever it has got since has its default."""
     parser = argparse.ArgumentParser()
     predicting.add(parser.add_subparsers())
     given: list[str] = ["predict", "--model", str(model_dir), "--out", str(lines)]
     given += ["--uncertain-below", str(options.uncertain_below), "--device", options.device]
-    given += ["--restart"] * bool(options.restart)
+    given += ["--restart"] * anew
     return parser.parse_args([*given, "--", str(folder)])
 
 

@@ -12,6 +12,7 @@ import pytest
 
 from tests.mlflow_home import ARCHITECTURE, new_home, write_model
 from tests.wbc import pictures
+from tests.wbc.predicting.test_command import stop
 from wbc import cli, model
 from wbc.cells import CLASSES
 from wbc.predicting import command as predict_command
@@ -172,6 +173,19 @@ def test_a_stop_leaves_what_was_there_whole(home: Path, monkeypatch: pytest.Monk
     assert {path: path.read_bytes() for path in before} == before
     differential()
     assert not (home / "out" / ".unfinished").exists()
+
+
+def test_a_picture_that_was_exchanged_after_a_stop_is_judged_anew(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(predict_command, "BATCH", 4)
+    with monkeypatch.context() as patch:
+        stop(patch, "before", 1)
+        with pytest.raises(SystemExit):
+            differential()
+    (home / "slides" / "a" / "0.png").write_bytes(b"no picture")
+    differential()
+    assert table().loc["a", "unreadable"].eq(1).all()
 
 
 def test_a_file_that_vanishes_in_between_is_a_row(
