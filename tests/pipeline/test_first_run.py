@@ -12,7 +12,7 @@ pytestmark = pytest.mark.pipeline
 def test_the_sample_is_learnt_from_random_weights(tmp_path: Path) -> None:
     repository = make_repository(tmp_path)
     # `auto` would take ImageNet's where it can; fewer epochs than the default, for the time's sake
-    repository.set(model__weights="none", train__epochs=4)
+    repository.set(model__weights="none", train__epochs=3)
     commit(repository, "first run")
     repository.run("dvc", "repro", "evaluate@googlenet")
     scores = repository.metrics("googlenet")
