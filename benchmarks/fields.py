@@ -22,7 +22,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from benchmarks.changed_fields import Pixels
-from benchmarks.localisation import MIN_IOU, NUM_FIELDS, iou, krd_fields
+from benchmarks.localisation import MIN_IOU, NUM_FIELDS, contact_sheet, iou, krd_fields
 from wbc.decoding import decode
 from wbc.fields import box_of, outlines
 from wbc.localisation import Box, outline
@@ -95,7 +95,7 @@ def report(title: str, fields: Iterator[tuple[Pixels, list[Box]]], folder: Path 
     )
     if folder and score.shown:
         folder.mkdir(parents=True, exist_ok=True)
-        sheet(score.shown).save(folder / f"{title.replace(', ', '-')}.png")
+        contact_sheet(score.shown, 4, SIDE).save(folder / f"{title.replace(', ', '-')}.png")
 
 
 def compare(score: Score, pixels: Pixels, boxes: Sequence[Box], truth: Sequence[Box]) -> None:
@@ -231,14 +231,6 @@ def drawn(pixels: Pixels, boxes: Sequence[Box], truth: Sequence[Box]) -> Image.I
             edges = [scale * edge for edge in (box.left, box.top, box.right, box.bottom)]
             draw.rectangle(edges, outline=colour, width=2)
     return picture
-
-
-def sheet(pictures: Sequence[Image.Image], columns: int = 4) -> Image.Image:
-    rows = -(-len(pictures) // columns)
-    whole = Image.new("RGB", (columns * SIDE, rows * SIDE), "white")
-    for index, picture in enumerate(pictures):
-        whole.paste(picture, (index % columns * SIDE, index // columns * SIDE))
-    return whole
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ the working pictures: how far the method holds.
 import argparse
 import io
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -216,11 +216,11 @@ def tile(found: Found) -> Image.Image:
     return picture
 
 
-def contact_sheet(tiles: list[Image.Image], columns: int = 10) -> Image.Image:
+def contact_sheet(tiles: Sequence[Image.Image], columns: int = 10, side: int = TILE) -> Image.Image:
     rows = -(-len(tiles) // columns)
-    sheet = Image.new("RGB", (columns * TILE, rows * TILE), "white")
+    sheet = Image.new("RGB", (columns * side, rows * side), "white")
     for index, picture in enumerate(tiles):
-        sheet.paste(picture, (index % columns * TILE, index // columns * TILE))
+        sheet.paste(picture, (index % columns * side, index // columns * side))
     return sheet
 
 

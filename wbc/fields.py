@@ -11,7 +11,6 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 from scipy import ndimage
 
 from wbc.decoding import decode
@@ -157,16 +156,7 @@ def _searched(image: NDArray[np.uint8], small: NDArray[np.uint8]) -> tuple[Seen 
         if middle >= FINE**2 or side >= FINEST or max(small.shape) >= max(image.shape):
             return seen, nuclei
         side *= 2
-        small = _copy(image, side)
-
-
-def _copy(image: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
-    height, width = image.shape[:2]
-    scale = max(height, width) / side
-    if scale <= 1:
-        return image
-    size = (max(1, round(width / scale)), max(1, round(height / scale)))
-    return np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BOX))
+        small = reduced(image, side)
 
 
 def red_cell_area(seen: Seen) -> float:

@@ -40,10 +40,10 @@ class Stain:
         return np.asarray(self.violet / (np.maximum(self.density, 0) + FAINT), dtype=np.float32)
 
 
-def reduced(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """The picture with its longer side at most WORKING_SIDE, by averaging."""
+def reduced(image: NDArray[np.uint8], side: int = WORKING_SIDE) -> NDArray[np.uint8]:
+    """The picture with its longer side at most `side`, by averaging."""
     height, width = image.shape[:2]
-    scale = max(height, width) / WORKING_SIDE
+    scale = max(height, width) / side
     if scale <= 1:
         return image
     size = (max(1, round(width / scale)), max(1, round(height / scale)))

@@ -3,6 +3,7 @@
 import argparse
 from typing import Any
 
+from wbc.commands.arguments import CHAMPION, add_device
 from wbc.commands.numbers import natural
 from wbc.commands.predicting import UNCERTAIN_BELOW, let_threads_sleep, share
 
@@ -25,7 +26,7 @@ def _add_differential(commands: Any) -> None:
         action="append",
         dest="models",
         metavar="MODEL",
-        help="a version in the registry (default models:/wbc-classifier@champion) or a folder such"
+        help=f"a version in the registry (default {CHAMPION}) or a folder such"
         " as models/googlenet; several times to compare, the first one leads",
     )
     differential.add_argument(
@@ -52,9 +53,7 @@ def _add_differential(commands: Any) -> None:
     differential.add_argument(
         "--explain", action="store_true", help="show where the network looked (Grad-CAM)"
     )
-    differential.add_argument(
-        "--device", choices=("auto", "cpu"), default="auto", help="auto: a GPU where there is one"
-    )
+    add_device(differential)
     differential.add_argument(
         "--restart", action="store_true", help="judge all pictures anew; answers are kept"
     )
@@ -84,7 +83,7 @@ def _differential(options: argparse.Namespace) -> None:
     let_threads_sleep()
     from wbc.slides import command
 
-    options.models = options.models or ["models:/wbc-classifier@champion"]
+    options.models = options.models or [CHAMPION]
     command.run(options)
 
 

@@ -3,6 +3,7 @@
 import argparse
 from typing import Any
 
+from wbc.commands.arguments import add_device, add_model
 from wbc.commands.predicting import let_threads_sleep
 
 
@@ -19,11 +20,7 @@ def add(commands: Any) -> None:
         metavar="DIR",
         help="a folder, or whatever `predict` takes; several are one heap of cells",
     )
-    drift.add_argument(
-        "--model",
-        default="models:/wbc-classifier@champion",
-        help="a version in the registry (default %(default)s) or a folder such as models/googlenet",
-    )
+    add_model(drift)
     drift.add_argument(
         "--reference",
         metavar="FILE",
@@ -33,9 +30,7 @@ def add(commands: Any) -> None:
         "--out", default="drift", help="folder for drift.html, .csv and .json (default %(default)s)"
     )
     drift.add_argument("--name", help="how the folder is called, such as 2026-11; default: its own")
-    drift.add_argument(
-        "--device", choices=("auto", "cpu"), default="auto", help="auto: a GPU where there is one"
-    )
+    add_device(drift)
     drift.set_defaults(run=_drift)
 
 

@@ -3,6 +3,8 @@
 import argparse
 from typing import Any
 
+from wbc.commands.arguments import add_model
+
 
 def add(commands: Any) -> None:
     export = commands.add_parser(
@@ -13,11 +15,7 @@ def add(commands: Any) -> None:
     export.add_argument(
         "--format", choices=("onnx", "pt2"), default="onnx", help="default %(default)s"
     )
-    export.add_argument(
-        "--model",
-        default="models:/wbc-classifier@champion",
-        help="a version in the registry (default %(default)s) or a folder such as models/googlenet",
-    )
+    add_model(export)
     export.add_argument(
         "--out", metavar="FILE", help="default: ARCHITECTURE-SHA256.onnx or .pt2, here"
     )

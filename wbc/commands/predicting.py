@@ -4,6 +4,8 @@ import argparse
 import os
 from typing import Any, Final
 
+from wbc.commands.arguments import add_device, add_model
+
 UNCERTAIN_BELOW: Final = 0.5  # the other classes together are likelier than the one decided on
 
 
@@ -19,12 +21,7 @@ def add(commands: Any) -> None:
         metavar="PATH",
         help="a picture, folder, quoted glob, zip or tar; - reads paths from stdin, one a line",
     )
-    predict.add_argument(
-        "--model",
-        default="models:/wbc-classifier@champion",
-        help="a version in the registry (default %(default)s), a folder such as models/googlenet,"
-        " or a .onnx file that `export` made",
-    )
+    add_model(predict, ", or a .onnx file that `export` made")
     predict.add_argument(
         "--out",
         default="predictions.csv",
@@ -42,9 +39,7 @@ def add(commands: Any) -> None:
         choices=("torch", "onnx"),
         help="onnx: ONNX Runtime on the CPU (docs/export.md); default torch, for a .onnx file onnx",
     )
-    predict.add_argument(
-        "--device", choices=("auto", "cpu"), default="auto", help="auto: a GPU where there is one"
-    )
+    add_device(predict)
     predict.add_argument(
         "--fields",
         action="store_true",

@@ -3,14 +3,12 @@
 import argparse
 from typing import Any
 
+from wbc.commands.arguments import add_model
+
 
 def add(commands: Any) -> None:
     serve = commands.add_parser("serve", help="answer over HTTP on 127.0.0.1 (docs/serving.md)")
-    serve.add_argument(
-        "--model",
-        default="models:/wbc-classifier@champion",
-        help="a version in the registry (default %(default)s) or a folder such as models/googlenet",
-    )
+    add_model(serve)
     serve.add_argument("--port", type=int, default=5001, help="default %(default)s")
     serve.add_argument(
         "--workers", type=int, choices=range(1, 65), default=1, metavar="N",
