@@ -3,7 +3,7 @@
     python -m benchmarks.serving FOLDER [--model models/googlenet] [--seconds 20] [--images 1]
 
 Starts `python -m wbc serve`, then asks it with 1 and with 8 clients, each sending pictures of the
-folder, one request after the other, each on its own connection. Meanwhile one more client sends
+folder, one request after the other, on a connection of its own. Meanwhile one more client sends
 garbage, a truncated picture, one of 40,000 x 40,000 pixels and a body of 200 MB. Exit status 1 if a
 good request failed or a bad one was answered otherwise than expected.
 """
@@ -37,6 +37,8 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=5077)
     options = parser.parse_args()
     paths = sorted(options.folder.rglob("*.jpg"))
+    if not paths:
+        sys.exit(f"{options.folder} was expected to hold *.jpg, but has none; name another.")
     texts = [base64.b64encode(path.read_bytes()).decode() for path in spread(paths)]
     command = [sys.executable, "-m", "wbc", "serve", "--model", options.model]
     server = subprocess.Popen([*command, "--port", str(options.port)])

@@ -3,6 +3,7 @@
 Any web page that the person has open may send requests to it, also under a name that has been made
 to point here (DNS rebinding). So a request counts only if its Host is this address, and all but the
 page itself needs the token that only the page knows; whoever cannot read the page cannot use it.
+Other users of this machine can read it.
 """
 
 import hmac

@@ -1,7 +1,6 @@
 """What each model says of every cell: rows of `predict`, kept in OUT/cells and used again."""
 
 import argparse
-import hashlib
 import json
 import logging
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from wbc.disk import write_whole
 from wbc.errors import UserError
 from wbc.metrics import decided_probability
 from wbc.predicting import command, version_code
+from wbc.reviewing.answers import sha256_of
 from wbc.slides.pictures import Pictures, prefix_of
 
 log = logging.getLogger(__name__)
@@ -62,7 +62,7 @@ def judged(
         "files": cells.digest,
         "uncertain_below": options.uncertain_below,
         "code": version_code.code_sha256(),
-        "reference": _sha256(model_dir / reference.REFERENCE_FILE),
+        "reference": sha256_of(model_dir / reference.REFERENCE_FILE),
     }
     if options.restart or not lines.is_file() or _read(known) != same:
         lines.parent.mkdir(parents=True, exist_ok=True)
@@ -106,10 +106,6 @@ def _options(
     given += ["--uncertain-below", str(options.uncertain_below), "--device", options.device]
     given += ["--restart"] * anew
     return parser.parse_args([*given, "--", str(folder)])
-
-
-def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
 
 
 def _card(model_dir: Path) -> model.Card:
