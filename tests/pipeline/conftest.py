@@ -15,6 +15,8 @@ import pytest
 from filelock import FileLock
 from ruamel.yaml import YAML
 
+from tests import preforked
+
 ROOT = Path(__file__).parent.parent.parent
 OUTPUT = ".git/repro.txt"  # what the small repro printed
 SMALL = {
@@ -42,7 +44,8 @@ class Repository:
 
         `status` is the one that is expected; None takes any.
         """
-        programs = {"python": [sys.executable], "dvc": [sys.executable, "-m", "dvc"]}
+        python = shutil.which("python", path=self.environment["PATH"]) or sys.executable
+        programs = {"python": [python], "dvc": [python, "-m", "dvc"]}
         words = [*programs.get(command[0], [command[0]]), *command[1:]]
         done = subprocess.run(
             words,
@@ -55,6 +58,10 @@ class Repository:
         )
         assert status in (None, done.returncode), f"{' '.join(command)}:\n{done.stdout}"
         return done.stdout
+
+    def real(self) -> "Repository":
+        """The same, whose processes are the interpreter's own, not forks (tests/preforked)."""
+        return Repository(self.path, self.environment | {"PATH": path_of(None)})
 
     def set(self, **values: Any) -> None:
         """Change params.yaml; `train__epochs=3` sets train.epochs."""
@@ -145,11 +152,16 @@ def environment_of(folder: Path) -> dict[str, str]:
     kept.pop("PYTHONDONTWRITEBYTECODE", None)  # stages start a second earlier with their bytecode
     return {
         **kept,
-        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "PATH": path_of(preforked.bin_dir()),
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "GIT_CONFIG_GLOBAL": str(folder / ".git" / "no-config"),
         "OMP_NUM_THREADS": "1",
     }
+
+
+def path_of(forks: Path | None) -> str:
+    places = [forks, Path(sys.executable).parent, os.environ["PATH"]]
+    return ":".join(str(place) for place in places if place)
 
 
 def commit(repository: Repository, message: str) -> None:

@@ -24,6 +24,12 @@ REPRO = (sys.executable, "-m", "dvc", "repro", "--no-run-cache", f"train@{NAME}"
 EPOCHS = 9  # so many that a trainer which asks for its parent every second cannot reach the last
 
 
+@pytest.fixture
+def repository(repository: Repository) -> Repository:
+    """In real processes, which a test can find and kill; `undisturbed` ran in forks."""
+    return repository.real()
+
+
 @pytest.fixture(scope="module")
 def undisturbed(finished: Repository, tmp_path_factory: pytest.TempPathFactory) -> str:
     """The identity of the model that an undisturbed training ends in."""
