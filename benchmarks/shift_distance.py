@@ -16,6 +16,7 @@ from sklearn.metrics import roc_auc_score
 from sklearn.neighbors import NearestNeighbors
 
 from wbc import model
+from wbc.class_intervals import auroc_limits
 from wbc.evaluation import predict
 from wbc.pixels import open_store
 from wbc.reference_cells import training_cells
@@ -40,12 +41,13 @@ def main() -> None:
     outputs = [predict(classifier, part, 64) for part in parts]
     decided = classifier.decide(classifier.probabilities_of(outputs[2].logits, calibrated=False))
     wrong = decided != parts[2].labels
+    print(f"{options.architecture} {model.model_sha256(Path('models') / options.architecture)[:8]}")
     print(f"| distance | {own}: AUROC, far | {options.external}: AUROC, far | its errors: AUROC |")
     print("|---|---:|---:|---:|")
     for name, distance in candidates(learned, train.labels):
         val, test, external = (distance(each.features) for each in outputs)
-        cells = " | ".join(f"{_auroc(val, x):.3f}, {_far(val, x):.1%}" for x in (test, external))
-        print(f"| {name} | {cells} | {roc_auc_score(wrong, external):.3f} |", flush=True)
+        cells = " | ".join(f"{_auroc(val, x)}, {_far(val, x):.1%}" for x in (test, external))
+        print(f"| {name} | {cells} | {_auroc(external[~wrong], external[wrong])} |", flush=True)
 
 
 def candidates(train: Rows, labels: NDArray[np.int64]) -> Iterator[tuple[str, Distance]]:
@@ -73,9 +75,12 @@ def _unit(x: Rows) -> Rows:
     return np.asarray(x / np.linalg.norm(x, axis=1, keepdims=True))
 
 
-def _auroc(usual: Values, other: Values) -> float:
+def _auroc(usual: Values, other: Values) -> str:
+    """With its 95 % interval."""
     far = np.repeat([0, 1], [len(usual), len(other)])
-    return float(roc_auc_score(far, np.concatenate([usual, other])))
+    area = float(roc_auc_score(far, np.concatenate([usual, other])))
+    low, high = auroc_limits(area, len(other), len(usual))
+    return f"{area:.3f} ({low:.3f}-{high:.3f})"
 
 
 def _far(usual: Values, other: Values) -> float:

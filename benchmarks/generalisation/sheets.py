@@ -35,6 +35,8 @@ def main() -> None:
     other = krd_wbc_cells(arguments.look, study.raw_dir)
     preprocess, _ = variant.settings(study.params, study.size, study.epochs)
     stores = [study.store(cells, preprocess) for cells in (own, other)]
+    for seed in arguments.seeds:
+        answers(study, arguments.variants[0], variant, seed, own)  # trained
     tables = [
         answers(study, arguments.variants[0], variant, seed, other) for seed in arguments.seeds
     ]
