@@ -17,10 +17,11 @@ if TYPE_CHECKING:
     from wbc.report import Material
 
 # What train.augment changes as other laboratories would: stains, lamps and cameras.
-_SIMULATED = (
-    "stain", "stain_hue", "uptake", "white_point", "gamma", "gradient", "resolution", "blur",
-    "fringe", "sharpen", "noise", "jpeg",
+_COLOURS = (
+    "brightness", "contrast", "saturation", "hue", "stain", "stain_hue", "uptake", "white_point",
+    "gamma", "gradient",
 )  # fmt: skip
+_MICROSCOPES = ("resolution", "blur", "fringe", "sharpen", "noise", "jpeg")
 
 
 def shift(material: Material) -> list[Block]:
@@ -84,7 +85,8 @@ def shown(material: Material, name: str) -> str:
     own = [source["name"] for source in card["sources"] if source["role"] != "external"]
     cells = f"{card['num_train']:,} cells of {', '.join(own)}" if "num_train" in card else own[0]
     given = card["parameters"]
-    simulated = [each for each in _SIMULATED if given.get(f"train.augment.{each}")]
+    others = _MICROSCOPES if given.get("train.augment.microscope_share") else ()
+    simulated = [each for each in (*_COLOURS, *others) if given.get(f"train.augment.{each}")]
     how = f"Cells were shown with changes of {_listed(simulated)}. " if simulated else ""
     return (
         f"Of {set_phrase(name)} the model was shown nothing: it learned from {cells}, and neither"

@@ -9,6 +9,7 @@ five-class head has no start that knows anything.
 """
 
 import argparse
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
@@ -31,6 +32,8 @@ SHARES: Final = (1.0, 0.9, 0.75, 0.5)
 def main() -> None:
     arguments = study_arguments(argparse.ArgumentParser(description=__doc__)).parse_args()
     study = study_of(arguments)
+    if study.weights is None:
+        sys.exit("error: --weights should name a file to start from, not none.")
     cells = divided(arguments.pbc, study.raw_dir)
     print("| variant | share of trained weights | mean of laboratories | worst | test |")
     print("|---|---|---|---|---|", flush=True)

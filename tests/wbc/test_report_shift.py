@@ -16,7 +16,12 @@ CARD = {
         {"name": "pbc", "kind": "folder", "role": "auto"},
         {"name": "krd", "kind": "folder", "role": "external"},
     ],
-    "parameters": {"train.augment.stain": 0.05, "train.augment.blur": 0.01, "seed": 1},
+    "parameters": {
+        "train.augment.stain": 0.05,
+        "train.augment.blur": 0.01,
+        "train.augment.microscope_share": 0.5,
+        "seed": 1,
+    },
 }
 
 
@@ -39,6 +44,9 @@ def test_what_the_model_was_and_was_not_shown() -> None:
     assert "was shown nothing: it learned from 900 cells of pbc" in text
     assert "neither its weights, nor the epoch that was kept, nor its temperature" in text
     assert "changes of stain and blur" in text
+    none_passes = {**CARD["parameters"], "train.augment.microscope_share": 0.0}
+    text = report_shift.shown(material({**CARD, "parameters": none_passes}), "krd")
+    assert "changes of stain. " in text
     plain = {**CARD, "parameters": {"train.augment.stain": 0.0}}
     assert "changes of" not in report_shift.shown(material(plain), "krd")
 
