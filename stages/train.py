@@ -136,7 +136,7 @@ def keep_only_the_model(
     make_empty(part)
     write_table(pd.DataFrame(outcome.history), part / "history.csv")
     model.save(part, outcome.network, card)
-    reference.write(part / REFERENCE_FILE, usual)
+    reference.write(part / REFERENCE_FILE, usual, model.model_sha256(part))
     part.rename(scratch / "model")
     for path in scratch.iterdir():
         if path.is_file() and path.name != "mlflow_run":
