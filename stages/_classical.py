@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from stages._run import code_sha256, scratch_dir
-from wbc import classical, params, reference, reference_cells
+from wbc import classical, model, params, reference, reference_cells
 from wbc.card import make_card, recorded
 from wbc.cells import CLASSICAL, write_table
 from wbc.classical_training import NUM_FOLDS, Cells, Fitted, fit
@@ -59,7 +59,8 @@ def train(settings: params.Params) -> None:
         )
         parts = store.part("train"), store.part("val")
         usual = reference_cells.make(classifier, *parts, settings.train.batch_size)
-        reference.write(model_dir / reference.REFERENCE_FILE, usual)
+        sha256 = model.model_sha256(model_dir)
+        reference.write(model_dir / reference.REFERENCE_FILE, usual, sha256)
         write_others(model_dir, [])
         live.finish(model_dir)
 

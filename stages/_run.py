@@ -7,7 +7,7 @@ import shutil
 import signal
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -46,6 +46,24 @@ def run(main: Callable[[], None], quiet: bool = False) -> None:
             raise
         places = (Path.cwd(), _scratch_root(), Path(tempfile.gettempdir()))
         sys.exit(f"error: {disk.full_sentence(error, places)}")
+
+
+def named_architecture(known: Sequence[str]) -> str:
+    """The one that this stage was started for, before it has written anything.
+
+    known: those of params.yaml.
+
+    Raises:
+        UserError: none is named, or one that the pipeline does not have.
+    """
+    found = sys.argv[1:]
+    if len(found) != 1 or found[0] not in known:
+        raise UserError(
+            f"One of the architectures of params.yaml was expected ({', '.join(known)}), not"
+            f" {' '.join(found) or 'nothing'}; name one of them, or add it there and run"
+            " `dvc repro`."
+        )
+    return found[0]
 
 
 @contextmanager

@@ -4,11 +4,10 @@ Models of other seeds (`train.seeds`) get their scores only: reports/ARCH/seeds/
 """
 
 import os
-import sys
 from pathlib import Path
 
 from stages import _figures, _trust
-from stages._run import run
+from stages._run import named_architecture, run
 from wbc import device, metrics, model, params, reference, report, seeds
 from wbc.cells import write_table
 from wbc.evaluation import Evaluation, evaluate
@@ -20,8 +19,8 @@ AllScores = dict[str, metrics.Scores]  # of all sets, as in metrics.json
 
 
 def main() -> None:
-    architecture = sys.argv[1]
     settings = params.load(Path("params.yaml"))
+    architecture = named_architecture(settings.architectures)
     model_dir, report_dir = Path("models") / architecture, Path("reports") / architecture
     chosen = device.pick(settings.train.device, settings.train.precision, settings.train.threads)
     num_processes = settings.train.threads or os.cpu_count() or 1

@@ -8,7 +8,6 @@ import json
 import logging
 import os
 import shutil
-import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ from typing import Any
 import pandas as pd
 
 from stages import _classical
-from stages._run import code_sha256, run, scratch_dir
+from stages._run import code_sha256, named_architecture, run, scratch_dir
 from wbc import device, launching, model, params, processes, reference, reference_cells, training
 from wbc.backbones import Network
 from wbc.card import make_card, recorded, with_temperature
@@ -56,8 +55,8 @@ class Place:
 
 
 def main() -> None:
-    architecture = sys.argv[1]
     settings = params.load(Path("params.yaml"))
+    architecture = named_architecture(settings.architectures)
     processes.end_with_dvc()
     if architecture == CLASSICAL:
         _classical.train(settings)
@@ -137,7 +136,7 @@ def keep_only_the_model(
     make_empty(part)
     write_table(pd.DataFrame(outcome.history), part / "history.csv")
     model.save(part, outcome.network, card)
-    reference.write(part / REFERENCE_FILE, usual)
+    reference.write(part / REFERENCE_FILE, usual, model.model_sha256(part))
     part.rename(scratch / "model")
     for path in scratch.iterdir():
         if path.is_file() and path.name != "mlflow_run":

@@ -1,16 +1,16 @@
 """weights@ARCH: the weights a network starts from, as a file with a hash; offline after this."""
 
-import sys
 from pathlib import Path
 
-from stages._run import run
+from stages._run import named_architecture, run
 from wbc import params, weights
 
 
 def main() -> None:
-    architecture = sys.argv[1]
-    choice = params.load(Path("params.yaml")).model.weights
-    weights.resolve(architecture, choice, Path(), Path("models") / architecture / "start")
+    settings = params.load(Path("params.yaml"))
+    architecture = named_architecture(settings.architectures)
+    start = Path("models") / architecture / "start"
+    weights.resolve(architecture, settings.model.weights, Path(), start)
 
 
 if __name__ == "__main__":

@@ -132,7 +132,7 @@ def write_reference(model_dir: Path, num_val: int = 40) -> Reference:
         outputs.logits[20:],
         {name: pictures[name].to_numpy() for name in pictures},
     )
-    write(model_dir / REFERENCE_FILE, found)
+    write(model_dir / REFERENCE_FILE, found, model.model_sha256(model_dir))
     return found
 
 

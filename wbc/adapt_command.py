@@ -88,7 +88,7 @@ def adapt_and_judge(
         adapted, size = model.load(folder, chosen.type), settings.evaluate.batch_size
         parts = judged_parts(store, card, job, drawn)
         usual = reference_cells.make(adapted, cells.part("train"), parts[job.evaluation_set], size)
-        reference.write(folder / REFERENCE_FILE, usual)
+        reference.write(folder / REFERENCE_FILE, usual, model.model_sha256(folder))
         results = {name: judge(parent, adapted, part, size) for name, part in parts.items()}
         write(folder, new_card, results, drawn, notes(card, store, job, drawn))
     return place / folder.name, results

@@ -100,7 +100,8 @@ def keep_reference(parent_dir: Path, folder: Path, new_card: model.Card) -> None
     if found is not None:
         logits = found.logits + np.array(new_card["offsets"], dtype=np.float32)
         found = dataclasses.replace(found, logits=logits)
-        reference.write(folder / reference.REFERENCE_FILE, found)
+        path = folder / reference.REFERENCE_FILE
+        reference.write(path, found, model.model_sha256(folder))
 
 
 def opened(parent: model.Classifier, place: str, batch_size: int) -> Folder:

@@ -3,35 +3,28 @@
 MLflow's server reads a request of any size into memory, answers some mistakes with
 an echo of the pictures, and decodes base64 in two of its four JSON layouts only. Here a request is
 measured while it comes, checked, and handed on in one layout; a mistake is a 4xx with one
-sentence. An ASGI application without MLflow.
+sentence. Nobody waits for a slow client: a body has its turn when it is there. An ASGI application
+without MLflow.
 """
 
 import asyncio
-import base64
 import json
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Final
 
+from wbc.request import Refused, checked
+
 MAX_BYTES: Final = 32 << 20  # of a request's body
-MAX_IMAGES: Final = 1000  # a request
-AT_ONCE: Final = 2  # requests whose bodies are in memory; the others wait in their connections
+MAX_HELD: Final = 256 << 20  # of all bodies that come or wait for their turn
+AT_ONCE: Final = 2  # requests that are read and judged; the others wait
 SECONDS: Final = 30.0  # for a body to come
-LAYOUTS: Final = ("inputs", "instances", "dataframe_split", "dataframe_records")
-COLUMN: Final = "image"
-NO_BASE64: Final = base64.b64encode(b"no base64 text").decode()  # becomes a row `unreadable`
 
 Message = dict[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
+Take = Callable[[int], None]
 App = Callable[[Message, Receive, Send], Awaitable[None]]
-
-
-class Refused(Exception):  # noqa: N818
-    """A request that is answered with `status` and one sentence; `unread`: its body still comes."""
-
-    def __init__(self, status: int, sentence: str, unread: bool = False) -> None:
-        super().__init__(sentence)
-        self.status, self.unread = status, unread
 
 
 class Guard:
@@ -40,6 +33,7 @@ class Guard:
     def __init__(self, app: App) -> None:
         self._app = app
         self._slots = asyncio.Semaphore(AT_ONCE)
+        self._room = Room()
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope["path"] != "/invocations" or scope["method"] != "POST":
@@ -47,18 +41,46 @@ class Guard:
             return
         try:
             check_head(headers := {name.lower(): text for name, text in scope["headers"]})
-            async with self._slots:
-                body = await asyncio.wait_for(read(receive), SECONDS)
-                body = await asyncio.to_thread(checked, body)
-                await self._app(_changed(scope, headers, body), _replayed(body, receive), send)
+            with self._room.held() as take:
+                body = await asyncio.wait_for(read(receive, take), SECONDS)
+                async with self._slots:
+                    body = await asyncio.to_thread(checked, body)
+                    await self._app(_changed(scope, headers, body), _replayed(body, receive), send)
         except Refused as refused:
             if refused.unread:
                 await _drain(receive)
             await _answer(send, refused.status, str(refused))
         except TimeoutError:
-            await _answer(send, 408, f"The request did not come within {SECONDS:g} seconds.")
+            await _answer(send, 408, too_slow())
         except ConnectionResetError:  # the client has gone
             return
+
+
+class Room:
+    """What all bodies together may take of memory."""
+
+    def __init__(self) -> None:
+        self._num_bytes = 0
+
+    @contextmanager
+    def held(self) -> Iterator[Take]:
+        """A function that counts bytes of one body; they are free again at the end.
+
+        It raises Refused where there is no room left.
+        """
+        mine = 0
+
+        def take(num_bytes: int) -> None:
+            nonlocal mine
+            if self._num_bytes + num_bytes > MAX_HELD:
+                raise Refused(503, "Too many requests at a time; send this one again later.", True)
+            mine += num_bytes
+            self._num_bytes += num_bytes
+
+        try:
+            yield take
+        finally:
+            self._num_bytes -= mine
 
 
 def check_head(headers: dict[bytes, bytes]) -> None:
@@ -73,7 +95,7 @@ def check_head(headers: dict[bytes, bytes]) -> None:
         raise _too_long()
 
 
-async def read(receive: Receive) -> bytes:
+async def read(receive: Receive, take: Take) -> bytes:
     """The body; raises Refused where it is too long, ConnectionResetError where it breaks off."""
     parts, num_bytes = [], 0
     while True:
@@ -84,91 +106,13 @@ async def read(receive: Receive) -> bytes:
         num_bytes += len(parts[-1])
         if num_bytes > MAX_BYTES:
             raise _too_long(unread=message.get("more_body", False))
+        take(len(parts[-1]))
         if not message.get("more_body", False):
             return b"".join(parts)
 
 
-def checked(body: bytes) -> bytes:
-    """The request in MLflow's layout dataframe_split, which it decodes; raises Refused."""
-    try:
-        request = json.loads(body)
-    except (ValueError, RecursionError):
-        raise Refused(400, 'The body is no JSON; send {"inputs": ["<base64>", ...]}.') from None
-    named = [name for name in LAYOUTS if isinstance(request, dict) and name in request]
-    if len(named) != 1:
-        raise Refused(
-            400, f"The body was expected to be a JSON object with one of {', '.join(LAYOUTS)}."
-        )
-    images = images_of(named[0], request[named[0]])
-    if not images:
-        raise Refused(400, f"{named[0]} holds no image.")
-    if len(images) > MAX_IMAGES:
-        raise Refused(413, f"At most {MAX_IMAGES} images a request, not {len(images)}.")
-    for number, image in enumerate(images):
-        if not isinstance(image, str):
-            raise Refused(
-                400,
-                f"Image {number} was expected to be base64 text, but is"
-                f" {'null' if image is None else type(image).__name__}.",
-            )
-    data = {"columns": [COLUMN], "data": [[_base64(image)] for image in images]}
-    whole: dict[str, Any] = {"dataframe_split": data}
-    if request.get("params") is not None:
-        whole["params"] = _params(request["params"])
-    return json.dumps(whole).encode()
-
-
-def images_of(layout: str, content: Any) -> list[Any]:
-    """What stands in the column `image`; raises Refused for anything else."""
-    if layout == "dataframe_split":
-        split = content if isinstance(content, dict) else {}
-        rows = split.get("data")
-        one_each = isinstance(rows, list) and all(
-            isinstance(row, list) and len(row) == 1 for row in rows
-        )
-        if split.get("columns") != [COLUMN] or not one_each:
-            raise Refused(
-                400,
-                f'dataframe_split was expected to be {{"columns": ["{COLUMN}"], "data":'
-                ' [["<base64>"], ...]}.',
-            )
-        return [row[0] for row in split["data"]]
-    if layout == "inputs" and isinstance(content, dict):
-        content = _column(content, layout)
-    if not isinstance(content, list):
-        raise Refused(400, f"{layout} was expected to be a list of images.")
-    if layout == "dataframe_records" or (content and isinstance(content[0], dict)):
-        return [_column(row, layout) for row in content]
-    return list(content)
-
-
-def _column(row: Any, layout: str) -> Any:
-    if not isinstance(row, dict) or set(row) != {COLUMN}:
-        found = ", ".join(sorted(map(str, row))[:5])[:80] if isinstance(row, dict) else "no object"
-        raise Refused(
-            400,
-            f'In {layout} each row should be {{"{COLUMN}": "<base64>"}}, found {found or "{}"}.',
-        )
-    return row[COLUMN]
-
-
-def _params(params: Any) -> dict[str, bool]:
-    if not isinstance(params, dict) or not all(
-        name == "calibrated" and isinstance(value, bool) for name, value in params.items()
-    ):
-        raise Refused(400, 'The only parameter is {"calibrated": true or false}.')
-    return params
-
-
-def _base64(text: str) -> str:
-    """Plain base64: without the head of a data URL and white space, whole. What is none stands for
-    an unreadable image, so that the others of the request get their answers."""
-    plain = "".join(text.rpartition(",")[2].split())
-    try:
-        base64.b64decode(plain, validate=True)
-    except ValueError:
-        return NO_BASE64
-    return plain
+def too_slow() -> str:
+    return f"The request did not come within {SECONDS:g} seconds."
 
 
 def _too_long(unread: bool = True) -> Refused:

@@ -18,7 +18,7 @@ from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load_file, save
 
 from wbc.errors import UserError, one_line
@@ -31,6 +31,7 @@ USUAL_SHARE: Final = 0.99  # of the validation cells that lie within the limit
 _SLACK: Final = 1e-5  # what another batch size or processor may change of a distance
 _FEATURES, _DISTANCES, _LOGITS = "train.features", "val.distances", "val.logits"
 _PICTURES: Final = "val.pictures."  # before a statistic's name
+_MODEL: Final = "model_sha256"  # among the file's metadata
 
 Features = NDArray[np.float32]
 Numbers = NDArray[np.float64]
@@ -41,13 +42,15 @@ class Reference:
     """`features` (N, D): of training cells, of length 1 but for half precision's rounding.
 
     Of M validation cells, in one order: `distances` (M,), `logits` (M, K) as wbc.model.Outputs
-    has them, and `pictures` {statistic: (M,)} (wbc.picture_statistics).
+    has them, and `pictures` {statistic: (M,)} (wbc.picture_statistics). `model` is the SHA-256 of
+    the model whose features these are; "" where the file does not say.
     """
 
     features: Features
     distances: Numbers
     logits: Features
     pictures: Mapping[str, Numbers]
+    model: str = ""
 
     @property
     def usual(self) -> Numbers:
@@ -110,10 +113,10 @@ def is_far(reference: Reference, distance: Numbers) -> NDArray[np.bool_]:
     return np.asarray(distance > reference.limit + _SLACK)
 
 
-def write(path: Path, reference: Reference | None) -> None:
+def write(path: Path, reference: Reference | None, model: str = "") -> None:
     """The file at `path`; without tensors where there are too few cells for a reference.
 
-    Equal content gives equal bytes (safetensors without metadata).
+    model: its SHA-256 (wbc.model.model_sha256). Equal content gives equal bytes.
     """
     tensors: dict[str, NDArray[Any]] = {}
     if reference is not None:
@@ -122,7 +125,7 @@ def write(path: Path, reference: Reference | None) -> None:
         tensors[_LOGITS] = np.ascontiguousarray(reference.logits)
         for name, values in reference.pictures.items():
             tensors[f"{_PICTURES}{name}"] = values.astype(np.float32)
-    path.write_bytes(save(tensors))
+    path.write_bytes(save(tensors, metadata={_MODEL: model} if model else None))
 
 
 def read(path: Path) -> Reference | None:
@@ -137,6 +140,8 @@ def read(path: Path) -> Reference | None:
         tensors = load_file(path)
         if not tensors:
             return None
+        with safe_open(path, "numpy") as file:
+            model = (file.metadata() or {}).get(_MODEL, "")
         wide = {name: tensor.astype(np.float64) for name, tensor in tensors.items()}
         found = Reference(
             tensors[_FEATURES].astype(np.float32),
@@ -147,6 +152,7 @@ def read(path: Path) -> Reference | None:
                 for name, values in wide.items()
                 if name.startswith(_PICTURES)
             },
+            model,
         )
     except (OSError, KeyError, ValueError, SafetensorError) as error:
         raise _damaged(path, one_line(error, 120)) from None

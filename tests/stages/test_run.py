@@ -8,9 +8,11 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
+from stages import evaluate, train, weights
 from stages._run import run, scratch_dir
 from wbc.errors import UserError
 
@@ -43,6 +45,20 @@ def test_a_full_disk_is_one_sentence(root: Path) -> None:
         run(main)
     words = rf"error: No space is left on the disk for {root}/models .*`dvc repro`\), which goes on"
     assert re.match(words, str(ended.value.code))
+
+
+@pytest.mark.parametrize("stage", [weights, train, evaluate], ids=lambda stage: stage.__name__)
+def test_an_architecture_that_is_not_in_params_leaves_no_trace(
+    stage: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "params.yaml").write_bytes(Path("params.yaml").read_bytes())
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    for named, found in ((["nonsense"], "not nonsense;"), ([], "not nothing;")):
+        monkeypatch.setattr(sys, "argv", [stage.__name__, *named])
+        with pytest.raises(UserError, match=rf"expected \(googlenet\), {found}"):
+            stage.main()
+    assert [path.name for path in tmp_path.iterdir()] == ["params.yaml"]
 
 
 def test_a_terminated_stage_says_how_to_go_on(caplog: pytest.LogCaptureFixture) -> None:

@@ -3,14 +3,27 @@
 import asyncio
 import base64
 import json
+import struct
+import zlib
 from typing import Any
 
 import pytest
 
-from wbc import guard
+from wbc import guard, request
 from wbc.guard import Guard
 
 IMAGE = base64.b64encode(b"\x89PNG and more").decode()
+
+
+def plain_png(side: int) -> str:
+    """A header alone: nobody decodes it here."""
+    size = struct.pack(">IIBBBBB", side, side, 1, 0, 0, 0, 0)
+    chunk = b"IHDR" + size
+    head = struct.pack(">I", len(size)) + chunk + struct.pack(">I", zlib.crc32(chunk))
+    return base64.b64encode(b"\x89PNG\r\n\x1a\n" + head + struct.pack(">I", 0) + b"IDAT").decode()
+
+
+UNPACKS = plain_png(9_000)  # 81 megapixels
 SAME = {"dataframe_split": {"columns": ["image"], "data": [[IMAGE], [IMAGE]]}}
 JSON = {"content-type": "application/json"}
 
@@ -76,12 +89,16 @@ def test_every_layout_reaches_the_server_in_one(request_: Any) -> None:
     assert status == 200 and json.loads(server.asked[0]) == SAME
 
 
-def test_what_is_no_base64_becomes_an_unreadable_image_among_the_others() -> None:
-    server, status, _ = asked({"inputs": ["no base64!", IMAGE], "params": {"calibrated": False}})
-    sent = json.loads(server.asked[0])
-    assert status == 200 and sent["params"] == {"calibrated": False}
-    (bad,), (good,) = sent["dataframe_split"]["data"]
-    assert base64.b64decode(bad) == b"no base64 text" and good == IMAGE
+def test_parameters_reach_the_server() -> None:
+    server, status, _ = asked({"inputs": [IMAGE], "params": {"calibrated": False}})
+    assert status == 200 and json.loads(server.asked[0])["params"] == {"calibrated": False}
+
+
+def test_what_is_too_large_to_be_decoded_costs_nothing_and_is_the_models_to_refuse() -> None:
+    large = plain_png(40_000)
+    assert request.num_pixels(base64.b64decode(large)) == 0
+    server, status, _ = asked({"inputs": [large] * 4})
+    assert status == 200 and len(server.asked) == 1
 
 
 @pytest.mark.parametrize(
@@ -90,7 +107,9 @@ def test_what_is_no_base64_becomes_an_unreadable_image_among_the_others() -> Non
         (b"hello", 400, "no JSON"),
         (b"", 400, "no JSON"),
         (b"\xff{}", 400, "no JSON"),
-        (b"[" * 200_000, 400, "no JSON"),
+        (b"[" * request.MAX_MARKS, 400, "no JSON"),
+        (b"[" * 200_000, 413, "commas and brackets"),
+        (b'{"inputs": [' + b"[]," * 100_000 + b"[]]}", 413, "commas and brackets"),
         ([1], 400, "one of inputs"),
         ({"pictures": []}, 400, "one of inputs"),
         ({"inputs": [IMAGE], "instances": [IMAGE]}, 400, "one of inputs"),
@@ -103,8 +122,12 @@ def test_what_is_no_base64_becomes_an_unreadable_image_among_the_others() -> Non
         ({"dataframe_split": {"columns": ["image"], "data": [[1, 2]]}}, 400, "dataframe_split was"),
         ({"inputs": [IMAGE, None]}, 400, "Image 1 was expected to be base64 text, but is null"),
         ({"inputs": [5]}, 400, "but is int"),
+        ({"inputs": [IMAGE, "no base64!"]}, 400, "Image 1 was expected to be base64 text, but is"),
+        ({"inputs": ["\u00e4"]}, 400, "Image 0 was expected to be base64 text, but is none"),
+        ({"inputs": ["A" * (1 << 20) + "\U0001f600"]}, 400, "has other letters"),
+        ({"inputs": [UNPACKS] * 4}, 413, "At most 300 megapixels a request, which the first 4"),
         ({"inputs": [IMAGE], "params": {"x": 1}}, 400, "only parameter"),
-        ({"inputs": [IMAGE] * (guard.MAX_IMAGES + 1)}, 413, "At most 1000 images"),
+        ({"inputs": [IMAGE] * (request.MAX_IMAGES + 1)}, 413, "At most 1000 images"),
     ],
 )
 def test_a_mistake_is_one_sentence_at_once(body: Any, status: int, words: str) -> None:
@@ -150,7 +173,7 @@ def test_a_body_that_does_not_come_ends(monkeypatch: pytest.MonkeyPatch) -> None
     assert status == 408 and "within" in answer["error"]
 
 
-def test_few_bodies_are_in_memory_at_once() -> None:
+def test_few_requests_are_judged_at_once() -> None:
     server = Server()
 
     async def many() -> None:

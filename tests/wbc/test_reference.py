@@ -45,14 +45,18 @@ def test_one_in_a_hundred_validation_cells_is_far() -> None:
 def test_what_was_written_is_read_and_the_bytes_are_the_same(tmp_path: Path) -> None:
     paths = [tmp_path / name for name in ("a", "b")]
     for path in paths:
-        reference.write(path, make())
+        reference.write(path, make(), "abc")
     assert paths[0].read_bytes() == paths[1].read_bytes()
     read = reference.read(paths[0])
     assert read is not None
     for name in ("features", "distances", "logits"):
         assert np.array_equal(getattr(read, name), getattr(REFERENCE, name)), name
     assert np.array_equal(read.pictures["brightness"], REFERENCE.pictures["brightness"])
-    assert read.limit == REFERENCE.limit and list(read.pictures) == ["brightness"]
+    assert (
+        read.model == "abc"
+        and read.limit == REFERENCE.limit
+        and list(read.pictures) == ["brightness"]
+    )
 
 
 def test_500_cells_take_a_megabyte(tmp_path: Path) -> None:

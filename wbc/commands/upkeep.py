@@ -33,7 +33,8 @@ def _add_clean(commands: Any) -> None:
         "--keep-last",
         type=natural,
         metavar="N",
-        help="also remove versions without an alias, but the newest N",
+        help="also remove versions without an alias, but the newest N, and checks of drift older"
+        " than a year, but the newest N of each model",
     )
     clean.add_argument(
         "--tips",

@@ -5,7 +5,7 @@ import contextlib
 import logging
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,7 +20,7 @@ from wbc.drift.verdict import EXIT_STATUS, conclude
 from wbc.errors import UserError
 from wbc.model import Classifier
 from wbc.picture_statistics import NAMES, picture_statistics
-from wbc.predicting.command import batched, framing_of
+from wbc.predicting.command import NO_MASKS, batched, framing_of, lacks_masks
 from wbc.predicting.found import clean_name
 from wbc.predicting.inputs import Inputs
 from wbc.predicting.preparing import prepared
@@ -31,6 +31,11 @@ from wbc.tracking import drift as tracking_drift
 from wbc.tracking.adapt import model_folder
 
 log = logging.getLogger(__name__)
+
+NOT_COMPARABLE: Final = (
+    "The reference was made of crops by masks, so distances, confidence and the measures of the"
+    " pictures cannot be compared with it as usual: they may differ for that reason alone."
+)
 
 
 @dataclass
@@ -48,8 +53,11 @@ def run(options: argparse.Namespace) -> None:
     The exit status is the verdict's.
 
     Raises:
-        UserError: no such model or folder, no reference, nothing that can be read.
+        UserError: no such model or folder, no reference or another model's, nothing that can be
+            read, OUT of something else.
     """
+    out = Path(options.out)
+    report.check(out)
     inputs = Inputs(options.paths, sys.stdin.buffer)
     inputs.check()
     chosen = device.pick(options.device)
@@ -57,7 +65,7 @@ def run(options: argparse.Namespace) -> None:
         classifier = model.load(folder, chosen.type)
         sha256 = model.model_sha256(folder)
         path = Path(options.reference) if options.reference else folder / reference.REFERENCE_FILE
-        known = read_reference(path, named=bool(options.reference))
+        known = read_reference(path, sha256, named=bool(options.reference))
     name = clean_name(options.name or Path(options.paths[0]).resolve().name)
     log.info("%s (%s) on %s", classifier.card["architecture"], sha256[:8], chosen.name)
     with signals_raise():
@@ -69,7 +77,6 @@ def run(options: argparse.Namespace) -> None:
         )
     words = f"{classifier.card['architecture']} ({sha256[:8]})"
     said = report_of(seen, classifier, known, name, words)
-    out = Path(options.out)
     try:
         report.write(said, out)
     except OSError as error:
@@ -81,14 +88,26 @@ def run(options: argparse.Namespace) -> None:
     sys.exit(EXIT_STATUS[said.verdict.word])
 
 
-def read_reference(path: Path, named: bool) -> Reference:
-    """Raises UserError where there is none."""
+def read_reference(path: Path, sha256: str, named: bool) -> Reference:
+    """Raises UserError where there is none, or that of another model than `sha256`."""
     known = reference.read(path)
     if known is None:
         what = f"{path} was expected to be" if named else "The model was expected to have"
         raise UserError(
             f"{what} a {reference.REFERENCE_FILE} with what is usual, which `dvc repro` writes"
             " beside every model that it trains now; train it again, or name one with --reference."
+        )
+    if known.model and known.model != sha256:
+        raise UserError(
+            f"{path} is the reference of another model ({known.model[:8]}, not {sha256[:8]}), and"
+            " features of two models cannot be compared; take the file that lies beside this"
+            " model, or name that other one with --model."
+        )
+    if named and not known.model:
+        log.warning(
+            "%s does not say which model it is of, being older than that; if it is another"
+            " model's, distances mean nothing.",
+            path,
         )
     return known
 
@@ -121,6 +140,9 @@ def report_of(
     found, usual = folder_cells(seen.rows, pictures, card), usual_cells(known, card)
     classes = tuple(card["classes"])
     findings = compare(found, usual, len(classes))
+    verdict = conclude(findings, found, usual, classes)
+    if lacks_masks(card):
+        verdict = replace(verdict, notes=(NO_MASKS, NOT_COMPARABLE, *verdict.notes))
     return Report(
         name,
         model_words,
@@ -131,7 +153,7 @@ def report_of(
         len(seen.problems),
         sum(row["unlocated"] for row in seen.rows),
         tuple(findings),
-        conclude(findings, found, usual, classes),
+        verdict,
     )
 
 

@@ -16,12 +16,14 @@ from wbc import figures, figures_drift
 from wbc.disk import write_whole
 from wbc.drift.findings import FAR, MIX, Cells, Finding
 from wbc.drift.verdict import EXIT_STATUS, LIKE, Verdict
+from wbc.errors import UserError
 from wbc.metrics import NUM_DECIMALS
 from wbc.page import NOT_A_DEVICE, Banner, Items, Page, Picture, Section, Table, Text, render
 from wbc.page import Cell as TableCell
 from wbc.wording import cells, p_value, percent
 
 FILES: Final = ("drift.json", "drift.csv", "drift.html")
+MARKER: Final = ".wbc-drift"  # the folder is ours, so what we wrote in it may be replaced
 
 
 @dataclass(frozen=True)
@@ -44,9 +46,20 @@ class Report:
         return len(self.found) + self.num_unreadable
 
 
+def check(folder: Path) -> None:
+    """Raises UserError where a report may not be written, before any work."""
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f"--out should name a folder, but {folder} is a file.")
+    if folder.is_dir() and any(folder.iterdir()) and not (folder / MARKER).is_file():
+        raise UserError(
+            f"{folder} holds something else already; name another --out, or empty that folder."
+        )
+
+
 def write(report: Report, folder: Path) -> None:
-    """All three, each whole or not at all."""
+    """All three, each whole or not at all; an earlier report in the folder is replaced."""
     folder.mkdir(parents=True, exist_ok=True)
+    (folder / MARKER).touch()
     csv = table(report.findings).to_csv(index=False, lineterminator="\n")
     content = (json_text(report), csv, page(report))
     for name, text in zip(FILES, content, strict=True):

@@ -41,6 +41,10 @@ NO_REFERENCE_IN_FILE: Final = (
     "A .onnx file holds no reference, so out_of_domain and distance stay empty; a version with"
     " --runtime onnx fills them."
 )
+NO_MASKS: Final = (
+    "The model was trained on crops by masks (preprocess.crop: mask), and none are given here: what"
+    " it sees is cropped around the leukocyte that is found, as crop: cell does."
+)
 BATCH: Final = 64  # as wbc.serving judges them; what a kill loses at most
 FIELDS_ALONE: Final = 100  # fields before workers start; they take longer than single cells
 
@@ -76,6 +80,8 @@ def run(options: argparse.Namespace) -> None:
         network.classifier, network.usual, suffix, options.uncertain_below, options.fields, annotate
     )
     _check_fields(job)
+    if lacks_masks(job.classifier.card):
+        log.warning("%s", NO_MASKS)
     same = {
         "model": network.identity,
         "reference of the model": "" if network.usual is None else repr(network.usual.limit),
@@ -199,10 +205,15 @@ def batched(ready: Iterable[Ready]) -> Iterator[list[Ready]]:
         yield batch
 
 
+def lacks_masks(card: model.Card) -> bool:
+    """Whether the model learned from crops that cannot be made here (NO_MASKS)."""
+    return bool(card["input"]["crop"] == "mask")
+
+
 def framing_of(card: model.Card) -> Framing:
     """As in training; no masks are given here, so a model trained with them sees the cell found."""
     framing = Framing.of(card["input"])
-    return dataclasses.replace(framing, crop="cell") if framing.crop == "mask" else framing
+    return dataclasses.replace(framing, crop="cell") if lacks_masks(card) else framing
 
 
 def sentences(state: State, inputs: Inputs, job: Job, out: Path) -> Iterator[str]:

@@ -20,6 +20,7 @@ from wbc.tracking.adapt import model_folder
 
 HOST: Final = "127.0.0.1"
 STOP_SECONDS: Final = 20.0
+HTTP: Final = "wbc.registry.bounded_head:BoundedHead"
 REQUEST_SECONDS: Final = 3600  # as many images as the guard lets through, on a slow machine
 
 log = logging.getLogger(__name__)
@@ -52,7 +53,7 @@ def serve(reference: str, port: int, workers: int) -> None:
 
 def command_line(port: int, workers: int) -> list[str]:
     """As `mlflow models serve --env-manager local` runs it, but for the guard around its app."""
-    options = ["--host", HOST, "--port", str(port), "--workers", str(workers)]
+    options = ["--host", HOST, "--port", str(port), "--workers", str(workers), "--http", HTTP]
     return [
         *(sys.executable, "-m", "uvicorn", *options, "--no-access-log", "--log-level", "warning"),
         *("--app-dir", str(Path(__file__).resolve().parents[2]), "wbc.registry.scoring_app:app"),

@@ -2,9 +2,9 @@
 
 Removed are: what a person has deleted in MLflow; runs that ended FAILED or KILLED before they had
 a model; models whose version a person has deleted; with `--keep-last N`, versions but the newest N
-that have no alias and that no rollback leads to; leftovers of work in scratch/; and DVC's objects
-that neither the workspace, nor a commit that git knows a way to, nor a version that stays, names.
-Everything else stays.
+that have no alias and that no rollback leads to, and checks of `drift` older than a year but each
+model's newest N; leftovers of work in scratch/; and DVC's objects that neither the workspace, nor a
+commit that git knows a way to, nor a version that stays, names. Everything else stays.
 """
 
 import logging
@@ -30,6 +30,7 @@ _KINDS: Final = {  # in the plan's order
     "version": "versions of the model without an alias",
     "model": "models whose version is gone",
     "run": "runs deleted in MLflow, or ended without a model",
+    "check": "checks of drift that were deleted, ended early, or are old",
     "scratch": "interrupted work in scratch/, a week old",
     "object": "DVC objects that nobody needs",
     "entry": "entries of DVC's run cache that name them",
@@ -67,7 +68,7 @@ def show(plan: Plan) -> None:
         items = plan.of(kind)
         if items:
             log.info("%6d  %10s  %s", len(items), _bytes(sum(i.size for i in items)), words)
-        if kind in ("version", "run", "scratch"):
+        if kind in ("version", "run", "check", "scratch"):
             for item in items:
                 log.info("        %10s    %s", _bytes(item.size), item.name)
     log.info("%6d  %10s  in all", len(plan.items), _bytes(sum(i.size for i in plan.items)))
@@ -79,7 +80,8 @@ def _remove(store: Store, repository: Path, items: Iterable[Item]) -> None:
     for item in items:
         chosen[item.kind].append(item)
     database = tracking_database.file_of(tracking_store.uri(repository))
-    if database and (chosen["version"] or chosen["model"] or chosen["run"]):
+    runs = [*chosen["run"], *chosen["check"]]
+    if database and (chosen["version"] or chosen["model"] or runs):
         with tracking_database.reading(database) as connection:
             kept = tracking_database.backup(connection, database, "before clean")
         log.info("The database as it was is kept in %s.", kept)
@@ -87,7 +89,7 @@ def _remove(store: Store, repository: Path, items: Iterable[Item]) -> None:
         tracking_needs.remove_version(store, item.name)
     for item in chosen["model"]:
         tracking_needs.remove_model(store, item.name)
-    for item in chosen["run"]:
+    for item in runs:
         tracking_needs.remove_run(store, item.name)
     for item in chosen["scratch"]:
         _remove_scratch(repository / "scratch" / item.name)

@@ -5,9 +5,11 @@ stays what it is.
 """
 
 import logging
+import time
+from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from wbc.errors import UserError, one_line
 from wbc.tracking import log as tracking_log
@@ -15,6 +17,7 @@ from wbc.tracking import store as tracking_store
 from wbc.tracking.store import Store
 
 EXPERIMENT: Final = "wbc-drift"
+YEAR_SECONDS: Final = 365 * 24 * 3600  # months are compared with those of the year before
 
 _log = logging.getLogger(__name__)
 
@@ -33,6 +36,32 @@ def publish(
     except Exception as error:
         words = str(error) if isinstance(error, UserError) else f"({one_line(error)})"
         _log.warning("MLflow could not be written: %s %s is complete without it.", words, folder)
+
+
+def dispensable(store: Store, keep_last: int | None) -> list[Any]:
+    """Runs that `clean` removes: deleted by a person, or ended before all was written.
+
+    With keep_last also checks that are older than a year, but each model's newest `keep_last`.
+    """
+    from mlflow.entities import ViewType
+
+    experiment = store.client.get_experiment_by_name(EXPERIMENT)
+    if experiment is None:
+        return []
+    runs = store.client.search_runs(
+        [experiment.experiment_id], "", ViewType.ALL, 10_000, ["attributes.start_time DESC"]
+    )
+    going, by_model = [], defaultdict(list)
+    for run in runs:
+        if run.info.lifecycle_stage == "deleted" or run.info.status in ("FAILED", "KILLED"):
+            going.append(run)
+        elif run.info.status == "FINISHED":
+            by_model[run.data.tags.get("drift.model_sha256", "")].append(run)
+    if keep_last is None:
+        return going
+    year_ago = 1000 * (time.time() - YEAR_SECONDS)
+    later = (run for checks in by_model.values() for run in checks[keep_last:])
+    return [*going, *(run for run in later if run.info.start_time < year_ago)]
 
 
 def _publish(

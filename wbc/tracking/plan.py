@@ -11,6 +11,7 @@ from wbc.lineage import cache as lineage_cache
 from wbc.lineage import state as lineage
 from wbc.registry import champion, trail
 from wbc.tracking import database as tracking_database
+from wbc.tracking import drift as tracking_drift
 from wbc.tracking import needs as tracking_needs
 from wbc.tracking import record as tracking_record
 from wbc.tracking.move import path_of
@@ -53,6 +54,7 @@ def make_plan(store: Store, repository: Path, keep_last: int | None, tips: bool)
         rescue = _models_of(store, now.recorded) if now.problem else []
         items += _models(store, [*staying, *going], rescue)
         items += _runs(store, repository, staying, rescue)
+        items += _checks(store, keep_last)
     else:
         notes.append("MLflow is a server: its administrator removes runs there with `mlflow gc`.")
         staying = versions
@@ -124,6 +126,11 @@ def _runs(store: Store, repository: Path, versions: list[Any], rescue: list[Any]
     for found in [*deleted, *failed]:
         if found.info.run_id not in needed:
             yield Item("run", found.info.run_id, _size_at(found.info.artifact_uri))
+
+
+def _checks(store: Store, keep_last: int | None) -> Iterator[Item]:
+    for run in tracking_drift.dispensable(store, keep_last):
+        yield Item("check", run.info.run_id, _size_at(run.info.artifact_uri))
 
 
 def _continued(repository: Path) -> Iterator[str]:

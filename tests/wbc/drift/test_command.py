@@ -10,11 +10,14 @@ import pandas as pd
 import pytest
 from PIL import Image, ImageEnhance
 
-from tests.mlflow_home import ARCHITECTURE, write_model
+from tests.mlflow_home import ARCHITECTURE, write_model, write_reference
 from tests.wbc import pictures
 from wbc import cli, imaging, model, reference
+from wbc.drift import command
+from wbc.errors import UserError
 from wbc.picture_statistics import picture_statistics
-from wbc.predicting.command import framing_of
+from wbc.predicting.command import NO_MASKS, framing_of
+from wbc.predicting.inputs import Inputs
 from wbc.reference import REFERENCE_FILE, make_reference
 from wbc.tracking import store as tracking_store
 
@@ -46,7 +49,7 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
         outputs.logits[20:],
         {name: table[name].to_numpy() for name in table},
     )
-    reference.write(model_dir / REFERENCE_FILE, usual)
+    reference.write(model_dir / REFERENCE_FILE, usual, model.model_sha256(model_dir))
     for name in ("like", "dark"):
         (home / name).mkdir()
         for seed in range(NUM_CELLS):
@@ -115,8 +118,9 @@ def test_a_month_in_other_light_is_named_with_status_3(
         assert words in page, words
     assert "http" not in page.split("</style>")[1]  # nothing is loaded from elsewhere
     before = {path.name: path.read_bytes() for path in Path("drift").iterdir()}
-    assert drift("dark", "--name", "2026-11", "--out", "again") == 3
-    assert before == {path.name: path.read_bytes() for path in Path("again").iterdir()}
+    Path("drift", "drift.json").write_text("an older report")
+    assert drift("dark", "--name", "2026-11") == 3
+    assert before == {path.name: path.read_bytes() for path in Path("drift").iterdir()}
 
 
 def test_few_cells_are_said_to_be_few(home: Path) -> None:
@@ -140,4 +144,43 @@ def test_what_cannot_be_compared_is_one_sentence(home: Path) -> None:
     assert not Path("drift").exists()
     assert drift("like", "--reference", "kept") == 0
     Path("file").write_text("")
-    assert "cannot be written" in drift("like", "--reference", "kept", "--out", "file")
+    assert "file is a file" in drift("like", "--reference", "kept", "--out", "file")
+    assert "cannot be written" in drift("like", "--reference", "kept", "--out", "file/drift")
+
+
+def test_out_of_something_else_is_left_alone(home: Path) -> None:
+    (home / "notes").mkdir()
+    (home / "notes" / "drift.html").write_text("mine")
+    assert "notes holds something else already" in drift("like/1.png", "--out", "notes")
+    assert [path.read_text() for path in (home / "notes").iterdir()] == ["mine"]
+    assert "like holds something else already" in drift("like/1.png", "--out", "like")
+
+
+def test_the_reference_of_another_model_is_refused(
+    home: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    other = write_reference(write_model(home / "other", seed=2)[0])
+    path = home / "other" / "models" / ARCHITECTURE / REFERENCE_FILE
+    said = drift("like", "--reference", str(path))
+    assert "is the reference of another model (" in said and not Path("drift").exists()
+    sha256 = model.model_sha256(Path("models", ARCHITECTURE))
+    with pytest.raises(UserError, match="another model"):
+        command.read_reference(path, sha256, named=False)
+    assert not caplog.messages
+    reference.write(path, other)  # as before files said whose they are
+    command.read_reference(path, sha256, named=True)
+    assert "does not say which model it is of" in caplog.text
+
+
+def test_a_model_of_masks_says_that_there_are_none(
+    home: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    usual = reference.read(Path("models", ARCHITECTURE, REFERENCE_FILE))
+    assert usual is not None
+    model_dir = write_model(home, input={"size": 64, "crop": "mask", "context": 1.5})[0]
+    classifier = model.load(model_dir)
+    seen = command.look(Inputs(["like/1.png", "like/2.png"], ()), classifier, usual)
+    notes = command.report_of(seen, classifier, usual, "like", "model").verdict.notes
+    assert notes[:2] == (NO_MASKS, command.NOT_COMPARABLE)
+    cli.main(["predict", "like/1.png", "--model", str(model_dir), "--out", "one.csv"])
+    assert NO_MASKS in caplog.text

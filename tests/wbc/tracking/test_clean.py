@@ -3,8 +3,10 @@
 tests/pipeline/test_upkeep.py has DVC's, on a real pipeline.
 """
 
+import contextlib
 import logging
 import os
+import sqlite3
 import time
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,7 @@ from wbc.errors import UserError
 from wbc.registry import champion, trail
 from wbc.registry.trail import Event
 from wbc.tracking import clean as tracking_clean
+from wbc.tracking import drift as tracking_drift
 from wbc.tracking import needs as tracking_needs
 from wbc.tracking import runs as tracking
 from wbc.tracking import store as tracking_store
@@ -144,6 +147,52 @@ def test_a_deleted_champion_is_named_and_its_files_stay(
     assert " was deleted; " in caplog.messages[0]
     assert version.source.removeprefix("models:/") in folders(home) and len(folders(home)) == 3
     assert store.client.get_run(version.run_id)
+
+
+def _check(home: Path, month: str, model: str, age_in_days: float, status: str = "FINISHED") -> str:
+    """A run of `drift` with a page; its id."""
+    out = home / "drift"
+    out.mkdir(exist_ok=True)
+    (out / "drift.html").write_text("page")
+    tags = {"drift.folder": month, "drift.verdict": "shifted", "drift.model_sha256": model}
+    tracking_drift.publish(home, out, tags, {})
+    store = tracking_store.connect()
+    experiment = store.client.get_experiment_by_name("wbc-drift").experiment_id
+    (run,) = store.client.search_runs([experiment], f"tags.`drift.folder` = '{month}'")
+    store.client.set_terminated(run.info.run_id, status)
+    database = sqlite3.connect(home / "mlruns" / "mlflow.db")
+    with contextlib.closing(database), database:
+        start = int(1000 * (time.time() - 24 * 3600 * age_in_days))
+        change = "UPDATE runs SET start_time = ? WHERE run_uuid = ?"
+        database.execute(change, (start, run.info.run_id))
+    return str(run.info.run_id)
+
+
+def test_old_checks_of_drift_go_when_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    home = new_home(tmp_path / "home", monkeypatch)
+    for number, age in enumerate((300, 400, 500, 600)):
+        _check(home, f"a{number}", "a", age)
+    _check(home, "b", "b", 700)
+    _check(home, "failed", "a", 0, "FAILED")
+    tracking_store.connect().client.delete_run(_check(home, "deleted", "a", 0))
+    clean(home)
+    assert _months(home) == {"a0", "a1", "a2", "a3", "b"}
+    clean(home, keep_last=1, dry_run=True)
+    assert len(_months(home)) == 5
+    clean(home, keep_last=2)
+    assert _months(home) == {"a0", "a1", "b"}
+    clean(home, keep_last=0)
+    assert _months(home) == {"a0"}
+
+
+def _months(home: Path) -> set[str]:
+    """Of the checks that are left; each has its page."""
+    store = tracking_store.connect()
+    experiment = store.client.get_experiment_by_name("wbc-drift").experiment_id
+    runs = store.client.search_runs([experiment], run_view_type=3)
+    pages = {page.parents[2].name for page in (home / "mlruns").rglob("drift.html")}
+    assert pages == {run.info.run_id for run in runs}
+    return {run.data.tags["drift.folder"] for run in runs}
 
 
 def test_scratch_goes_after_a_week(home: Path) -> None:

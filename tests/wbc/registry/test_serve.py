@@ -1,0 +1,110 @@
+"""The guard over real HTTP, as `make serve` runs it, before an application that answers at once."""
+
+import base64
+import contextlib
+import json
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import requests
+import uvicorn
+
+from wbc import guard
+from wbc.registry import serve
+
+IMAGE = base64.b64encode(b"\x89PNG and more").decode()
+HEAD = "POST /invocations HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
+HALF_HEAD = b"POST /invocations HTTP/1.1\r\nho"
+HALF_BODY = f'{HEAD}content-length: 1000\r\n\r\n{{"inputs"'.encode()
+
+
+async def scoring(scope: Any, receive: Any, send: Any) -> None:
+    """In the place of MLflow's application."""
+    body = (await receive())["body"] if scope["path"] == "/invocations" else b""
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": body})
+
+
+@pytest.fixture
+def port(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
+    """Of a server that gives a request 1.5 s to come."""
+    monkeypatch.setattr(guard, "SECONDS", 1.5)
+    config = uvicorn.Config(
+        guard.Guard(scoring), http=serve.HTTP, lifespan="off", log_level="critical"
+    )
+    server = uvicorn.Server(config)
+    with socket.create_server((serve.HOST, 0)) as listening:
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
+        thread.start()
+        yield listening.getsockname()[1]
+        server.should_exit = True
+        thread.join()
+
+
+def ask(port: int, body: Any, connection: Any = requests) -> requests.Response:
+    address = f"http://{serve.HOST}:{port}/invocations"
+    headers = {"content-type": "application/json"}
+    response: requests.Response = connection.post(address, body, headers=headers, timeout=20)
+    return response
+
+
+def heard(slow: socket.socket) -> bytes:
+    """All that the server says until it closes the connection."""
+    slow.settimeout(20)
+    with slow.makefile("rb") as answer:
+        return answer.read()
+
+
+def test_slow_clients_get_408_and_nobody_waits_for_them(port: int) -> None:
+    with contextlib.ExitStack() as stack:
+        clients = []
+        for sent in (HALF_HEAD, HALF_BODY, b"") * 3:
+            slow = stack.enter_context(socket.create_connection((serve.HOST, port)))
+            slow.sendall(sent)
+            clients.append(slow)
+        start = time.perf_counter()
+        time.sleep(0.2)
+        good = ask(port, json.dumps({"inputs": [IMAGE]}))
+        assert good.status_code == 200 and time.perf_counter() - start < 1.4
+        assert good.json()["dataframe_split"]["data"] == [[IMAGE]]
+        for slow in clients:
+            answer = heard(slow)
+            assert answer.startswith(b"HTTP/1.1 408 ") and b"within 1.5 seconds" in answer
+
+
+def test_a_connection_may_be_used_again_but_no_half_head_stays(port: int) -> None:
+    whole = f'{HEAD}content-length: 14\r\n\r\n{{"inputs": []}}'.encode()
+    with socket.create_connection((serve.HOST, port)) as slow:
+        slow.sendall(b"GET /ping HTTP/1.1\r\nhost: x\r\n\r\n" * 2)
+        time.sleep(0.1)
+        slow.sendall(HALF_HEAD)
+        answer = heard(slow)
+        assert answer.count(b"HTTP/1.1 200") == 2 and answer.count(b"HTTP/1.1 408") == 1
+    with requests.Session() as session:
+        for _ in range(3):
+            assert ask(port, json.dumps({"inputs": [IMAGE]}), session).status_code == 200
+            time.sleep(0.6)  # longer in all than a request may take to come
+    with socket.create_connection((serve.HOST, port)) as other:
+        other.sendall(whole)
+        assert heard(other).startswith(b"HTTP/1.1 400 ")
+
+
+def test_what_does_not_fit_is_refused_and_the_others_are_served(
+    port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(guard, "MAX_BYTES", 100_000)
+    monkeypatch.setattr(guard, "MAX_HELD", 150_000)
+    head = f"{HEAD}content-length: 99000\r\n\r\n".encode()
+    with socket.create_connection((serve.HOST, port)) as slow:
+        slow.sendall(head + bytes(90_000))
+        time.sleep(0.2)
+        assert ask(port, bytes(200_000)).status_code == 413
+        busy = ask(port, bytes(99_000))
+        assert busy.status_code == 503 and "again later" in busy.json()["error"]
+        assert ask(port, json.dumps({"inputs": [IMAGE]})).status_code == 200
+        assert heard(slow).startswith(b"HTTP/1.1 408 ")
+    assert ask(port, bytes(99_000)).status_code == 400  # there is room again
