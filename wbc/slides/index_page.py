@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from wbc.cells import CLASSES
 from wbc.page import NOT_A_DEVICE, Banner, Cell, Page, Section, Table, Text
 from wbc.slides.ranges import Ranges
-from wbc.slides.reasons import OTHER, REASONS
+from wbc.slides.reasons import OTHER, REASONS, SHORT_OF_FIELDS
 from wbc.slides.slide_page import MARKS
 from wbc.slides.tally import Slide
 from wbc.wording import cells
@@ -50,7 +50,8 @@ def _row(slide: Slide, link: str, several: bool) -> list[Cell]:
             for row in slide.table.to_dict("records")
         ]
     left = {reason: slide.num(reason) for reason in (*REASONS, OTHER) if slide.num(reason)}
-    why = ", ".join(f"{number:,} {reason}" for reason, number in left.items())
+    words = SHORT_OF_FIELDS if slide.of_fields else {}
+    why = ", ".join(f"{number:,} {words.get(reason, reason)}" for reason, number in left.items())
     return [
         Cell(slide.name, slide.caution.partition(":")[0], link=link),
         *([Cell(slide.judged.name)] if several else []),

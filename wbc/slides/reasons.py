@@ -10,3 +10,8 @@ ABOUT: Final = {
     "unreadable": "the file could not be read",
     OTHER: "a person says: no cell of the five types",
 }
+OF_FIELDS: Final = {  # where cells are those of whole fields
+    "unlocated": "fields in which no leukocyte was found",
+    "unreadable": "fields that could not be read",
+}
+SHORT_OF_FIELDS: Final = {"unlocated": "empty fields", "unreadable": "unreadable fields"}
