@@ -14,4 +14,10 @@ OF_FIELDS: Final = {  # where cells are those of whole fields
     "unlocated": "fields in which no leukocyte was found",
     "unreadable": "fields that could not be read",
 }
-SHORT_OF_FIELDS: Final = {"unlocated": "empty fields", "unreadable": "unreadable fields"}
+
+
+def of_fields_in_short(number: int, reason: str) -> str:
+    """2 fields without a cell, 1 unreadable field, 3 uncertain."""
+    fields = f"field{'s' if number != 1 else ''}"
+    words = {"unlocated": f"{fields} without a cell", "unreadable": f"unreadable {fields}"}
+    return f"{number:,} {words.get(reason, reason)}"
