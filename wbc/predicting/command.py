@@ -249,16 +249,7 @@ def _check_fields(job: Job) -> None:
     if job.annotate and not job.fields:
         raise UserError("--annotate draws boxes into whole fields; add --fields.")
     if job.fields:
-        check_crop(job.classifier.card)
-
-
-def check_crop(card: model.Card) -> None:
-    """Raises UserError for a model that cannot look at cells of fields."""
-    if card["input"]["crop"] == "none":
-        raise UserError(
-            "--fields cuts out cells, but this model learned from whole pictures (preprocess.crop:"
-            " none); use a model trained with crop: cell or mask."
-        )
+        smear.check_crop(job.classifier.card)
 
 
 def _check_folder(out: Path) -> None:

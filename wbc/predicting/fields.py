@@ -16,6 +16,7 @@ from wbc.disk import write_whole
 from wbc.errors import UserError
 from wbc.fields import Cell, prepare_field
 from wbc.framing import Framing
+from wbc.model import Card
 from wbc.predicting.inputs import STDIN
 from wbc.predicting.preparing import FieldCell, Kept, Ready, View
 from wbc.predicting.rows import Row
@@ -70,6 +71,15 @@ def view_of(image: NDArray[np.uint8]) -> View:
         size = [max(1, round(scale * length)) for length in picture.size]
         picture = picture.resize((size[0], size[1]), Image.Resampling.BOX)
     return View(_jpeg(picture), scale)
+
+
+def check_crop(card: Card) -> None:
+    """Raises UserError for a model that cannot look at cells of fields."""
+    if card["input"]["crop"] == "none":
+        raise UserError(
+            "--fields cuts out cells, but this model learned from whole pictures (preprocess.crop:"
+            " none); use a model trained with crop: cell or mask."
+        )
 
 
 def check_apart(folder: Path, paths: Sequence[str]) -> None:

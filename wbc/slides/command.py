@@ -20,7 +20,8 @@ from wbc.explain import grad_cam, has_gradcam
 from wbc.framing import Framing
 from wbc.metrics import class_indices
 from wbc.page import render
-from wbc.predicting.command import check_crop, framing_of
+from wbc.predicting.command import framing_of
+from wbc.predicting.fields import check_crop
 from wbc.predicting.found import clean_name
 from wbc.reviewing import journal
 from wbc.reviewing.answers import answers
