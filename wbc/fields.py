@@ -15,7 +15,7 @@ from scipy import ndimage
 
 from wbc.decoding import decode
 from wbc.framing import Framing
-from wbc.imaging import framed, light_in
+from wbc.imaging import cut_out, framed, light_in
 from wbc.localisation import (
     RIVAL,
     Box,
@@ -45,6 +45,7 @@ ROUND: Final = (0.68, 0.86)  # area over that of the bounding box; a disc: 0.785
 NUM_RED_CELLS: Final = 4  # round ones, at least, to measure by
 NET: Final = 3.0  # spread: more is no nucleus but violet red cells that join; four lobes: 2.8
 CLOSE_UP: Final = 0.25  # of the picture's area
+AROUND: Final = 2.5  # cell diameters cut out of the field; docs/differential.md measures them
 RIM: Final = 3  # pixels in nuclear scale, by which outlines may end before the picture does
 
 
@@ -61,10 +62,15 @@ class Place:
 
 @dataclass(frozen=True)
 class Cell:
-    """A leukocyte of a field as the networks see it: size x size x 3, RGB."""
+    """A leukocyte of a field.
+
+    pixels: as the networks see it, size x size x 3, RGB; around: the same at the field's own
+    resolution, a square AROUND times as wide as the cell.
+    """
 
     pixels: NDArray[np.uint8]
     place: Place
+    around: NDArray[np.uint8]
 
 
 def prepare_field(data: bytes, framing: Framing) -> tuple[NDArray[np.uint8], list[Cell]]:
@@ -79,7 +85,8 @@ def prepare_field(data: bytes, framing: Framing) -> tuple[NDArray[np.uint8], lis
     for found in outlines(image, small):
         region = Region(found.cell, found.rows, found.columns)
         square = framed(image, small, light, region, framing)
-        cells.append(Cell(square, place_of(found, image.shape)))
+        around = cut_out(image, small, box_of(found), AROUND)
+        cells.append(Cell(square, place_of(found, image.shape), around))
     return image, cells
 
 

@@ -82,6 +82,12 @@ def framed(
     return square
 
 
+def cut_out(image: Picture, small: Picture, box: Box, context: float) -> Picture:
+    """A square of a decoded picture at its own resolution, `context` times as wide as the cell in
+    `box`; what lies outside the picture has its glass's colour. small: `reduced(image)`."""
+    return _cut(image, small, _around(box, context))
+
+
 def _cell(image: Picture, small: Picture, framing: Framing, mask: bytes | None) -> Region | None:
     if framing.crop == "mask":
         return _masked(image, mask)

@@ -20,7 +20,14 @@ def _add_differential(commands: Any) -> None:
         epilog="The same command counts again, with a person's answers. docs/differential.md has"
         " what the columns mean.",
     )
-    differential.add_argument("folder", metavar="DIR", help="pictures of single cells")
+    differential.add_argument(
+        "folder", metavar="DIR", help="pictures of single cells, or of fields"
+    )
+    differential.add_argument(
+        "--fields",
+        action="store_true",
+        help="pictures are smear fields: every leukocyte found in them is a cell",
+    )
     differential.add_argument(
         "--model",
         action="append",

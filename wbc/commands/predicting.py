@@ -51,7 +51,7 @@ def add(commands: Any) -> None:
     predict.add_argument(
         "--restart", action="store_true", help="begin anew; at the end --out is replaced"
     )
-    predict.set_defaults(run=_predict)
+    predict.set_defaults(run=_predict, keeping=None)
 
 
 def _predict(options: argparse.Namespace) -> None:

@@ -23,6 +23,7 @@ from wbc.predicting import part as unfinished
 from wbc.predicting.formats import encoded, header, suffix_of, write_parquet
 from wbc.predicting.found import Found
 from wbc.predicting.inputs import Inputs
+from wbc.predicting.kept import Keeping, keep
 from wbc.predicting.network import choose
 from wbc.predicting.part import Part, State, chained, part_path
 from wbc.predicting.preparing import Ready, prepared
@@ -59,6 +60,7 @@ class Job:
     uncertain_below: float
     fields: bool = False
     annotate: Path | None = None
+    keeping: Keeping | None = None
 
 
 def run(options: argparse.Namespace) -> None:
@@ -77,7 +79,13 @@ def run(options: argparse.Namespace) -> None:
         log.warning("%s", NO_REFERENCE_IN_FILE if network.is_file else NO_REFERENCE)
     annotate = Path(options.annotate) if options.annotate else None
     job = Job(
-        network.classifier, network.usual, suffix, options.uncertain_below, options.fields, annotate
+        network.classifier,
+        network.usual,
+        suffix,
+        options.uncertain_below,
+        options.fields,
+        annotate,
+        options.keeping,
     )
     _check_fields(job)
     if lacks_masks(job.classifier.card):
@@ -113,7 +121,9 @@ def _fill(part: Part, inputs: Inputs, job: Job, out: Path) -> None:
     found = remaining(iter(inputs), part.state, out)
     framing = framing_of(job.classifier.card)
     if job.fields:
-        looking = functools.partial(smear.every_cell, show=job.annotate is not None)
+        looking = functools.partial(
+            smear.every_cell, show=job.annotate is not None, keep=job.keeping is not None
+        )
         ready = prepared(found, framing, looking, FIELDS_ALONE, smear.CHUNK)
     else:
         ready = prepared(found, framing)
@@ -150,6 +160,8 @@ def _append(part: Part, batch: Sequence[Ready], job: Job) -> None:
     ]
     if job.annotate:
         smear.annotate(job.annotate, batch, rows)
+    if job.keeping:
+        keep(job.keeping, batch)
     data = encoded(job.suffix, rows)
     if not part.state.bytes:
         data = header(job.suffix, job.classifier.card["classes"], job.fields) + data
@@ -247,11 +259,8 @@ def _check_fields(job: Job) -> None:
     """Raises UserError where fields are asked for what they cannot give."""
     if job.annotate and not job.fields:
         raise UserError("--annotate draws boxes into whole fields; add --fields.")
-    if job.fields and job.classifier.card["input"]["crop"] == "none":
-        raise UserError(
-            "--fields cuts out cells, but this model learned from whole pictures (preprocess.crop:"
-            " none); use a model trained with crop: cell or mask."
-        )
+    if job.fields:
+        smear.check_crop(job.classifier.card)
 
 
 def _check_folder(out: Path) -> None:

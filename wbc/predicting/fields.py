@@ -14,10 +14,11 @@ from PIL import Image, ImageDraw, ImageFont
 from wbc.cells import CLASSES
 from wbc.disk import write_whole
 from wbc.errors import UserError
-from wbc.fields import prepare_field
+from wbc.fields import Cell, prepare_field
 from wbc.framing import Framing
+from wbc.model import Card
 from wbc.predicting.inputs import STDIN
-from wbc.predicting.preparing import FieldCell, Ready, View
+from wbc.predicting.preparing import FieldCell, Kept, Ready, View
 from wbc.predicting.rows import Row
 from wbc.predicting.walking import base_of, is_pattern
 
@@ -33,10 +34,13 @@ _ODD: Final = re.compile(r"\.\w{1,5}$|[^A-Za-z0-9._-]+")  # also the field's own
 _NAME_LENGTH: Final = 80  # characters of a field's name that its picture's keeps
 
 
-def every_cell(name: str, data: bytes, framing: Framing, show: bool = False) -> list[Ready]:
+def every_cell(
+    name: str, data: bytes, framing: Framing, show: bool = False, keep: bool = False
+) -> list[Ready]:
     """Each leukocyte of a field, or one entry without pixels; raises UnreadableImage.
 
-    show: what is needed to draw the annotated picture goes with the first entry.
+    show: what is needed to draw the annotated picture goes with the first entry; keep: each entry
+    brings the cell's pictures.
     """
     image, cells = prepare_field(data, framing)
     view = view_of(image) if show else None
@@ -47,11 +51,17 @@ def every_cell(name: str, data: bytes, framing: Framing, show: bool = False) -> 
             name,
             cell.pixels,
             located=True,
-            field=FieldCell(number, cell.place, view if number == 1 else None),
+            field=FieldCell(
+                number, cell.place, view if number == 1 else None, kept_of(cell) if keep else None
+            ),
             last=number == len(cells),
         )
         for number, cell in enumerate(cells, start=1)
     ]
+
+
+def kept_of(cell: Cell) -> Kept:
+    return Kept(png(cell.around), png(cell.pixels))
 
 
 def view_of(image: NDArray[np.uint8]) -> View:
@@ -61,6 +71,15 @@ def view_of(image: NDArray[np.uint8]) -> View:
         size = [max(1, round(scale * length)) for length in picture.size]
         picture = picture.resize((size[0], size[1]), Image.Resampling.BOX)
     return View(_jpeg(picture), scale)
+
+
+def check_crop(card: Card) -> None:
+    """Raises UserError for a model that cannot look at cells of fields."""
+    if card["input"]["crop"] == "none":
+        raise UserError(
+            "--fields cuts out cells, but this model learned from whole pictures (preprocess.crop:"
+            " none); use a model trained with crop: cell or mask."
+        )
 
 
 def check_apart(folder: Path, paths: Sequence[str]) -> None:
@@ -161,6 +180,12 @@ def _words(
     right, bottom = draw.textbbox((x + 3, y + 2), words, font=font)[2:]
     draw.rectangle((x, y, right + 3, bottom + 3), fill=colour)
     draw.text((x + 3, y + 2), words, fill="white", font=font)
+
+
+def png(pixels: NDArray[np.uint8]) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG")
+    return buffer.getvalue()
 
 
 def _jpeg(picture: Image.Image) -> bytes:

@@ -48,15 +48,25 @@ class View:
 
 
 @dataclass(frozen=True)
+class Kept:
+    """A field's cell as PNGs: `cut` out of the field, and as `seen` by the network."""
+
+    cut: bytes
+    seen: bytes
+
+
+@dataclass(frozen=True)
 class FieldCell:
     """A cell's number in its field, from 1 on, and where it lies; 0 and None for a field without.
 
-    `view`: with the first cell of a field, if it is to be shown.
+    `view`: with the first cell of a field, if it is to be shown; `kept`: if pictures of the cell
+    are to be kept.
     """
 
     number: int
     place: Place | None = None
     view: View | None = None
+    kept: Kept | None = None
 
 
 @dataclass(frozen=True)

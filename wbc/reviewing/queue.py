@@ -16,6 +16,7 @@ from wbc.spreadsheets import safe_text
 
 if TYPE_CHECKING:  # they bring torch, which the review page starts faster without
     from wbc.slides.agreement import Agreement
+    from wbc.slides.pictures import Pictures
     from wbc.slides.tally import Slide
 
 RUN_FILE, CSV_FILE = "run.json", "review.csv"
@@ -25,7 +26,11 @@ FORMAT: Final = 1
 @dataclass(frozen=True)
 class Queued:
     """A cell to look at: name within DIR, file, slide, why, the first model's answer and
-    probabilities, and what the other models say where it differs."""
+    probabilities, and what the other models say where it differs.
+
+    Of a cell that was cut out of a field: `seen`, the file with what the model saw of it, and
+    `place`, where it comes from in words.
+    """
 
     name: str
     file: str
@@ -34,6 +39,8 @@ class Queued:
     answer: str
     probabilities: dict[str, float]
     others: dict[str, str]
+    seen: str = ""
+    place: str = ""
 
 
 @dataclass(frozen=True)
@@ -52,13 +59,13 @@ class Run:
 
 
 def queue_of(
-    slides: Sequence["Slide"], agreements: Sequence["Agreement"], files: Mapping[str, Path]
+    slides: Sequence["Slide"], agreements: Sequence["Agreement"], cells: "Pictures"
 ) -> list[Queued]:
     """Cells of a slide (by each model) that the first model abstains from, or on which models
     differ; the least margin first. Cells that a person has answered stay in it."""
     rows = slides[0].rows
     doubted = rows[list(REASONS[1:])].any(axis=1) | rows["path"].isin(_disputed(agreements))
-    wanted = rows[doubted & ~rows["unreadable"] & rows["path"].isin(list(files))]
+    wanted = rows[doubted & ~rows["unreadable"] & rows["path"].isin(list(cells.files))]
     found = []
     for row in wanted.sort_values(["margin", "path"]).to_dict("records"):
         others = {
@@ -69,12 +76,14 @@ def queue_of(
         found.append(
             Queued(
                 row["path"],
-                str(files[row["path"]].absolute()),
+                str(cells.files[row["path"]].absolute()),
                 slides[0].name,
                 _reason(row, bool(others)),
                 row["class"],
                 {name: row[f"p_{name}"] for name in CLASSES},
                 others,
+                str(cells.seen[row["path"]].absolute()) if row["path"] in cells.seen else "",
+                f"cell {row['cell']} of {row['field']}" if "field" in row else "",
             )
         )
     return found

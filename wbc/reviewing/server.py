@@ -10,6 +10,7 @@ import hmac
 import io
 import json
 import secrets
+from collections.abc import Mapping
 from functools import partial
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -17,7 +18,9 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import parse_qs, urlsplit
 
+import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from numpy.typing import NDArray
 from PIL import Image
 
 from wbc.cells import CLASSES
@@ -25,6 +28,7 @@ from wbc.decoding import UnreadableImage, decode
 from wbc.framing import Framing
 from wbc.imaging import prepare
 from wbc.page import TEMPLATES
+from wbc.reviewing.queue import Queued
 from wbc.reviewing.session import Refused, Session
 from wbc.slides.reasons import OTHER
 
@@ -143,9 +147,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._send_error(HTTPStatus.NOT_FOUND, "there is no such page")
             return
         try:
-            data = Path(queue[int(index)].file).read_bytes()
-            framing = Framing.of(self._session.run.framing)
-            pixels = decode(data) if kind == "picture" else prepare(data, framing).pixels
+            pixels = _pixels(queue[int(index)], kind, self._session.run.framing)
         except (OSError, UnreadableImage):
             self._send_error(HTTPStatus.GONE, "the picture cannot be read")
             return
@@ -186,3 +188,12 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, *_: Any) -> None:
         """Nothing: the terminal is the person's."""
+
+
+def _pixels(cell: Queued, kind: str, framing: Mapping[str, Any]) -> NDArray[np.uint8]:
+    """Raises OSError and UnreadableImage."""
+    if kind == "picture":
+        return decode(Path(cell.file).read_bytes())
+    if cell.seen:
+        return decode(Path(cell.seen).read_bytes())
+    return prepare(Path(cell.file).read_bytes(), Framing.of(framing)).pixels

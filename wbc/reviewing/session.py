@@ -108,5 +108,7 @@ class Session:
 
     def _question(self, index: int) -> dict[str, Any]:
         cell: Queued = self.run.queue[index]
-        shown = {name: value for name, value in asdict(cell).items() if name != "file"}
+        shown = {
+            name: value for name, value in asdict(cell).items() if name not in ("file", "seen")
+        }
         return {"index": index, **shown}

@@ -9,7 +9,7 @@ from wbc.slides.tally import Slide
 
 @dataclass(frozen=True)
 class Agreement:
-    """Of two models' cells that both could read.
+    """Of two models' cells that both have answered for.
 
     differing: cells with different answers, the surest disagreement first: index name; columns
     first, second (the answers), p_first, p_second (each model's probability of its own).
@@ -36,6 +36,6 @@ def agreement(first: Slide, second: Slide) -> Agreement:
 
 
 def _answers(slide: Slide) -> pd.DataFrame:
-    read = slide.rows[~slide.rows["unreadable"]]
+    read = slide.rows[slide.rows["class"].notna()]
     shares = [row[f"p_{row['class']}"] for row in read.to_dict("records")]
     return pd.DataFrame({"answer": read["class"], "p": shares}, index=read.index)

@@ -6,14 +6,16 @@ from pathlib import Path
 from typing import Final
 
 from wbc.commands.predicting import UNCERTAIN_BELOW
+from wbc.disk import write_whole
 from wbc.errors import UserError
 from wbc.predicting.found import clean_name
 from wbc.slides.grouping import FOLDERS
 
 MARKER: Final = ".wbc-differential"  # OUT is ours, so what we wrote in it may be replaced
+_OF_FIELDS: Final = "--fields\n"  # in MARKER, where cells are those of whole fields
 
 
-def check(folder: Path, out: Path) -> None:
+def check(folder: Path, out: Path, fields: bool) -> None:
     """Raises UserError for what cannot work, before any work."""
     if not folder.is_dir():
         raise UserError(
@@ -26,6 +28,12 @@ def check(folder: Path, out: Path) -> None:
         raise UserError(
             f"{out} holds something else already; name another --out, or empty that folder."
         )
+    if (out / MARKER).is_file() and _is_of_fields(out) != fields:
+        others = "single cells, without --fields" if fields else "whole fields, with --fields"
+        raise UserError(
+            f"{out} was made of {others}, so its answers are about other pictures; name another"
+            " --out, or delete that folder."
+        )
     if not out.absolute().parent.is_dir():
         raise UserError(f"The folder for {out} is not there; make it, or name another --out.")
     inside, judged = out.resolve(), folder.resolve()
@@ -36,10 +44,22 @@ def check(folder: Path, out: Path) -> None:
         )
 
 
+def mark(out: Path, fields: bool) -> None:
+    """That OUT is ours, and of which pictures; raises OSError."""
+    out.mkdir(exist_ok=True)
+    if not (out / MARKER).is_file():
+        write_whole(out / MARKER, _OF_FIELDS.encode() if fields else b"")
+
+
+def _is_of_fields(out: Path) -> bool:
+    return (out / MARKER).read_text(encoding="utf-8", errors="replace") == _OF_FIELDS
+
+
 def again_command(options: argparse.Namespace) -> str:
     """The command line that these options came from, without --restart."""
     words = ["python", "-m", "wbc", "differential", str(options.folder), "--out", str(options.out)]
     words += [word for each in options.models for word in ("--model", each)]
+    words += ["--fields"] * options.fields
     words += ["--slides", options.slides] * (options.slides != FOLDERS)
     words += ["--ranges", str(options.ranges)] * bool(options.ranges)
     if options.uncertain_below != UNCERTAIN_BELOW:

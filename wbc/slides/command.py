@@ -21,15 +21,16 @@ from wbc.framing import Framing
 from wbc.metrics import class_indices
 from wbc.page import render
 from wbc.predicting.command import framing_of
+from wbc.predicting.fields import check_crop
 from wbc.predicting.found import clean_name
 from wbc.reviewing import journal
 from wbc.reviewing.answers import answers
 from wbc.reviewing.queue import CSV_FILE, Queued, Run, queue_of, write_csv, write_run
-from wbc.slides import index_page, ranges, slide_page
+from wbc.slides import index_page, leukocytes, ranges, slide_page
 from wbc.slides.agreement import Agreement, agreement
-from wbc.slides.asked import MARKER, again_command, check
+from wbc.slides.asked import again_command, check, mark
 from wbc.slides.grouping import FOLDERS, ONE, compiled, file_names, slides_of
-from wbc.slides.judging import Judged, judged
+from wbc.slides.judging import Judged, judged, read_card
 from wbc.slides.pictures import Pictures, pictures
 from wbc.slides.shown_cells import QUEUE, Shown, wanted
 from wbc.slides.tally import Slide, csv_rows, slide_of
@@ -48,6 +49,7 @@ _STAGING: Final = ".unfinished"  # in OUT; its content takes the old one's place
 class Job:
     """All that pages are made of."""
 
+    folder: Path  # DIR
     cells: Pictures
     judged: Sequence[Judged]
     ranges: ranges.Ranges
@@ -67,19 +69,26 @@ def run(options: argparse.Namespace) -> None:
     if options.slides not in (FOLDERS, ONE):
         compiled(options.slides)
     reference = ranges.read(Path(options.ranges)) if options.ranges else ranges.read()
-    check(folder, out)
-    cells = pictures(folder)
+    check(folder, out, options.fields)
+    found = pictures(folder)
     with ExitStack() as stack:
         folders = [stack.enter_context(model_folder(each, Path.cwd())) for each in options.models]
+        if options.fields:
+            for each in folders:
+                check_crop(read_card(each))
         try:
-            out.mkdir(exist_ok=True)
-            (out / MARKER).touch()
+            mark(out, options.fields)
             classifier = _explainer(folders[0], options)
-            by_model = [_judged(each, cells, out, options) for each in folders]
+            by_model = [
+                _judged(each, found, out, options, leads=each is folders[0]) for each in folders
+            ]
+            cells = found
+            if options.fields:
+                cells = leukocytes.pictures_of(by_model[0].rows, out, found)
             command = clean_name(f"python -m wbc review {shlex.quote(str(out))}")
             framing = framing_of(by_model[0].card)
             again = again_command(options)
-            job = Job(cells, by_model, reference, framing, classifier, command, again)
+            job = Job(folder, cells, by_model, reference, framing, classifier, command, again)
             write(job, out, options.slides)
         except OSError as error:
             raise UserError(_problem(error, out)) from None
@@ -90,10 +99,11 @@ def write(job: Job, out: Path, rule: str) -> None:
     first = job.judged[0].rows
     if first["unreadable"].all():
         raise UserError(
-            f"None of the {len(first)} pictures in {job.cells.folder} can be read, for example"
+            f"None of the {len(first)} pictures in {job.folder} can be read, for example"
             f" {first['path'].iloc[0]} ({first['error'].iloc[0]}); check the folder."
         )
-    slide_names = slides_of(list(first["path"]), job.cells.folder, rule)
+    files = first["field"] if "field" in first else first["path"]
+    slide_names = slides_of(list(files), job.folder, rule)
     labels = answers(journal.read(out), job.cells.files)
     links = file_names(list(dict.fromkeys(slide_names)))
     staging = out / _STAGING
@@ -107,7 +117,7 @@ def write(job: Job, out: Path, rule: str) -> None:
             slide_of(name, one, _rows_of(one, paths), labels, job.ranges) for one in job.judged
         ]
         agreements = [agreement(slides[0], other) for other in slides[1:]]
-        to_review = queue_of(slides, agreements, job.cells.files)
+        to_review = queue_of(slides, agreements, job.cells)
         page = slide_page.build(_shown(job, slides, agreements, to_review, labels))
         write_whole(staging / PAGES / link, render(page).encode())
         groups.append(slides)
@@ -157,9 +167,11 @@ def sentence(slide: Slide) -> str:
     return f"{slide.name}: {slide.num_counted} counted: {shares}{note}."
 
 
-def _judged(model_dir: Path, cells: Pictures, out: Path, options: argparse.Namespace) -> Judged:
+def _judged(
+    model_dir: Path, found: Pictures, out: Path, options: argparse.Namespace, leads: bool
+) -> Judged:
     known = validation.predictions(model_dir, model.model_sha256(model_dir), Path.cwd())
-    return judged(model_dir, known, cells, out, options)
+    return judged(model_dir, known, found, out, options, leads)
 
 
 def _rows_of(one: Judged, paths: Sequence[str]) -> pd.DataFrame:
@@ -175,7 +187,7 @@ def _shown(
 ) -> Shown:
     left = [cell.name for cell in to_review if cell.name not in labels]
     names = wanted(slides, agreements, left)
-    found = squares(names, job.cells.files, job.framing)
+    found = squares(names, job.cells, job.framing)
     overlays = _overlays(job.classifier, slides[0], left[:QUEUE], found)
     return Shown(slides, agreements, job.ranges, left, found, overlays, job.review_command)
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from wbc.cells import CLASSES
 from wbc.page import NOT_A_DEVICE, Banner, Cell, Page, Section, Table, Text
 from wbc.slides.ranges import Ranges
-from wbc.slides.reasons import OTHER, REASONS
+from wbc.slides.reasons import OTHER, REASONS, of_fields_in_short
 from wbc.slides.slide_page import MARKS
 from wbc.slides.tally import Slide
 from wbc.wording import cells
@@ -27,7 +27,7 @@ def build(
         head,
         rows,
         "Percent of the counted cells; ▼ and ▲ where the intervals exclude the reference range.",
-        words=(1,) if several else (),
+        words=(*((1,) if several else ()), len(head) - 1),
     )
     return Page(
         "Differentials",
@@ -50,7 +50,8 @@ def _row(slide: Slide, link: str, several: bool) -> list[Cell]:
             for row in slide.table.to_dict("records")
         ]
     left = {reason: slide.num(reason) for reason in (*REASONS, OTHER) if slide.num(reason)}
-    why = ", ".join(f"{number:,} {reason}" for reason, number in left.items())
+    in_short = of_fields_in_short if slide.of_fields else "{:,} {}".format
+    why = ", ".join(in_short(number, reason) for reason, number in left.items())
     return [
         Cell(slide.name, slide.caution.partition(":")[0], link=link),
         *([Cell(slide.judged.name)] if several else []),

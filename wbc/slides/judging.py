@@ -18,6 +18,7 @@ from wbc.errors import UserError
 from wbc.metrics import decided_probability
 from wbc.predicting import command, version_code
 from wbc.reviewing.answers import sha256_of
+from wbc.slides import leukocytes
 from wbc.slides.pictures import Pictures, prefix_of
 
 log = logging.getLogger(__name__)
@@ -30,8 +31,9 @@ _FLAGS: Final = ("uncertain", "unlocated", "unreadable")
 class Judged:
     """What a model says.
 
-    rows: as `predict` writes them, `path` relative to DIR, index `path`; validation: counts of
-    errors (K, K) of the validation cells that the model was sure of, None where unknown.
+    rows: as `predict` writes them, `path` relative to DIR, index `path`; of fields by cell, with
+    `field`. validation: counts of errors (K, K) of the validation cells that the model was sure of,
+    None where unknown.
     """
 
     name: str
@@ -47,13 +49,16 @@ def judged(
     cells: Pictures,
     out: Path,
     options: argparse.Namespace,
+    leads: bool = True,
 ) -> Judged:
     """Rows of all cells by one model: those of an earlier run where nothing has changed.
+
+    leads: of fields, its cells' pictures are kept in OUT.
 
     Raises:
         UserError: as `predict`.
     """
-    card, sha256 = _card(model_dir), model.model_sha256(model_dir)
+    card, sha256 = read_card(model_dir), model.model_sha256(model_dir)
     name = f"{card['architecture']}-{sha256[:8]}"
     lines = out / CELLS / f"{name}.jsonl"
     known = lines.with_suffix(".json")
@@ -64,18 +69,28 @@ def judged(
         "code": version_code.code_sha256(),
         "reference": sha256_of(model_dir / reference.REFERENCE_FILE),
     }
-    if options.restart or not lines.is_file() or _read(known) != same:
+    keeps = options.fields and leads
+    if keeps:
+        same["leukocytes"] = "kept"
+    unchanged = lines.is_file() and _read(known) == same
+    if options.restart or not unchanged or (keeps and not leukocytes.are_kept(out, same)):
         lines.parent.mkdir(parents=True, exist_ok=True)
         known.unlink(missing_ok=True)
         lines.unlink(missing_ok=True)
         begun = lines.with_suffix(".begun.json")
         anew = options.restart or _read(begun) != same  # what a stop left is of other pictures
+        anew = anew or (keeps and not leukocytes.are_begun(out, same))
         write_whole(begun, json.dumps(same).encode())
-        command.run(_options(model_dir, cells.folder, lines, options, anew))
+        given = _options(model_dir, cells.folder, lines, options, anew)
+        if keeps:
+            given.keeping = leukocytes.begin(out, cells.folder, same, anew)
+        command.run(given)
+        if keeps:
+            leukocytes.finish(out)
         begun.replace(known)
     else:
         log.info("%s: its answers of the run before are used; no picture has changed.", name)
-    rows = _rows(lines, prefix_of(cells.folder))
+    rows = _rows(lines, prefix_of(cells.folder), options.fields)
     errors = None if validation is None else _errors(validation, options.uncertain_below)
     return Judged(name, sha256, card, rows, errors)
 
@@ -88,11 +103,12 @@ def _errors(validation: pd.DataFrame, uncertain_below: float) -> counts.Counts |
     return counts.errors(validation[sure]) if sure.any() else None
 
 
-def _rows(lines: Path, prefix: str) -> pd.DataFrame:
+def _rows(lines: Path, prefix: str, fields: bool) -> pd.DataFrame:
     with lines.open(encoding="utf-8") as file:
         rows = pd.DataFrame([json.loads(line) for line in file])
     rows["path"] = [str(path).removeprefix(prefix) for path in rows["path"]]
     rows[list(_FLAGS)] = rows[list(_FLAGS)].astype(bool)
+    rows = leukocytes.of_cells(rows) if fields else rows
     return rows.set_index("path", drop=False).rename_axis(None)
 
 
@@ -104,11 +120,11 @@ def _options(
     predicting.add(parser.add_subparsers())
     given: list[str] = ["predict", "--model", str(model_dir), "--out", str(lines)]
     given += ["--uncertain-below", str(options.uncertain_below), "--device", options.device]
-    given += ["--restart"] * anew
+    given += ["--fields"] * options.fields + ["--restart"] * anew
     return parser.parse_args([*given, "--", str(folder)])
 
 
-def _card(model_dir: Path) -> model.Card:
+def read_card(model_dir: Path) -> model.Card:
     card: model.Card = _read(model_dir / model.CARD_FILE)
     if "architecture" not in card or not (model_dir / model.WEIGHTS_FILE).is_file():
         raise UserError(

@@ -1,7 +1,7 @@
 """The pictures below DIR, by the names that every table and page gives them."""
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from wbc.predicting.inputs import Inputs, names_of
@@ -11,12 +11,14 @@ from wbc.predicting.inputs import Inputs, names_of
 class Pictures:
     """The cells of DIR in order: {name relative to DIR: file}, and a digest over all files.
 
-    The digest changes with names, sizes and times of change.
+    The digest changes with names, sizes and times of change. `seen`: of cells that were cut out of
+    fields, files with what the first model saw.
     """
 
     folder: Path
     files: dict[str, Path]
     digest: str
+    seen: dict[str, Path] = field(default_factory=dict)
 
 
 def pictures(folder: Path) -> Pictures:

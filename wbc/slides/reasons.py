@@ -10,3 +10,14 @@ ABOUT: Final = {
     "unreadable": "the file could not be read",
     OTHER: "a person says: no cell of the five types",
 }
+OF_FIELDS: Final = {  # where cells are those of whole fields
+    "unlocated": "fields in which no leukocyte was found",
+    "unreadable": "fields that could not be read",
+}
+
+
+def of_fields_in_short(number: int, reason: str) -> str:
+    """2 fields without a cell, 1 unreadable field, 3 uncertain."""
+    fields = f"field{'s' if number != 1 else ''}"
+    words = {"unlocated": f"{fields} without a cell", "unreadable": f"unreadable {fields}"}
+    return f"{number:,} {words.get(reason, reason)}"

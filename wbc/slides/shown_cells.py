@@ -11,7 +11,7 @@ from wbc.slides.agreement import Agreement
 from wbc.slides.ranges import Ranges
 from wbc.slides.tally import Slide
 from wbc.slides.thumbnails import Square, thumbnail
-from wbc.wording import cells, percent
+from wbc.wording import NBSP, cells, percent
 
 EACH: Final = 6  # most and least certain cells of a type
 QUEUE: Final = 24  # cells of the review queue on a page; review.csv has all
@@ -55,10 +55,10 @@ def galleries(slide: Slide) -> dict[str, tuple[list[str], list[str]]]:
     return found
 
 
-def differing(each: Agreement, pictures: Mapping[str, Square]) -> list[Block]:
+def differing(each: Agreement, shown: Shown) -> list[Block]:
     num_differing = len(each.differing)
     if not each.num_both:
-        return [Text("No picture could be read by both.")]
+        return [Text("There is no cell for which both have answered.")]
     blocks: list[Block] = [
         Text(
             f"{each.first} and {each.second} give {percent(each.share)} of"
@@ -67,10 +67,10 @@ def differing(each: Agreement, pictures: Mapping[str, Square]) -> list[Block]:
     ]
     tiles = [
         Tile(
-            [_picture(str(name), pictures)],
+            [_picture(str(name), shown.pictures)],
             f"{row['first']} {percent(row['p_first'], 0)} or"
             f" {row['second']} {percent(row['p_second'], 0)}",
-            _file(str(name)),
+            _source(str(name), shown),
         )
         for name, row in each.differing.head(DIFFERING).iterrows()
     ]
@@ -88,7 +88,7 @@ def gallery(shown: Shown) -> list[Block]:
                     Tile(
                         [_picture(each, shown.pictures)],
                         percent(rows.loc[each, f"p_{name}"]),
-                        _file(each),
+                        _source(each, shown),
                     )
                     for each in names
                 ]
@@ -128,11 +128,16 @@ def _queued(row: Mapping[Any, Any], shown: Shown) -> Tile:
     shares = sorted(((row[f"p_{each}"], each) for each in CLASSES), reverse=True)[:2]
     likely = ", ".join(f"{each} {percent(share, 0)}" for share, each in shares)
     why = f"{row['reason']}; " if row["reason"] not in ("uncertain", "") else ""
-    return Tile(pictures, f"{row['class']}?", f"{why}{likely}; {_file(name)}")
+    return Tile(pictures, f"{row['class']}?", f"{why}{likely}; {_source(name, shown)}")
 
 
-def _file(name: str) -> str:
-    return PurePosixPath(name).name
+def _source(name: str, shown: Shown) -> str:
+    """The picture's file, or the field and which of its cells it is."""
+    slide = shown.slides[0]
+    if not slide.of_fields:
+        return PurePosixPath(name).name
+    row = slide.rows.loc[name]
+    return f"{PurePosixPath(row['field']).name}, cell{NBSP}{row['cell']}"
 
 
 def _picture(name: str, pictures: Mapping[str, Square]) -> str:

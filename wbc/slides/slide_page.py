@@ -24,7 +24,7 @@ from wbc.page import (
 from wbc.reference import USUAL_SHARE
 from wbc.shift import SHIFTED
 from wbc.slides import shown_cells
-from wbc.slides.reasons import ABOUT, OTHER
+from wbc.slides.reasons import ABOUT, OF_FIELDS, OTHER
 from wbc.slides.shown_cells import Shown
 from wbc.slides.tally import Slide
 from wbc.wording import NBSP, cells, percent
@@ -44,12 +44,22 @@ def build(shown: Shown) -> Page:
     ]
     return Page(
         title=f"Slide {first.name}",
-        lead=f"{first.num_counted:,} leukocytes counted of {len(first.rows):,} pictures, by"
+        lead=f"{first.num_counted:,} leukocytes counted of {_looked_at(first)}, by"
         f" {' and '.join(slide.judged.name for slide in shown.slides)}.",
         sections=sections,
         banners=banners(shown.slides),
         footer="Research software; not a medical device: nothing here may decide about a patient.",
     )
+
+
+def _looked_at(slide: Slide) -> str:
+    if not slide.of_fields:
+        return f"{len(slide.rows):,} pictures"
+    return f"{slide.num_read():,} that were found in {_fields(slide.num_fields)}"
+
+
+def _fields(number: int) -> str:
+    return f"{number:,} field{'s' if number != 1 else ''}"
 
 
 def banners(slides: Sequence[Slide]) -> list[Banner]:
@@ -66,7 +76,7 @@ def banners(slides: Sequence[Slide]) -> list[Banner]:
         if share > SHIFTED:
             found.append(
                 Banner(
-                    f"{percent(share, 0)} of the pictures are out of domain for"
+                    f"{percent(share, 0)} of the {_unit(slide)} are out of domain for"
                     f" {slide.judged.name}: unlike its training cells, so its answers and all"
                     " intervals here are worth less."
                 )
@@ -131,10 +141,10 @@ def _figure(slide: Slide) -> list[Block]:
 
 def _abstentions(slide: Slide) -> list[Block]:
     kinds = [kind for kind in ABOUT if slide.num(kind) or kind != OTHER]
-    rows = [[Cell(kind), Cell(f"{slide.num(kind):,}"), Cell(ABOUT[kind])] for kind in kinds]
-    blocks: list[Block] = [
-        Table(["why", "pictures", "what it means"], rows, "In no percentage above.", words=(2,))
-    ]
+    about = ABOUT | OF_FIELDS if slide.of_fields else ABOUT
+    rows = [[Cell(kind), Cell(f"{slide.num(kind):,}"), Cell(about[kind])] for kind in kinds]
+    head = ["why", "number" if slide.of_fields else "pictures", "what it means"]
+    blocks: list[Block] = [Table(head, rows, "In no percentage above.", words=(2,))]
     unsure = slide.rows[slide.rows["reason"] == "uncertain"]
     if len(unsure):
         counted = unsure["type"].value_counts()
@@ -145,12 +155,24 @@ def _abstentions(slide: Slide) -> list[Block]:
                 " are too few above for as long as nobody has looked at these."
             )
         )
-    broken = slide.rows[slide.rows["reason"] == "unreadable"]
-    if len(broken):
-        listed = [[Cell(row["path"]), Cell(row["error"])] for row in broken.to_dict("records")]
-        title = f"The {cells(len(broken)).replace('cell', 'file')} that could not be read"
-        blocks.append(Table(["file", "reason"], listed[:200], words=(1,), folded=title))
-    return blocks
+    return blocks + _without_cell(slide)
+
+
+def _without_cell(slide: Slide) -> list[Block]:
+    """The files that gave nothing to judge, and why."""
+    without = slide.rows[slide.rows["class"].isna()]
+    if without.empty:
+        return []
+    rows = without.to_dict("records")
+    listed = [[Cell(row["path"]), Cell(row["error"] or "no leukocyte found")] for row in rows]
+    title = f"The {cells(len(rows)).replace('cell', 'file')} that could not be read"
+    if slide.of_fields:
+        title = f"The {_fields(len(rows))} without a cell to judge"
+    return [Table(["file", "reason"], listed[:200], words=(1,), folded=title)]
+
+
+def _unit(slide: Slide) -> str:
+    return "cells" if slide.of_fields else "pictures"
 
 
 def _models(shown: Shown) -> list[Block]:
@@ -163,7 +185,7 @@ def _models(shown: Shown) -> list[Block]:
     rows.append([Cell("uncertain"), *unsure])
     blocks: list[Block] = [Table(head, rows, "Percent of the cells that each model counted.")]
     for each in shown.agreements:
-        blocks += shown_cells.differing(each, shown.pictures)
+        blocks += shown_cells.differing(each, shown)
     return blocks
 
 
@@ -181,6 +203,8 @@ def _method(shown: Shown) -> list[str]:
         "Percent has Rümke's interval: the luck of which cells were met, for this many cells. It"
         " knows nothing of wrong types.",
     ]
+    if shown.slides[0].of_fields:
+        lines.append(_about_fields(shown.slides[0]))
     if any(slide.judged.validation is None for slide in shown.slides):
         lines.append(
             "Adjusted is empty for a model whose validation cells could not be found; an adapted"
@@ -196,7 +220,7 @@ def _method(shown: Shown) -> list[str]:
         num_outside = slide.num_out_of_domain()
         if num_outside is not None:
             lines.append(
-                f"{num_outside} of {slide.num_read():,} pictures are out of domain for"
+                f"{num_outside} of {slide.num_read():,} {_unit(slide)} are out of domain for"
                 f" {slide.judged.name}; of the validation cells {percent(1 - USUAL_SHARE, 0)} were."
                 " They are counted like the others."
             )
@@ -212,6 +236,14 @@ def _method(shown: Shown) -> list[str]:
         " on many slides give some marks by chance."
     )
     return lines
+
+
+def _about_fields(slide: Slide) -> str:
+    return (
+        f"Cells were found in whole fields. {slide.num_cut:,} of {slide.num_read():,} are cut by"
+        " their field's border; each is counted once, like the others, as what the model makes of"
+        " the part that is there. Where fields overlap or adjoin, a cell may be counted twice."
+    )
 
 
 def _weighted(slide: Slide) -> bool:

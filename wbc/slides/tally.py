@@ -54,8 +54,23 @@ class Slide:
     def num(self, reason: str) -> int:
         return int((self.rows["reason"] == reason).sum())
 
+    @property
+    def of_fields(self) -> bool:
+        return "field" in self.rows
+
+    @property
+    def num_fields(self) -> int:
+        """Of cells cut out of fields; those without a cell are among them."""
+        return int(self.rows["field"].nunique())
+
+    @property
+    def num_cut(self) -> int:
+        """Of cells cut out of fields: those that the border cuts."""
+        return int(self.rows["cut"].sum())
+
     def num_read(self) -> int:
-        return len(self.rows) - self.num("unreadable")
+        """Cells that the model has answered for."""
+        return int(self.rows["class"].notna().sum())
 
     def num_out_of_domain(self) -> int | None:
         """None where the model cannot tell."""
@@ -82,7 +97,7 @@ def slide_of(
 
 def with_types(rows: pd.DataFrame) -> pd.DataFrame:
     """Column `type`: the most probable one under the training mix, "" where nothing was read."""
-    read = rows[~rows["unreadable"]]
+    read = rows[rows["class"].notna()]
     types = pd.Series("", index=rows.index, dtype=object)
     types.loc[read.index] = [CLASSES[each] for each in counts.types(read)]
     return rows.assign(type=types)

@@ -72,3 +72,17 @@ def test_out_of_domain_is_counted_where_the_model_can_tell() -> None:
     assert counted().num_out_of_domain() is None
     flagged = [{**each, "out_of_domain": i < 3} for i, each in enumerate(ROWS)]
     assert counted(rows=flagged).num_out_of_domain() == 3
+
+
+def test_a_field_without_a_cell_is_no_cell() -> None:
+    none = unreadable("f2.png") | {"unreadable": False, "unlocated": True, "error": ""}
+    rows = [
+        row("f1.png.1.png", "monocyte", field="f1.png", cut=True),
+        row("f1.png.2.png", "basophil", field="f1.png", cut=False),
+        none | {"field": "f2.png", "cut": False},
+    ]
+    slide = counted(rows=rows)
+    assert (slide.num_counted, slide.num_read(), slide.num("unlocated")) == (2, 2, 1)
+    assert (slide.of_fields, slide.num_fields, slide.num_cut) == (True, 2, 1)
+    assert list(slide.rows["type"]) == ["monocyte", "basophil", ""]
+    assert not counted().of_fields

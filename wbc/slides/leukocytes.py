@@ -1,0 +1,76 @@
+"""Slides of whole fields: the pictures of each leukocyte in OUT, made while the first model judges.
+
+A run writes them aside, so those of the run before stay until all of the new ones are there.
+"""
+
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import pandas as pd
+
+from wbc.disk import write_whole
+from wbc.predicting.kept import CUT, SEEN, Keeping, cell_name
+from wbc.slides.pictures import Pictures, prefix_of
+
+FOLDER: Final = "leukocytes"  # in OUT
+_STAGING: Final = ".leukocytes-unfinished"
+_RECORD: Final = "made-with.json"  # what must be the same for the pictures to be
+
+Same = Mapping[str, Any]
+
+
+def are_kept(out: Path, same: Same) -> bool:
+    """Whether all pictures are there, made with the same."""
+    return _is_of(out / FOLDER, same)
+
+
+def are_begun(out: Path, same: Same) -> bool:
+    """Whether a run with the same was stopped."""
+    return _is_of(out / _STAGING, same)
+
+
+def begin(out: Path, fields: Path, same: Same, anew: bool) -> Keeping:
+    """The folder to write to; anew: without what a stopped run left there."""
+    staging = out / _STAGING
+    if anew:
+        shutil.rmtree(staging, ignore_errors=True)
+        staging.mkdir()
+        write_whole(staging / _RECORD, json.dumps(same).encode())
+    return Keeping(staging, prefix_of(fields))
+
+
+def finish(out: Path) -> None:
+    """All pictures are written: they take the place of those before."""
+    shutil.rmtree(out / FOLDER, ignore_errors=True)
+    (out / _STAGING).replace(out / FOLDER)
+
+
+def of_cells(rows: pd.DataFrame) -> pd.DataFrame:
+    """Rows of `predict --fields` by cell: `path` is the cell's name, `field` the field's; a field
+    without a cell keeps its name."""
+    numbers = rows["cell"].fillna(0).astype(int)
+    names = [
+        cell_name(field, number) if number else field
+        for field, number in zip(rows["path"], numbers, strict=True)
+    ]
+    cut = rows["cut"] == True  # noqa: E712 - None is not cut
+    return rows.assign(field=rows["path"], path=names, cell=numbers, cut=cut)
+
+
+def pictures_of(rows: pd.DataFrame, out: Path, fields: Pictures) -> Pictures:
+    """The cells of these rows as pictures that there are."""
+    names = rows["path"][rows["cell"] > 0]
+    cut, seen = out / FOLDER / CUT, out / FOLDER / SEEN
+    files = {name: cut / name for name in names if (cut / name).is_file()}
+    squares = {name: seen / name for name in files}
+    return Pictures(cut, files, fields.digest, squares)
+
+
+def _is_of(folder: Path, same: Same) -> bool:
+    try:
+        return bool(json.loads((folder / _RECORD).read_text(encoding="utf-8")) == same)
+    except (OSError, ValueError):
+        return False
