@@ -23,7 +23,7 @@ SECONDS: Final = 30.0  # for a body to come
 Message = dict[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
-Take = Callable[[int], None]
+Take = Callable[[int, bool], None]
 App = Callable[[Message, Receive, Send], Awaitable[None]]
 
 
@@ -66,14 +66,14 @@ class Room:
     def held(self) -> Iterator[Take]:
         """A function that counts bytes of one body; they are free again at the end.
 
-        It raises Refused where there is no room left.
+        It raises Refused where there is no room left; it is told whether more of the body comes.
         """
         mine = 0
 
-        def take(num_bytes: int) -> None:
+        def take(num_bytes: int, more: bool) -> None:
             nonlocal mine
             if self._num_bytes + num_bytes > MAX_HELD:
-                raise Refused(503, "Too many requests at a time; send this one again later.", True)
+                raise Refused(503, "Too many requests at a time; send this one again later.", more)
             mine += num_bytes
             self._num_bytes += num_bytes
 
@@ -104,10 +104,11 @@ async def read(receive: Receive, take: Take) -> bytes:
             raise ConnectionResetError
         parts.append(message.get("body", b""))
         num_bytes += len(parts[-1])
+        more = message.get("more_body", False)
         if num_bytes > MAX_BYTES:
-            raise _too_long(unread=message.get("more_body", False))
-        take(len(parts[-1]))
-        if not message.get("more_body", False):
+            raise _too_long(unread=more)
+        take(len(parts[-1]), more)
+        if not more:
             return b"".join(parts)
 
 

@@ -103,8 +103,10 @@ def test_what_does_not_fit_is_refused_and_the_others_are_served(
         slow.sendall(head + bytes(90_000))
         time.sleep(0.2)
         assert ask(port, bytes(200_000)).status_code == 413
+        start = time.perf_counter()
         busy = ask(port, bytes(99_000))
         assert busy.status_code == 503 and "again later" in busy.json()["error"]
+        assert time.perf_counter() - start < 1.4  # its body had come: nothing was waited for
         assert ask(port, json.dumps({"inputs": [IMAGE]})).status_code == 200
         assert heard(slow).startswith(b"HTTP/1.1 408 ")
     assert ask(port, bytes(99_000)).status_code == 400  # there is room again
