@@ -28,9 +28,9 @@ def address(tmp_path: Path) -> Iterator[str]:
     write_model(tmp_path)
     with socket.create_server((serve.HOST, 0)) as free:
         port = free.getsockname()[1]
+    options = ["--model", f"models/{ARCHITECTURE}", "--port", str(port)]
     server = subprocess.Popen(
-        [sys.executable, "-m", "wbc", "serve", "--model", f"models/{ARCHITECTURE}"]
-        + ["--port", str(port)],
+        [sys.executable, "-m", "wbc", "serve", *options],
         cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         stderr=subprocess.PIPE,
