@@ -79,7 +79,7 @@ def test_a_grey_level_between_backgrounds_without_spread_is_no_difference() -> N
     """Glass that is clipped to white has no spread at all."""
     tables = [picture_statistics([cell()]).assign(background_brightness=x) for x in (255, 254)]
     found = compare_statistics(*tables).set_index("statistic")
-    assert found.loc["background_brightness", "difference"] == 1
+    assert found.loc["background_brightness", "difference"] == -1
 
 
 def test_the_overlap_is_that_of_normal_data() -> None:
