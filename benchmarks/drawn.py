@@ -36,7 +36,7 @@ def draw_cells(folder: Path, counts: dict[str, int], side: int = SIDE) -> pd.Dat
 
 
 def fill(table: pd.DataFrame, folder: Path, target: Path, size: int, crop: str) -> PixelStore:
-    settings = Preprocess(size, crop, 1.5, "keep", "keep", 0.0, 1024, "loky")  # type: ignore[arg-type]
+    settings = Preprocess(size, crop, 1.5, 0.0, 1024, "loky")  # type: ignore[arg-type]
     fill_store(table, folder, target, settings)
     return open_store(target)
 

@@ -23,6 +23,7 @@ from PIL import Image, ImageDraw
 
 from benchmarks.changed_fields import Pixels
 from benchmarks.localisation import MIN_IOU, NUM_FIELDS, contact_sheet, iou, krd_fields
+from benchmarks.rims import soft_rim
 from wbc.decoding import decode
 from wbc.fields import box_of, outlines
 from wbc.localisation import Box, outline
@@ -30,7 +31,6 @@ from wbc.sources import drawing
 from wbc.sources.leukocytes import NUM_STAINS, PINK
 from wbc.sources.sample import FIRST_MICROSCOPE
 from wbc.staining import background_colour
-from wbc.surroundings import Region, kept_around, share_kept
 
 SIZE = 1280  # pixels, side of a montage; a PBC cell is 100 to 200 wide
 PIXELS_PER_UM = 9.6  # PBC's red cells are 72 pixels wide
@@ -161,11 +161,8 @@ def cutout(path: Path, glass: np.ndarray, scale: float) -> Cutout | None:
     box = box_of(found)
     if min(box.left, box.top, pixels.shape[1] - box.right, pixels.shape[0] - box.bottom) < 8:
         return None
-    kept = kept_around(Region(found.cell, found.rows, found.columns))
-    rows, columns = (np.arange(n) + 0.5 for n in pixels.shape[:2])
-    share = share_kept(kept, rows, columns)
     changed = (pixels * (glass / background_colour(pixels))).clip(0, 255)
-    return Cutout(changed, share, box)
+    return Cutout(changed, soft_rim(found, *pixels.shape[:2]), box)
 
 
 def place(

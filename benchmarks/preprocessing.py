@@ -136,9 +136,7 @@ def parts(folder: Path, num_rounds: int = 5) -> list[Part]:
 
     from wbc.decoding import decode
     from wbc.imaging import _resized
-    from wbc.light import light_of
     from wbc.localisation import locate
-    from wbc.staining import reduced
 
     torch.set_num_threads(1)
     files = [path.read_bytes() for path in picture_paths(folder, 40)]
@@ -147,16 +145,8 @@ def parts(folder: Path, num_rounds: int = 5) -> list[Part]:
         ("decode", decode, decoded_plainly, files),
         ("resize to 224", lambda pixels: _resized(pixels, SIZE), resized_plainly, pictures),
         ("find the cell", locate, None, pictures),
-        (
-            "find the light",
-            lambda image: light_of(reduced(image), max(image.shape)),
-            None,
-            pictures,
-        ),
         ("all, crop: none", as_framed("none"), prepared_plainly, files),
         ("all, crop: cell", as_framed("cell"), prepared_plainly, files),
-        ("all, neutral light", as_framed("cell", "neutral"), prepared_plainly, files),
-        ("all, and faded", as_framed("cell", "neutral", "fade"), prepared_plainly, files),
     ]  # type: ignore[list-item]
     found = []
     for name, ours, pillows, items in steps:
@@ -168,11 +158,11 @@ def parts(folder: Path, num_rounds: int = 5) -> list[Part]:
     return found
 
 
-def as_framed(crop: str, light: str = "keep", surroundings: str = "keep") -> Callable[..., object]:
+def as_framed(crop: str) -> Callable[..., object]:
     """All of the work on one file."""
     from wbc.imaging import Framing, prepare
 
-    framing = Framing(SIZE, crop, 1.5, light, surroundings)
+    framing = Framing(SIZE, crop, 1.5)
     return lambda data: prepare(data, framing)
 
 
@@ -216,7 +206,7 @@ def fill(paths: list[Path], crop: str) -> None:
     split = ["val" if number % 5 == 0 else "train" for number in range(len(paths))]
     table = pd.DataFrame({"path": [path.name for path in paths], "split": split})
     cells = table.assign(label="neutrophil", sha256="", mask="", reason="")
-    settings = Preprocess(SIZE, crop, 1.5, "keep", "keep", 0.0, 1024, "loky")  # type: ignore[arg-type]
+    settings = Preprocess(SIZE, crop, 1.5, 0.0, 1024, "loky")  # type: ignore[arg-type]
     with tempfile.TemporaryDirectory() as target:
         preprocessing.fill_store(cells, paths[0].parent, Path(target), settings)
 

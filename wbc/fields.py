@@ -15,7 +15,7 @@ from scipy import ndimage
 
 from wbc.decoding import decode
 from wbc.framing import Framing
-from wbc.imaging import cut_out, framed, light_in
+from wbc.imaging import cut_out, framed
 from wbc.localisation import (
     RIVAL,
     Box,
@@ -29,7 +29,6 @@ from wbc.localisation import (
     spread,
 )
 from wbc.staining import FAINT, WORKING_SIDE, reduced
-from wbc.surroundings import Region
 
 FINE: Final = 20  # pixels, root of the median nucleus's area in the copy: else a finer copy
 FINEST: Final = 1152  # pixels, longer side of the finest copy
@@ -76,16 +75,15 @@ class Cell:
 def prepare_field(data: bytes, framing: Framing) -> tuple[NDArray[np.uint8], list[Cell]]:
     """The decoded field, upright, and every leukocyte in it, framed as `wbc.imaging.prepare` does.
 
-    framing: with crop cell; light and glass are the whole field's. Raises UnreadableImage.
+    framing: with crop cell; the glass's colour is the whole field's. Raises UnreadableImage.
     """
     image = decode(data)
     small = reduced(image)
-    light = light_in(image, small, framing)
     cells = []
     for found in outlines(image, small):
-        region = Region(found.cell, found.rows, found.columns)
-        square = framed(image, small, light, region, framing)
-        around = cut_out(image, small, box_of(found), AROUND)
+        box = box_of(found)
+        square = framed(image, small, box, framing)
+        around = cut_out(image, small, box, AROUND)
         cells.append(Cell(square, place_of(found, image.shape), around))
     return image, cells
 

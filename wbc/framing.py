@@ -1,18 +1,18 @@
-"""What of a picture becomes the square, and in which light: recorded with pixels and with models.
+"""What of a picture becomes the square: recorded with pixels and with models.
 
 store.json and model.json hold these settings, so that a model sees through serving what it saw in
-training. Both may be older than a setting: what they do not name was not done.
+training. Both may be older than this code, and name settings that have been removed since.
 """
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Final
 
-CHOICES: Final = {
-    "crop": ("none", "cell", "mask"),
-    "light": ("keep", "neutral"),
-    "surroundings": ("keep", "fade"),
-}
+from wbc.errors import UserError
+
+CROPS: Final = ("none", "cell", "mask")
+# Settings that did not pay (docs/generalisation.md), with the value that left pictures as they are.
+REMOVED: Final = {"light": "keep", "surroundings": "keep"}
 
 
 @dataclass(frozen=True)
@@ -20,27 +20,44 @@ class Framing:
     """From picture to square; params.yaml says what each choice does.
 
     Raises:
-        ValueError: a choice that there is not.
+        ValueError: a crop that there is not.
     """
 
     size: int  # pixels, side of the square
     crop: str
     context: float  # side of the window in cell diameters
-    light: str = "keep"
-    surroundings: str = "keep"
 
     def __post_init__(self) -> None:
-        for name, known in CHOICES.items():
-            if getattr(self, name) not in known:
-                words = f"{', '.join(known[:-1])} or {known[-1]}"
-                raise ValueError(f"{name} is {words}, not {getattr(self, name)!r}")
+        if self.crop not in CROPS:
+            words = f"{', '.join(CROPS[:-1])} or {CROPS[-1]}"
+            raise ValueError(f"crop is {words}, not {self.crop!r}")
 
     @classmethod
     def of(cls, settings: Mapping[str, Any]) -> "Framing":
-        """From store.json or the section `input` of model.json; other entries are passed over."""
+        """From store.json or the section `input` of model.json; other entries are passed over.
+
+        Raises:
+            UserError: see `check_removed`.
+        """
+        check_removed(settings, "The model or the pixel store")
         names = {field.name for field in fields(cls)}
         return cls(**{name: value for name, value in settings.items() if name in names})
 
     def settings(self) -> dict[str, Any]:
         """As `of` reads it."""
         return asdict(self)
+
+
+def check_removed(settings: Mapping[str, Any], owner: str) -> None:
+    """Refuse squares that can no longer be made; `owner` begins the sentence.
+
+    Raises:
+        UserError: a removed setting has changed the pictures.
+    """
+    for name, kept in REMOVED.items():
+        if (found := settings.get(name, kept)) != kept:
+            raise UserError(
+                f"{owner} was expected to have preprocess.{name} {kept}, but has {found}, which"
+                " this code no longer knows; use the code of the commit that made it or of its"
+                " registered version, or train anew."
+            )

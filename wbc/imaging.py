@@ -5,7 +5,6 @@ One code path for preprocess and for serving.
 
 import math
 from dataclasses import dataclass
-from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,17 +12,13 @@ from scipy import ndimage
 
 from wbc.decoding import UnreadableImage, decode
 from wbc.framing import Framing
-from wbc.light import NEUTRAL, Light, light_of, neutralised
-from wbc.localisation import Box, bounds, outline
+from wbc.localisation import Box, locate
 from wbc.staining import background_colour, reduced
-from wbc.surroundings import Region, kept_around, mixed, share_kept
 
 __all__ = ["Box", "Framing", "Prepared", "UnreadableImage", "prepare"]
 
 Picture = NDArray[np.uint8]  # H x W x 3, RGB
 Window = tuple[int, int, int]  # top, left and side of a square, in whole pixels of the picture
-
-NEUTRAL_GLASS: Final = np.full(3, NEUTRAL, np.uint8)
 
 
 @dataclass(frozen=True)
@@ -42,44 +37,22 @@ def prepare(data: bytes, framing: Framing, mask: bytes | None = None) -> Prepare
     is. The window is a square of `context` times the longer side of the cell's box, centred on it.
     Whatever lies outside the picture has its background's colour, so nothing is stretched and no
     black corner appears. Where no cell is found the whole picture, padded to a square, stands in.
-
-    With light neutral the bare glass has the same colour in every picture (wbc.light); with
-    surroundings fade nothing but the cell is left on it (wbc.surroundings), if one is found.
     """
     image = decode(data)
-    wanted = framing.crop != "none" or framing.surroundings == "fade"
-    small = reduced(image) if wanted or framing.light == "neutral" else image
-    cell = _cell(image, small, framing, mask) if wanted else None
-    square = framed(image, small, light_in(image, small, framing), cell, framing)
-    return Prepared(square, located=cell is not None or not wanted)
+    if framing.crop == "none":
+        return Prepared(framed(image, image, None, framing), located=True)
+    small = reduced(image)
+    box = _mask_box(image, mask) if framing.crop == "mask" else locate(image, small)
+    return Prepared(framed(image, small, box, framing), located=box is not None)
 
 
-def light_in(image: Picture, small: Picture, framing: Framing) -> Light | None:
-    """The light to undo, None where it is to be kept or cannot be seen."""
-    return light_of(small, max(image.shape)) if framing.light == "neutral" else None
+def framed(image: Picture, small: Picture, box: Box | None, framing: Framing) -> Picture:
+    """The square, size x size x 3, of a decoded picture around the cell in `box`; None: all of it.
 
-
-def framed(
-    image: Picture, small: Picture, light: Light | None, cell: Region | None, framing: Framing
-) -> Picture:
-    """The square, size x size x 3, of a decoded picture around `cell`; None: all of the picture.
-
-    small: `reduced(image)`; light: by `light_in`.
+    small: `reduced(image)`, or the picture itself.
     """
-    if cell is None or framing.crop == "none":
-        window = _whole(image)
-    else:
-        window = _around(bounds(cell.mask, cell.rows, cell.columns), framing.context)
-    square = _resized(_cut(image, small, window), framing.size)
-    rows, columns = _centres(window, framing.size)
-    if light is not None:
-        height, width = image.shape[:2]
-        square = neutralised(square, light, 2 * rows / height - 1, 2 * columns / width - 1)
-    if framing.surroundings == "fade" and cell is not None:
-        share = share_kept(kept_around(cell), rows, columns)
-        neutral = framing.light == "neutral"
-        square = mixed(square, share, NEUTRAL_GLASS if neutral else _glass(small))
-    return square
+    window = _whole(image) if box is None else _around(box, framing.context)
+    return _resized(_cut(image, small, window), framing.size)
 
 
 def cut_out(image: Picture, small: Picture, box: Box, context: float) -> Picture:
@@ -88,15 +61,8 @@ def cut_out(image: Picture, small: Picture, box: Box, context: float) -> Picture
     return _cut(image, small, _around(box, context))
 
 
-def _cell(image: Picture, small: Picture, framing: Framing, mask: bytes | None) -> Region | None:
-    if framing.crop == "mask":
-        return _masked(image, mask)
-    found = outline(image, small)
-    return None if found is None else Region(found.cell, found.rows, found.columns)
-
-
-def _masked(image: Picture, mask: bytes | None) -> Region | None:
-    """The mask's largest connected part; None where the mask is empty."""
+def _mask_box(image: Picture, mask: bytes | None) -> Box | None:
+    """The box of the mask's largest connected part; None where the mask is empty."""
     if not mask:
         raise UnreadableImage("no mask")
     try:
@@ -110,7 +76,7 @@ def _masked(image: Picture, mask: bytes | None) -> Region | None:
         return None
     largest = int(np.bincount(labels.ravel())[1:].argmax())
     rows, columns = ndimage.find_objects(labels)[largest]
-    return Region(labels[rows, columns] == largest + 1, rows, columns)
+    return Box(columns.start, rows.start, columns.stop, rows.stop)
 
 
 def _whole(image: Picture) -> Window:
@@ -142,21 +108,9 @@ def _cut(image: Picture, small: Picture, window: Window) -> Picture:
     if inside.shape[:2] == (side, side):
         return inside
     canvas = np.empty((side, side, 3), np.uint8)
-    canvas[:] = _glass(small)
+    canvas[:] = background_colour(small).round().astype(np.uint8)
     canvas[rows.start - top : rows.stop - top, columns.start - left : columns.stop - left] = inside
     return canvas
-
-
-def _glass(small: Picture) -> Picture:
-    """The colour (3) of the bare glass."""
-    return background_colour(small).round().astype(np.uint8)
-
-
-def _centres(window: Window, size: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Where the centres of the square's rows and columns lie in the picture, in its pixels."""
-    top, left, side = window
-    steps = (np.arange(size) + 0.5) * side / size
-    return top + steps, left + steps
 
 
 def _resized(square: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:

@@ -69,14 +69,15 @@ class Leukocyte:
     columns: slice
 
 
-def locate(image: NDArray[np.uint8]) -> Box | None:
+def locate(image: NDArray[np.uint8], small: NDArray[np.uint8] | None = None) -> Box | None:
     """The bounding box of the leukocyte, nucleus and cytoplasm; None where there is none.
 
-    image: H x W x 3, RGB. Among several the larger and the more central one is taken. The nucleus
-    is looked for in a reduced copy of the whole picture, the cell's rim in a copy of the nucleus's
-    surroundings that is scaled to the nucleus, so that every magnification is treated alike.
+    image: H x W x 3, RGB; small: `reduced(image)`, where it is at hand. Among several the larger
+    and the more central one is taken. The nucleus is looked for in a reduced copy of the whole
+    picture, the cell's rim in a copy of the nucleus's surroundings that is scaled to the nucleus,
+    so that every magnification is treated alike.
     """
-    found = outline(image)
+    found = outline(image, small)
     return None if found is None else bounds(found.cell, found.rows, found.columns)
 
 

@@ -21,6 +21,7 @@ from safetensors.torch import load_file, save_file
 from wbc.backbones import Network
 from wbc.cells import CLASSICAL
 from wbc.errors import UserError, one_line
+from wbc.framing import check_removed
 
 WEIGHTS_FILE, CARD_FILE = "model.safetensors", "model.json"
 
@@ -132,10 +133,12 @@ def load(folder: Path, device: str = "cpu", num_processes: int = 1) -> Classifie
     num_processes: that measure the hand-made features of the classical baseline.
 
     Raises:
-        UserError: a file is missing or damaged, or the two do not belong together.
+        UserError: a file is missing or damaged, the two do not belong together, or the squares that
+            the model learned from can no longer be made.
     """
     try:
         card = json.loads((folder / CARD_FILE).read_text(encoding="utf-8"))
+        check_removed(card.get("input", {}), str(folder))
         if card["architecture"] == CLASSICAL:
             # Late, because it brings scikit-image, which no network needs.
             from wbc import classical

@@ -56,10 +56,6 @@ def crop_words(card: Json) -> str:
     words = "the whole picture"
     if given.get("crop") in around:
         words = f"{around[given['crop']]}, {given.get('context')} cell diameters wide"
-    if given.get("light") == "neutral":
-        words += ", bare glass made neutral"
-    if given.get("surroundings") == "fade":
-        words += ", all but the cell faded to glass"
     return words
 
 

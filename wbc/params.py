@@ -115,8 +115,6 @@ class Preprocess:
     input_size: Annotated[int, Range(32, 1024)]
     crop: Literal["none", "cell", "mask"]
     context: Annotated[float, Range(1.0, 4.0)]
-    light: Literal["keep", "neutral"]
-    surroundings: Literal["keep", "fade"]
     max_broken_share: Share
     shard_cells: Annotated[int, Range(1, 1_000_000)]
     backend: Literal["loky", "dask"]

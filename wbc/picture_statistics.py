@@ -124,9 +124,9 @@ def robust_difference(reference: Numbers, other: Numbers, grain: float = 0.0) ->
 
     The spread is 1.4826 times the median absolute deviation, the standard deviation of normal
     data; pooled as the root of the mean square. Medians, because dust and cells that were cut
-    wrongly make outliers. The spread counts as `grain` at least: where preprocessing has made
-    backgrounds alike, a single grey level is no difference. Without any spread it is 0 for equal
-    medians, else ±99.
+    wrongly make outliers. The spread counts as `grain` at least: where all backgrounds are alike
+    (glass that is clipped to white), a single grey level is no difference. Without any spread it is
+    0 for equal medians, else ±99.
     """
     distance = float(np.median(other) - np.median(reference))
     spread = float(np.sqrt((_deviation(reference) ** 2 + _deviation(other) ** 2) / 2))

@@ -96,13 +96,7 @@ def fill_store(
 
 def framing_of(settings: Preprocess) -> Framing:
     """What params.yaml wants of every picture."""
-    return Framing(
-        settings.input_size,
-        settings.crop,
-        settings.context,
-        settings.light,
-        settings.surroundings,
-    )
+    return Framing(settings.input_size, settings.crop, settings.context)
 
 
 def _run(tasks: list[Cell], job: Job) -> list[Written]:
@@ -203,6 +197,6 @@ def _report(index: pd.DataFrame, quarantine: pd.DataFrame, settings: Preprocess)
     for row in quarantine.itertuples():
         log.warning("quarantined %s: %s", row.path, row.reason)
     log.info("%d cells stored, %d files quarantined", len(index), len(quarantine))
-    if (settings.crop != "none" or settings.surroundings == "fade") and len(index):
+    if settings.crop != "none" and len(index):
         lost = int((~index["located"]).sum())
         log.info("no leukocyte found in %d of %d: stored whole", lost, len(index))

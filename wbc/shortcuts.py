@@ -55,7 +55,6 @@ class ShortcutCheck:
     background_share: float
     num_not_found: int
     examples: Pixels
-    faded: bool = False  # the surroundings had been faded to glass when the store was made
 
 
 def set_to_check(names: Sequence[str]) -> str:
@@ -100,7 +99,6 @@ def check(
         float(np.mean([1 - one.disc.mean() for one in found])),
         sum(not one.found for one in found),
         np.stack([view[first] for view in views], axis=1),
-        part.settings.get("surroundings") == "fade",
     )
 
 
@@ -144,12 +142,7 @@ def words(result: ShortcutCheck) -> list[str]:
         )
     elif (rows["background"] == "no").all():
         first += " No class is told by its background alone."
-    if result.faded:
-        first += (
-            " Preprocessing had faded the surroundings to glass, so that hardly anything is left"
-            " with the cell blanked out."
-        )
-    elif result.background_share < MIN_BACKGROUND:
+    if result.background_share < MIN_BACKGROUND:
         first += (
             f" Yet only {percent(result.background_share, 0)} of a picture is background, so that"
             " this check could hardly find anything; a larger preprocess.context shows more."

@@ -1,6 +1,6 @@
 """What each part of the recipe is worth in laboratories that training never saw.
 
-    python -m benchmarks.generalisation --pbc DIR --weights FILE --work DIR [--variants cell light]
+    python -m benchmarks.generalisation --pbc DIR --weights FILE --work DIR [--variants cell]
 
 trains every variant from every seed on PBC's cells and prints its balanced accuracy in simulated
 laboratories (benchmarks/generalisation/microscopes.py), by which variants are chosen, beside that

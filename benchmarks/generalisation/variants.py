@@ -74,10 +74,6 @@ ABLATION: Final[Mapping[str, Variant]] = {
     **{f"usual + {name}": USUAL | put_in for name, (put_in, _) in PARTS.items()},
     "together": TOGETHER,
     **{f"together - {name}": TOGETHER | out for name, (_, out) in PARTS.items()},
-    "usual + neutral light": USUAL | Variant({"light": "neutral"}),
-    "usual + cell's window + faded surroundings": USUAL | CELL | Variant({"surroundings": "fade"}),
-    "together + neutral light": TOGETHER | Variant({"light": "neutral"}),
-    "together + faded surroundings": TOGETHER | Variant({"surroundings": "fade"}),
 }
 VARIANTS: Final[Mapping[str, Variant]] = {
     **ABLATION,

@@ -86,10 +86,8 @@ def test_one_cell_has_the_window_that_it_has_alone(side: float) -> None:
         assert box_of(found) == locate(image)
 
 
-@pytest.mark.parametrize("light", ["keep", "neutral"])
-@pytest.mark.parametrize("surroundings", ["keep", "fade"])
-def test_one_cell_has_the_pixels_that_it_has_alone(light: str, surroundings: str) -> None:
-    framing = Framing(64, "cell", 1.5, light, surroundings)
+def test_one_cell_has_the_pixels_that_it_has_alone() -> None:
+    framing = Framing(64, "cell", 1.5)
     data = pictures.encoded(pictures.cell(300, 200, 180, 110))
     _, (cell,) = fields.prepare_field(data, framing)
     assert np.array_equal(cell.pixels, prepare(data, framing).pixels)

@@ -111,12 +111,6 @@ def test_an_unknown_crop_is_our_own_mistake() -> None:
         prepare(encoded(cell()), Framing(64, "square", 1.5))
 
 
-def test_settings_older_than_a_choice_are_without_it() -> None:
-    framing = Framing.of({"size": 64, "crop": "cell", "context": 1.5, "num_cells": 9})
-    assert framing == Framing(64, "cell", 1.5, "keep", "keep")
-    assert Framing.of(framing.settings()) == framing
-
-
 def grainy(side: int) -> Image.Image:
     """A square picture of a cell with the grain of a camera."""
     picture = cell(side, side, side // 2, side // 2)

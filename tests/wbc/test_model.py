@@ -112,3 +112,10 @@ def test_a_damaged_model_is_one_sentence(tmp_path: Path, damage: Any) -> None:
     damage(saved(tmp_path))
     with pytest.raises(UserError, match=r"holds no readable model .*dvc checkout"):
         model.load(tmp_path)
+
+
+def test_a_model_of_squares_that_are_no_longer_made_is_refused_by_name(tmp_path: Path) -> None:
+    model.load(saved(tmp_path, input={"light": "keep", "surroundings": "keep"}))
+    model.write_card(tmp_path / model.CARD_FILE, CARD | {"input": {"light": "neutral"}})
+    with pytest.raises(UserError, match=f"{tmp_path} was expected .*light keep, but has neutral"):
+        model.load(tmp_path)

@@ -8,7 +8,6 @@ import pytest
 from wbc import checklists
 from wbc.checklists import CLAIM, ITEMS, TRIPOD
 from wbc.model_card import model_card
-from wbc.model_card_data import crop_words
 
 
 def interval(value: float) -> dict[str, float]:
@@ -182,10 +181,3 @@ def test_equal_input_gives_equal_text_and_is_left_alone() -> None:
     card = copy.deepcopy(CARD)
     assert model_card(card, METRICS, "cd" * 32, DIVISION, NOTES) == full()
     assert card == CARD
-
-
-def test_light_and_surroundings_are_told_where_they_were_changed() -> None:
-    assert "glass" not in crop_words(CARD)
-    framed = {**CARD["input"], "light": "neutral", "surroundings": "fade"}
-    words = crop_words({**CARD, "input": framed})
-    assert words.endswith("bare glass made neutral, all but the cell faded to glass")

@@ -110,8 +110,6 @@ def test_exponents_are_numbers_as_in_dvc(tmp_path: Path) -> None:
             "preprocess.input_size is 16, but must be from 32 to 1024",
         ),
         ("preprocess.crop", "cells", "preprocess.crop is 'cells', but must be one of none, cell,"),
-        ("preprocess.light", "white", "preprocess.light is 'white', but must be one of keep, neu"),
-        ("preprocess.surroundings", "white", "is 'white', but must be one of keep, fade"),
         ("train.learning_rate", "0", "train.learning_rate is 0.0, but must be above 0"),
         ("train.learning_rate", "1e400", "train.learning_rate is inf, but must be"),
         ("train.precision", "'32'", "train.precision is '32', but must be one of auto, 32, bf16"),

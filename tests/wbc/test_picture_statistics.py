@@ -75,11 +75,11 @@ def test_no_spread_is_no_division_by_zero() -> None:
     assert difference(np.ones(5), np.zeros(5)) == -99
 
 
-def test_a_grey_level_between_backgrounds_made_alike_is_no_difference() -> None:
-    """Preprocessing with neutral light gives them no spread at all."""
-    tables = [picture_statistics([cell()]).assign(background_brightness=x) for x in (240, 241)]
+def test_a_grey_level_between_backgrounds_without_spread_is_no_difference() -> None:
+    """Glass that is clipped to white has no spread at all."""
+    tables = [picture_statistics([cell()]).assign(background_brightness=x) for x in (255, 254)]
     found = compare_statistics(*tables).set_index("statistic")
-    assert found.loc["background_brightness", "difference"] == 1
+    assert found.loc["background_brightness", "difference"] == -1
 
 
 def test_the_overlap_is_that_of_normal_data() -> None:

@@ -22,7 +22,7 @@ from wbc.preprocessing import fill_store
 
 def settings(**changes: object) -> Preprocess:
     values = {"input_size": 32, "crop": "none", "context": 1.5, "max_broken_share": 0.5}
-    more = {"shard_cells": 3, "backend": "loky", "light": "keep", "surroundings": "keep"}
+    more = {"shard_cells": 3, "backend": "loky"}
     return Preprocess(**{**values, **more, **changes})  # type: ignore[arg-type]
 
 
@@ -145,12 +145,11 @@ def test_crop_cell_says_where_it_found_none(tmp_path: Path) -> None:
     assert dict(table["located"]) == {"0.png": False, "1.png": True}
 
 
-def test_light_and_surroundings_are_as_asked_and_recorded(tmp_path: Path) -> None:
+def test_the_framing_is_as_asked_and_recorded(tmp_path: Path) -> None:
     cells = raw(tmp_path / "raw", num_good=3)
-    asked = settings(crop="cell", light="neutral", surroundings="fade")
-    fill_store(cells, tmp_path / "raw", tmp_path / "out", asked)
+    fill_store(cells, tmp_path / "raw", tmp_path / "out", settings(crop="cell", context=2.0))
     store = open_store(tmp_path / "out")
-    framing = Framing(32, "cell", 1.5, "neutral", "fade")
+    framing = Framing(32, "cell", 2.0)
     assert Framing.of(store.settings) == framing
     for row, path in enumerate(store.table["path"]):
         expected = prepare((tmp_path / "raw" / path).read_bytes(), framing)

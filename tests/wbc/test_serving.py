@@ -86,9 +86,10 @@ def test_a_version_answers_as_the_model_does(served: Any, model_dir: Path) -> No
 
 
 def test_a_version_frames_pictures_as_its_model_learned(tmp_path: Path) -> None:
-    """In neutral light without surroundings; the card of `served` is older than both settings."""
-    framing = imaging.Framing(64, "cell", 1.5, "neutral", "fade")
-    model_dir = write_model(tmp_path, input=framing.settings())[0]
+    """Wider than `served` does; the card is of a time when two settings more stood in it."""
+    framing = imaging.Framing(64, "cell", 3.0)
+    settings = framing.settings() | {"light": "keep", "surroundings": "keep"}
+    model_dir = write_model(tmp_path, input=settings)[0]
     packaging.package(model_dir, tmp_path / "version")
     answers = _predict(mlflow.pyfunc.load_model(str(tmp_path / "version")), IMAGES)
     classifier = model.load(model_dir)

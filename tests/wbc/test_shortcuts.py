@@ -145,13 +145,6 @@ def test_blank_means_blank(context: float | None) -> None:
     assert (no_background[inner, inner] == square[inner, inner]).all()
 
 
-def test_faded_surroundings_are_said(store: PixelStore) -> None:
-    settings = {**store.settings, "surroundings": "fade"}
-    faded = PixelStore(store.folder, store.table, settings, store.shards)
-    assert "had faded the surroundings" in words(checked(faded, cheats=False))[0]
-    assert "had faded the surroundings" not in words(checked(store, cheats=False))[0]
-
-
 def test_another_leukocyte_is_no_background() -> None:
     square = picture(2, GLASS).copy()
     square[:14, 40:56] = NUCLEUS

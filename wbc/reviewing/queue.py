@@ -11,6 +11,7 @@ import pandas as pd
 from wbc.cells import CLASSES
 from wbc.disk import write_whole
 from wbc.errors import UserError
+from wbc.framing import check_removed
 from wbc.slides.reasons import REASONS
 from wbc.spreadsheets import safe_text
 
@@ -123,12 +124,13 @@ def write_run(run: Run, out: Path) -> None:
 
 
 def read_run(out: Path) -> Run:
-    """Raises UserError where `differential` has left none."""
+    """Raises UserError where `differential` has left none, or of squares no longer made."""
     try:
         content = json.loads((out / RUN_FILE).read_text(encoding="utf-8"))
         if content.pop("format") != FORMAT:
             raise ValueError
         queue = [Queued(**cell) for cell in content.pop("queue")]
+        check_removed(content["framing"], str(out / RUN_FILE))
         return Run(**content, queue=queue)
     except (OSError, ValueError, TypeError, KeyError, AttributeError):
         raise UserError(

@@ -14,9 +14,9 @@ def test_a_changed_module_is_named(tmp_path: Path) -> None:
     packaging.package(model_dir, tmp_path / "version")
     artifacts = tmp_path / "version" / "artifacts"
     assert changed(model_dir) == [] and changed(artifacts) == []
-    path = tmp_path / "version" / "code" / "wbc" / "light.py"
+    path = tmp_path / "version" / "code" / "wbc" / "staining.py"
     path.write_text(path.read_text() + "# older\n")
-    assert changed(artifacts) == ["light"]
+    assert changed(artifacts) == ["staining"]
 
 
 def test_the_list_is_all_that_decides_an_answer() -> None:

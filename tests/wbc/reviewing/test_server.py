@@ -147,6 +147,14 @@ def test_a_folder_of_something_else_is_one_sentence(tmp_path: Path) -> None:
             cli.main(["review", str(tmp_path)])
 
 
+def test_squares_that_are_no_longer_made_are_refused_before_the_page_opens(tmp_path: Path) -> None:
+    path = write_out(tmp_path, num_cells=1) / "run.json"
+    run = json.loads(path.read_text())
+    path.write_text(json.dumps(run | {"framing": run["framing"] | {"light": "neutral"}}))
+    with pytest.raises(SystemExit, match=r"run.json was expected .*light keep, but has neutral"):
+        cli.main(["review", str(path.parent)])
+
+
 def test_a_second_server_and_a_taken_port_are_refused(client: Client, tmp_path: Path) -> None:
     with pytest.raises(SystemExit, match="is being reviewed already"):
         cli.main(["review", str(client.out)])
