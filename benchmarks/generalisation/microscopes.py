@@ -5,9 +5,9 @@ training's augmentation (wbc.augment, wbc.microscope) does not use: matrices bet
 tone curves of films where training jitters gammas, binding sites that fill up and stray light where
 training bends densities by a power, defocus by a disc where training has Gaussians, photons that
 are counted behind a colour filter array where training adds noise, WebP where training has JPEG's
-blocks. White balance, fewer pixels and an unsharp mask stand on both sides. Ranges come from optics
-and chemistry; that `acidity`, `film` and `glare` were missing was seen on pictures of KRD-WBC
-without their labels.
+blocks. docs/generalisation.md lists what stands on both sides. Ranges come from optics and
+chemistry; that `acidity`, `film` and `glare` were missing was seen on KRD-WBC, after a look that
+read labels.
 
 Every draw is a function of the laboratory and the cell's number; each laboratory is a population
 (as slides of one laboratory differ too), not one fixed filter.
