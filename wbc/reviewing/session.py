@@ -20,6 +20,9 @@ class Refused(Exception):  # noqa: N818 - an answer that is not taken, with the 
     """Nothing was recorded; the message says why."""
 
 
+CHANGED: Final = "The picture has changed; look again."
+
+
 def now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
@@ -38,19 +41,21 @@ class Session:
         self._digests = [sha256_of(Path(cell.file)) for cell in self.run.queue]
 
     def state(self) -> dict[str, Any]:
-        """What the page shows: the question with its `index`, None when all are answered, the
-        index of the one after it, and the progress."""
+        """What the page shows: the question with its `index` and the `digest` of its picture's
+        bytes (of the square's: `square`), None when all are answered, the same of the one after
+        it, and the progress."""
         with self._lock:
             return self._state()
 
-    def answer(self, index: int, action: str, label: str = "") -> dict[str, Any]:
+    def answer(self, index: int, action: str, digest: str, label: str = "") -> dict[str, Any]:
         """Record one answer and return the new state; the answer is on the disk then.
 
-        action: accept, relabel (to `label`), skip, undo, again (ask the skipped ones once more).
+        digest: of the picture that the person saw, as the question had it; action: accept, relabel (to `label`), skip, undo, again (ask the skipped ones once more).
         A label that is the model's own counts as accept.
 
         Raises:
-            Refused: no such action, label or question, it has been answered, its file has gone.
+            Refused: no such action, label or question, it has been answered, its file has gone or
+                is another than was seen.
             OSError: it cannot be written.
         """
         with self._lock:
@@ -59,10 +64,10 @@ class Session:
                     raise Refused("There is nothing to take back.")
                 self.journal.append(Entry(action, reviewer=self.reviewer, time=self.clock()))
             else:
-                self.journal.append(self._entry(index, action, label))
+                self.journal.append(self._entry(index, action, digest, label))
             return self._state()
 
-    def _entry(self, index: int, action: str, label: str) -> Entry:
+    def _entry(self, index: int, action: str, seen: str, label: str) -> Entry:
         if action not in ANSWERS or (action == "relabel" and label not in LABELS):
             raise Refused("This is no answer that there is.")
         if not 0 <= index < len(self.run.queue):
@@ -71,6 +76,8 @@ class Session:
         if cell.name in self._given():
             raise Refused("This cell has been answered already.")
         self._digests[index] = digest = sha256_of(Path(cell.file))
+        if digest != seen:
+            raise Refused(CHANGED)
         if not digest and action != "skip":
             raise Refused("The picture has gone or cannot be read, so only skip is possible.")
         label = {"accept": cell.answer, "skip": ""}.get(action, label)
@@ -94,21 +101,33 @@ class Session:
         return bool(stack) and stack[-1].cell in {cell.name for cell in self.run.queue}
 
     def _state(self) -> dict[str, Any]:
+        questions = self._next_questions()
         given = self._given()
-        open_cells = [i for i, cell in enumerate(self.run.queue) if cell.name not in given]
         mine = [given[cell.name] for cell in self.run.queue if cell.name in given]
         return {
             "total": len(self.run.queue),
             "answered": sum(bool(entry.label) for entry in mine),
             "skipped": sum(not entry.label for entry in mine),
             "undo": self._can_undo(),
-            "question": self._question(open_cells[0]) if open_cells else None,
-            "following": open_cells[1] if len(open_cells) > 1 else None,
+            "question": questions[0] if questions else None,
+            "following": questions[1] if len(questions) > 1 else None,
         }
+
+    def _next_questions(self) -> list[dict[str, Any]]:
+        """At most two, about the pictures as they are now."""
+        found: list[dict[str, Any]] = []
+        for index, cell in enumerate(self.run.queue):
+            if len(found) < 2 and cell.name not in self._given():
+                self._digests[index] = sha256_of(Path(cell.file))
+                if cell.name not in self._given():
+                    found.append(self._question(index))
+        return found
 
     def _question(self, index: int) -> dict[str, Any]:
         cell: Queued = self.run.queue[index]
         shown = {
             name: value for name, value in asdict(cell).items() if name not in ("file", "seen")
         }
-        return {"index": index, **shown}
+        digest = self._digests[index]
+        square = sha256_of(Path(cell.seen)) if cell.seen else digest
+        return {"index": index, "digest": digest, "square": square, **shown}

@@ -24,8 +24,8 @@ from wbc.imaging import prepare
 from wbc.predicting import command as predict_command
 from wbc.predicting.kept import cell_name
 from wbc.reviewing import journal
+from wbc.reviewing.answers import sha256_of
 from wbc.reviewing.queue import read_run
-from wbc.reviewing.server import _pixels
 from wbc.reviewing.session import Session
 from wbc.slides import command, leukocytes, slide_page
 
@@ -146,7 +146,7 @@ def test_what_is_kept_is_what_the_model_saw_with_the_cell_in_its_middle(home: Pa
         alone = prepare(data, FRAMING)
         assert alone.located and np.abs(alone.pixels.astype(int) - cell.pixels).mean() < 4
     queued = {cell.name: cell for cell in read_run(Path("out")).queue}
-    shown = _pixels(queued["a/1.png.2.png"], "square", read_run(Path("out")).framing)
+    shown = decode(Path(queued["a/1.png.2.png"].seen).read_bytes())
     assert np.array_equal(shown, cells[1].pixels)
     assert queued["a/1.png.2.png"].place == "cell 2 of a/1.png"
 
@@ -211,9 +211,9 @@ def test_answers_are_counted_and_exported_for_as_long_as_the_cell_is_the_same(
     with journal.opened(Path("out")) as answers:
         session = Session(run, answers, "Ada")
         order = [cell.name for cell in run.queue]
-        session.answer(order.index(NAMES[0]), "relabel", "basophil")
-        session.answer(order.index(NAMES[3]), "relabel", "basophil")
-        session.answer(order.index(NAMES[5]), "relabel", "other")
+        for number, label in ((0, "basophil"), (3, "basophil"), (5, "other")):
+            digest = sha256_of(CUT / NAMES[number])
+            session.answer(order.index(NAMES[number]), "relabel", digest, label)
     cli.main(run.again.split()[3:])
     check_counted(num_models=2, basophils=2)
     cli.main(["review", "out", "--export", "reviewed"])
