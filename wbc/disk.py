@@ -38,6 +38,20 @@ def write_whole(path: Path, content: bytes | memoryview) -> None:
             raise
 
 
+def replace_folder(target: Path, new: Path) -> None:
+    """`new` takes the place of `target`, if that is there; both on one file system.
+
+    The old one is moved aside before it is removed, so no half of it is ever found there. It lies
+    in .TARGET-before until the new one is there.
+    """
+    before = target.with_name(f".{target.name}-before")
+    shutil.rmtree(before, ignore_errors=True)
+    if target.exists():
+        target.replace(before)
+    new.replace(target)
+    shutil.rmtree(before, ignore_errors=True)
+
+
 def reserve(path: Path) -> None:
     """Give every byte of a file its place on the disk; on a full disk the file is removed.
 

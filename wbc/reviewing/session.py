@@ -1,15 +1,16 @@
 """The questions and a person's answers to them, in order; no HTTP in here."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
 from wbc.cells import CLASSES
-from wbc.reviewing.answers import sha256_of
-from wbc.reviewing.journal import ANSWERS, Entry, Journal, holding, stacked
+from wbc.reviewing import answered
+from wbc.reviewing.answers import bytes_of, digest_of, sha256_of
+from wbc.reviewing.journal import ANSWERS, Entry, Journal, by_picture, picture, stacked
 from wbc.reviewing.queue import Queued, Run
 from wbc.slides.reasons import OTHER
 
@@ -38,7 +39,7 @@ class Session:
 
     def __post_init__(self) -> None:
         self._lock = threading.Lock()
-        self._digests = [sha256_of(Path(cell.file)) for cell in self.run.queue]
+        self._digests = [digest_of(Path(cell.file)) for cell in self.run.queue]
 
     def state(self) -> dict[str, Any]:
         """What the page shows: the question with its `index` and the `digest` of its picture's
@@ -73,37 +74,35 @@ class Session:
         if not 0 <= index < len(self.run.queue):
             raise Refused("There is no such cell.")
         cell = self.run.queue[index]
-        if cell.name in self._given():
-            raise Refused("This cell has been answered already.")
-        self._digests[index] = digest = sha256_of(Path(cell.file))
+        data = bytes_of(Path(cell.file))
+        self._digests[index] = digest = sha256_of(data)
         if digest != seen:
             raise Refused(CHANGED)
+        if self._pictures()[index] in by_picture(self.journal.entries):
+            raise Refused("This cell has been answered already.")
         if not digest and action != "skip":
             raise Refused("The picture has gone or cannot be read, so only skip is possible.")
         label = {"accept": cell.answer, "skip": ""}.get(action, label)
         if label and action == "relabel" and label == cell.answer:
             action = "accept"
+        if label and cell.seen and data is not None:
+            answered.keep(self.journal.folder, digest, data)
         return Entry(action, cell.name, digest, label, cell.answer, cell.slide,
                      self.run.models[0], self.reviewer, self.clock())  # fmt: skip
 
-    def _given(self) -> dict[str, Entry]:
-        """Answers about the pictures as they are: one that was exchanged is asked anew."""
-        holds = holding(self.journal.entries)
-        return {
-            cell.name: holds[cell.name]
-            for cell, digest in zip(self.run.queue, self._digests, strict=True)
-            if cell.name in holds and holds[cell.name].sha256 == digest
-        }
+    def _pictures(self) -> list[str]:
+        cells = zip(self._digests, self.run.queue, strict=True)
+        return [picture(digest, cell.name) for digest, cell in cells]
 
     def _can_undo(self) -> bool:
-        """The last answer is about a cell that this page shows."""
+        """The last answer is about a picture that this page shows."""
         stack = stacked(self.journal.entries)
-        return bool(stack) and stack[-1].cell in {cell.name for cell in self.run.queue}
+        return bool(stack) and picture(stack[-1].sha256, stack[-1].cell) in self._pictures()
 
     def _state(self) -> dict[str, Any]:
-        questions = self._next_questions()
-        given = self._given()
-        mine = [given[cell.name] for cell in self.run.queue if cell.name in given]
+        given = by_picture(self.journal.entries)
+        questions = self._next_questions(given)
+        mine = [given[each] for each in self._pictures() if each in given]
         return {
             "total": len(self.run.queue),
             "answered": sum(bool(entry.label) for entry in mine),
@@ -113,14 +112,18 @@ class Session:
             "following": questions[1] if len(questions) > 1 else None,
         }
 
-    def _next_questions(self) -> list[dict[str, Any]]:
-        """At most two, about the pictures as they are now."""
+    def _next_questions(self, given: Mapping[str, Entry]) -> list[dict[str, Any]]:
+        """At most two, about the pictures as they are now: one that was exchanged is asked anew."""
         found: list[dict[str, Any]] = []
-        for index, cell in enumerate(self.run.queue):
-            if len(found) < 2 and cell.name not in self._given():
-                self._digests[index] = sha256_of(Path(cell.file))
-                if cell.name not in self._given():
-                    found.append(self._question(index))
+        for index, known in enumerate(self._pictures()):
+            if known in given:
+                continue
+            cell = self.run.queue[index]
+            self._digests[index] = digest = digest_of(Path(cell.file))
+            if picture(digest, cell.name) not in given:
+                found.append(self._question(index))
+            if len(found) == 2:
+                break
         return found
 
     def _question(self, index: int) -> dict[str, Any]:
@@ -129,5 +132,5 @@ class Session:
             name: value for name, value in asdict(cell).items() if name not in ("file", "seen")
         }
         digest = self._digests[index]
-        square = sha256_of(Path(cell.seen)) if cell.seen else digest
+        square = digest_of(Path(cell.seen)) if cell.seen else digest
         return {"index": index, "digest": digest, "square": square, **shown}

@@ -5,14 +5,17 @@ A run writes them aside, so those of the run before stay until all of the new on
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 import pandas as pd
 
-from wbc.disk import write_whole
+from wbc.decoding import UnreadableImage, decode
+from wbc.disk import replace_folder, write_whole
 from wbc.predicting.kept import CUT, SEEN, Keeping, cell_name
+from wbc.reviewing import answered
+from wbc.reviewing.answers import digest_of, sha256_of
 from wbc.slides.pictures import Pictures, prefix_of
 
 FOLDER: Final = "leukocytes"  # in OUT
@@ -43,9 +46,40 @@ def begin(out: Path, fields: Path, same: Same, anew: bool) -> Keeping:
 
 
 def finish(out: Path) -> None:
-    """All pictures are written: they take the place of those before."""
-    shutil.rmtree(out / FOLDER, ignore_errors=True)
-    (out / _STAGING).replace(out / FOLDER)
+    """All pictures are written: they take the place of those before.
+
+    A person's answers know a picture by its bytes. So those that were answered stay, and a cell
+    whose pixels have not changed keeps its file to the byte, whatever its number in its field is
+    now and however PNGs are packed.
+    """
+    cut = out / FOLDER / CUT
+    answered.keep_all(out, cut)
+    _carry_over([cut, out / answered.FOLDER], out / _STAGING / CUT)
+    replace_folder(out / FOLDER, out / _STAGING)
+
+
+def _carry_over(sources: Sequence[Path], target: Path) -> None:
+    """Give pictures in `target` that have other bytes but the pixels of one in `sources` its bytes."""
+    before = {digest_of(path): path for folder in sources for path in folder.rglob("*.png")}
+    now = {path: digest_of(path) for path in target.rglob("*.png")}
+    changed = [path for path, digest in now.items() if digest not in before]
+    if not changed:
+        return
+    left = [before[digest] for digest in before.keys() - set(now.values())]
+    by_pixels = {digest: path for path in left if (digest := _pixels_digest(path))}
+    for path in changed:
+        same = by_pixels.get(_pixels_digest(path))
+        if same:
+            write_whole(path, same.read_bytes())
+
+
+def _pixels_digest(path: Path) -> str:
+    """Of what is decoded, not of how it is packed; "" where the file cannot be read."""
+    try:
+        pixels = decode(path.read_bytes())
+    except (OSError, UnreadableImage):
+        return ""
+    return sha256_of(repr(pixels.shape).encode() + pixels.tobytes())
 
 
 def of_cells(rows: pd.DataFrame) -> pd.DataFrame:

@@ -13,7 +13,7 @@ import pytest
 from tests.wbc.reviewing.cases import write_out
 from wbc import cli
 from wbc.reviewing import journal
-from wbc.reviewing.answers import sha256_of
+from wbc.reviewing.answers import digest_of
 from wbc.reviewing.queue import read_run
 from wbc.reviewing.server import MAX_BODY, TOKEN_HEADER, Server
 from wbc.reviewing.session import Session
@@ -50,7 +50,7 @@ class Client:
     def digest(self, index: Any) -> str:
         queue = self.session.run.queue
         there = index in range(len(queue))
-        return sha256_of(Path(queue[index].file)) if there else ""
+        return digest_of(Path(queue[index].file)) if there else ""
 
     def picture(self, kind: str, index: int, digest: str) -> tuple[int, dict[str, str], bytes]:
         return self.ask("GET", f"/{kind}/{index}/{digest}?token={self.server.token}")
@@ -128,7 +128,13 @@ def test_pictures_are_those_of_the_queue_and_no_other_file(client: Client) -> No
         status, headers, content = client.picture(kind, 1, digest)
         assert status == 200 and headers["Content-Type"] == "image/png"
         assert content.startswith(b"\x89PNG")
-    for path in ("/picture/9/a", "/picture/-1/a", "/picture/../run.json", "/run.json", "/picture/1"):
+    for path in (
+        "/picture/9/a",
+        "/picture/-1/a",
+        "/picture/../run.json",
+        "/run.json",
+        "/picture/1",
+    ):
         assert client.ask("GET", path + token)[0] == 404
 
 

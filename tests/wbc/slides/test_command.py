@@ -18,7 +18,7 @@ from wbc.cells import CLASSES
 from wbc.predicting import command as predict_command
 from wbc.predicting import preparing
 from wbc.reviewing import journal
-from wbc.reviewing.answers import sha256_of
+from wbc.reviewing.answers import digest_of
 from wbc.reviewing.journal import Entry
 from wbc.reviewing.queue import read_run
 from wbc.slides import asked, command, slide_page
@@ -120,7 +120,7 @@ def test_answers_are_counted_again_without_judging_again(
     monkeypatch.setattr(predict_command, "run", never)
     with journal.opened(Path("out")) as answers:
         for cell, label in (("a/0.png", "basophil"), ("a/1.png", "other"), ("b <i>/0.png", "")):
-            digest = sha256_of(home / "slides" / cell)
+            digest = digest_of(home / "slides" / cell)
             answers.append(Entry("relabel" if label else "skip", cell, digest, label))
     differential(below="0.99")
     counted = table().loc["a"]

@@ -22,9 +22,11 @@ from wbc.fields import AROUND, prepare_field
 from wbc.framing import Framing
 from wbc.imaging import prepare
 from wbc.predicting import command as predict_command
+from wbc.predicting import fields as smear
 from wbc.predicting.kept import cell_name
 from wbc.reviewing import journal
-from wbc.reviewing.answers import sha256_of
+from wbc.reviewing.answers import digest_of, sha256_of
+from wbc.reviewing.journal import Entry
 from wbc.reviewing.queue import read_run
 from wbc.reviewing.session import Session
 from wbc.slides import command, leukocytes, slide_page
@@ -36,7 +38,7 @@ FRAMING = Framing.of(card()["input"])
 # Two slides; the second has a field without a cell, one that is none, and a cell at the border.
 FIELDS = {
     "a/1.png": CELLS,
-    "a/2.png": CELLS[1:],
+    "a/2.png": [(500.0, 180.0), (260.0, 390.0)],
     "b/1.png": [(10.0, 240.0), (320.0, 240.0)],
     "b/2.png": [],
 }
@@ -212,7 +214,7 @@ def test_answers_are_counted_and_exported_for_as_long_as_the_cell_is_the_same(
         session = Session(run, answers, "Ada")
         order = [cell.name for cell in run.queue]
         for number, label in ((0, "basophil"), (3, "basophil"), (5, "other")):
-            digest = sha256_of(CUT / NAMES[number])
+            digest = digest_of(CUT / NAMES[number])
             session.answer(order.index(NAMES[number]), "relabel", digest, label)
     cli.main(run.again.split()[3:])
     check_counted(num_models=2, basophils=2)
@@ -223,9 +225,37 @@ def test_answers_are_counted_and_exported_for_as_long_as_the_cell_is_the_same(
         (CUT / NAMES[number]).read_bytes() for number in (0, 3)
     }
     (home / "slides" / "a" / "2.png").write_bytes(pictures.encoded(Image.fromarray(field([]))))
+    answered = (CUT / NAMES[3]).read_bytes()
     differential(models=("second",))
     assert not (CUT / NAMES[3]).exists()
     check_counted(num_models=1, basophils=1)
+    cli.main(["review", "out", "--export", "later"])
+    later = {path.read_bytes() for path in Path("later").rglob("*.png")}
+    assert len(later) == 2 and answered in later
+
+
+def test_answers_follow_a_cell_to_another_number_and_another_png(
+    home: Path, monkeypatch: pytest.MonkeyPatch, no_figures: None
+) -> None:
+    """One of older code, which kept no copies of what was answered; zlib packs otherwise now."""
+    answered = {name: (CUT / name).read_bytes() for name in (NAMES[1], NAMES[3])}
+    with journal.opened(Path("out")) as answers:
+        for name, data in answered.items():
+            answers.append(Entry("relabel", name, sha256_of(data), "basophil", "", "a"))
+    more = [*CELLS, (330.0, 60.0)]  # above the others, so all get another number
+    (home / "slides" / "a" / "1.png").write_bytes(pictures.encoded(Image.fromarray(field(more))))
+    (home / "slides" / "a" / "2.png").unlink()
+    monkeypatch.setattr(
+        smear, "png", lambda pixels: pictures.encoded(Image.fromarray(pixels)) + b"0"
+    )
+    differential()
+    assert (CUT / "a/1.png.3.png").read_bytes() == answered[NAMES[1]]
+    assert (CUT / "a/1.png.1.png").read_bytes() not in answered.values()
+    queue = pd.read_csv("out/review.csv", keep_default_na=False).set_index("path")["reviewed"]
+    assert queue[queue != ""].to_dict() == {"a/1.png.3.png": "basophil"}
+    cli.main(["review", "out", "--export", "reviewed"])
+    paths = pd.read_csv("reviewed/labels.csv")["path"]
+    assert {(Path("reviewed") / path).read_bytes() for path in paths} == set(answered.values())
 
 
 def check_counted(num_models: int, basophils: int) -> None:
