@@ -116,8 +116,13 @@ def picture(sha256: str, cell: str) -> str:
 
 
 def by_picture(entries: Sequence[Entry]) -> dict[str, Entry]:
-    """{`picture`: the newest answer that holds}, `skip`, without a label, among them."""
-    return {picture(each.sha256, each.cell): each for each in stacked(entries)}
+    """{`picture`: the newest answer that holds}, `skip`, without a label, where there is no other."""
+    found: dict[str, Entry] = {}
+    for each in stacked(entries):
+        name = picture(each.sha256, each.cell)
+        if each.label or name not in found:
+            found[name] = each
+    return found
 
 
 def _parsed(path: Path) -> tuple[list[Entry], int]:

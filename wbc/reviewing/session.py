@@ -51,7 +51,8 @@ class Session:
     def answer(self, index: int, action: str, digest: str, label: str = "") -> dict[str, Any]:
         """Record one answer and return the new state; the answer is on the disk then.
 
-        digest: of the picture that the person saw, as the question had it; action: accept, relabel (to `label`), skip, undo, again (ask the skipped ones once more).
+        action: accept, relabel (to `label`), skip, undo, again (ask the skipped ones once more);
+        digest: of the picture that the person saw, as the question had it.
         A label that is the model's own counts as accept.
 
         Raises:

@@ -59,7 +59,7 @@ def finish(out: Path) -> None:
 
 
 def _carry_over(sources: Sequence[Path], target: Path) -> None:
-    """Give pictures in `target` that have other bytes but the pixels of one in `sources` its bytes."""
+    """A picture in `target` with the pixels of one in `sources` gets its bytes."""
     before = {digest_of(path): path for folder in sources for path in folder.rglob("*.png")}
     now = {path: digest_of(path) for path in target.rglob("*.png")}
     changed = [path for path, digest in now.items() if digest not in before]

@@ -35,6 +35,7 @@ def test_answers_are_about_pictures_whatever_they_are_called() -> None:
     assert by_picture([first, moved]) == {"1": moved}
     other = Entry("relabel", "a", "2", "other")
     assert by_picture([first, other]) == {"1": first, "2": other}
+    assert by_picture([first, Entry("skip", "b", "1")]) == {"1": first}
     gone = [Entry("skip", "a"), Entry("skip", "b")]  # no file, so no digest
     assert list(by_picture(gone).values()) == gone
 

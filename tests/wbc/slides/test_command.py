@@ -33,10 +33,10 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_model(home, temperature=1.3)
     shutil.copytree(home / MODEL, home / "second")
     write_model(home, seed=2, temperature=1.3)
-    for slide, num_cells in (("a", 5), ("b <i>", 3)):
+    for slide, num_cells, y in (("a", 5, 60), ("b <i>", 3, 62)):
         (home / "slides" / slide).mkdir(parents=True)
         for number in range(num_cells):
-            picture = pictures.cell(120, 120, 45 + 4 * number, 60)
+            picture = pictures.cell(120, 120, 45 + 4 * number, y)
             (home / "slides" / slide / f"{number}.png").write_bytes(pictures.encoded(picture))
     (home / "slides" / "b <i>" / "bad.png").write_bytes(b"no picture")
     return home
