@@ -116,7 +116,7 @@ def picture(sha256: str, cell: str) -> str:
 
 
 def by_picture(entries: Sequence[Entry]) -> dict[str, Entry]:
-    """{`picture`: the newest answer that holds}, `skip`, without a label, where there is no other."""
+    """{`picture`: the newest answer that holds}; `skip`, without a label, only if no other does."""
     found: dict[str, Entry] = {}
     for each in stacked(entries):
         name = picture(each.sha256, each.cell)

@@ -138,7 +138,7 @@ def test_every_leukocyte_is_a_cell_and_is_judged_as_predict_judges_it(
 
 
 def test_what_is_kept_is_what_the_model_saw_with_the_cell_in_its_middle(home: Path) -> None:
-    _, cells = prepare_field(Path("slides/a/1.png").read_bytes(), FRAMING)
+    _, cells = prepare_field(Path("slides/a/1.png").read_bytes(), FRAMING, around=True)
     for number, cell in enumerate(cells, start=1):
         data = (CUT / f"a/1.png.{number}.png").read_bytes()
         cut, seen = decode(data), decode((SEEN / f"a/1.png.{number}.png").read_bytes())
