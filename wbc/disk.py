@@ -2,12 +2,14 @@
 
 import contextlib
 import errno
+import fcntl
 import os
 import re
 import shutil
 from collections.abc import Iterable, Iterator
+from io import FileIO
 from pathlib import Path
-from typing import Final
+from typing import IO, Final
 
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 # Libraries in C++ and Rust (safetensors) hand on the words of an OSError, but no number.
@@ -36,6 +38,20 @@ def write_whole(path: Path, content: bytes | memoryview) -> None:
         except OSError:
             part.unlink(missing_ok=True)
             raise
+
+
+def lock(file: IO[bytes] | FileIO) -> bool:
+    """Take an open file for this process alone until it is closed; False: another one has it.
+
+    On a file system without locks it is taken without one.
+    """
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        pass
+    return True
 
 
 def replace_folder(target: Path, new: Path) -> None:

@@ -6,7 +6,6 @@ answer that was not yet taken back, `again` brings skipped cells back.
 """
 
 import contextlib
-import fcntl
 import json
 import os
 from collections.abc import Iterator, Sequence
@@ -15,6 +14,7 @@ from io import FileIO
 from pathlib import Path
 from typing import Final, Literal
 
+from wbc import disk
 from wbc.errors import UserError
 
 FILE: Final = "corrections.jsonl"
@@ -73,15 +73,11 @@ def opened(out: Path) -> Iterator[Journal]:
             f"{path}, where answers are kept, cannot be written ({error.strerror}); mend that."
         ) from None
     with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not disk.lock(file):
             raise UserError(
                 f"{out} is being reviewed already, by another `python -m wbc review`; use its page,"
                 " or end it with Ctrl-C first."
-            ) from None
-        except OSError:  # a file system without locks
-            pass
+            )
         entries, num_bytes = _parsed(path)
         file.truncate(num_bytes)
         yield Journal(file, entries, out)

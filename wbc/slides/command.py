@@ -28,7 +28,7 @@ from wbc.reviewing.answers import answers
 from wbc.reviewing.queue import CSV_FILE, Queued, Run, queue_of, write_csv, write_run
 from wbc.slides import index_page, leukocytes, ranges, slide_page
 from wbc.slides.agreement import Agreement, agreement
-from wbc.slides.asked import again_command, check, mark
+from wbc.slides.asked import again_command, alone, check, mark
 from wbc.slides.grouping import FOLDERS, ONE, compiled, file_names, slides_of
 from wbc.slides.judging import Judged, judged, read_card
 from wbc.slides.pictures import Pictures, pictures
@@ -78,6 +78,7 @@ def run(options: argparse.Namespace) -> None:
                 check_crop(read_card(each))
         try:
             mark(out, options.fields)
+            stack.enter_context(alone(out))
             classifier = _explainer(folders[0], options)
             by_model = [
                 _judged(each, found, out, options, leads=each is folders[0]) for each in folders

@@ -73,7 +73,9 @@ def judged(
     if keeps:
         same["leukocytes"] = "kept"
     unchanged = lines.is_file() and _read(known) == same
-    if options.restart or not unchanged or (keeps and not leukocytes.are_kept(out, same)):
+    if unchanged and keeps:
+        unchanged = leukocytes.are_kept(out, same, _rows(lines, prefix_of(cells.folder), True))
+    if options.restart or not unchanged:
         lines.parent.mkdir(parents=True, exist_ok=True)
         known.unlink(missing_ok=True)
         lines.unlink(missing_ok=True)

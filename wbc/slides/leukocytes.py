@@ -4,6 +4,7 @@ A run writes them aside, so those of the run before stay until all of the new on
 """
 
 import json
+import logging
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,6 +19,8 @@ from wbc.reviewing import answered
 from wbc.reviewing.answers import digest_of, sha256_of
 from wbc.slides.pictures import Pictures, prefix_of
 
+log = logging.getLogger(__name__)
+
 FOLDER: Final = "leukocytes"  # in OUT
 _STAGING: Final = ".leukocytes-unfinished"
 _RECORD: Final = "made-with.json"  # what must be the same for the pictures to be
@@ -25,9 +28,18 @@ _RECORD: Final = "made-with.json"  # what must be the same for the pictures to b
 Same = Mapping[str, Any]
 
 
-def are_kept(out: Path, same: Same) -> bool:
-    """Whether all pictures are there, made with the same."""
-    return _is_of(out / FOLDER, same)
+def are_kept(out: Path, same: Same, rows: pd.DataFrame) -> bool:
+    """Whether the pictures of all cells in `rows` are there, made with the same; a warning says how
+    many are missing."""
+    if not _is_of(out / FOLDER, same):
+        return False
+    names = rows["path"][rows["cell"] > 0]
+    paths = [out / FOLDER / kind / name for kind in (CUT, SEEN) for name in names]
+    num_missing = sum(not path.is_file() for path in paths)
+    if num_missing:
+        log.warning("Pictures of cells in %s: %d have gone, so all fields are cut and judged again.",
+                    out / FOLDER, num_missing)  # fmt: skip
+    return num_missing == 0
 
 
 def are_begun(out: Path, same: Same) -> bool:

@@ -30,6 +30,7 @@ from wbc.reviewing.journal import Entry
 from wbc.reviewing.queue import read_run
 from wbc.reviewing.session import Session
 from wbc.slides import command, leukocytes, slide_page
+from wbc.slides.asked import alone
 
 MODEL = f"models/{ARCHITECTURE}"
 CELLS = [(120.0, 130.0), (520.0, 240.0), (300.0, 400.0)]
@@ -278,6 +279,25 @@ def test_the_pictures_follow_the_first_model(
     monkeypatch.setattr(predict_command, "run", never)
     with pytest.raises(UnboundLocalError, match="judged"):
         differential()
+
+
+def test_pictures_that_have_gone_are_cut_anew(
+    home: Path, no_pages: None, caplog: pytest.LogCaptureFixture
+) -> None:
+    (CUT / NAMES[2]).unlink()
+    (SEEN / NAMES[3]).unlink()
+    differential()
+    assert len(list(CUT.rglob("*.png"))) == len(list(SEEN.rglob("*.png"))) == len(NAMES)
+    assert "in out/leukocytes: 2 have gone" in caplog.text
+
+
+def test_one_run_at_a_time_writes_in_a_folder(home: Path) -> None:
+    before = stamps()
+    with alone(Path("out")):
+        for model_dir in (MODEL, "second"):
+            with pytest.raises(SystemExit, match="Another `python -m wbc differential` is writing"):
+                differential("--restart", models=(model_dir,))
+    assert stamps() == before
 
 
 def test_what_cannot_be_is_one_sentence(home: Path) -> None:
