@@ -61,8 +61,8 @@ def replace_folder(target: Path, new: Path) -> None:
     in .TARGET-before until the new one is there.
     """
     before = target.with_name(f".{target.name}-before")
-    shutil.rmtree(before, ignore_errors=True)
-    if target.exists():
+    if target.exists():  # else a kill came between the renames
+        shutil.rmtree(before, ignore_errors=True)
         target.replace(before)
     new.replace(target)
     shutil.rmtree(before, ignore_errors=True)

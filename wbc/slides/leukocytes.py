@@ -5,15 +5,17 @@ A run writes them aside, so those of the run before stay until all of the new on
 
 import json
 import logging
+import re
 import shutil
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
 import pandas as pd
 
 from wbc.decoding import UnreadableImage, decode
 from wbc.disk import replace_folder, write_whole
+from wbc.errors import UserError
 from wbc.predicting.kept import CUT, SEEN, Keeping, cell_name
 from wbc.reviewing import answered
 from wbc.reviewing.answers import digest_of, sha256_of
@@ -23,6 +25,7 @@ log = logging.getLogger(__name__)
 
 FOLDER: Final = "leukocytes"  # in OUT
 _STAGING: Final = ".leukocytes-unfinished"
+_CELL: Final = re.compile(r"(.+)\.([1-9]\d*)\.png", re.DOTALL)  # as by `cell_name`
 _RECORD: Final = "made-with.json"  # what must be the same for the pictures to be
 
 Same = Mapping[str, Any]
@@ -92,6 +95,19 @@ def _pixels_digest(path: Path) -> str:
     except (OSError, UnreadableImage):
         return ""
     return sha256_of(repr(pixels.shape).encode() + pixels.tobytes())
+
+
+def check_names(fields: Iterable[str]) -> None:
+    """Raises UserError where a field, or a folder of fields, is called as another one's cell is."""
+    known = set(fields)
+    folders = {str(parent) for name in known for parent in PurePosixPath(name).parents}
+    for name in sorted(known | folders):
+        found = _CELL.fullmatch(name)
+        if found and found[1] in known and cell_name(found[1], int(found[2])) == name:
+            raise UserError(
+                f"{name} is called as cell {found[2]} of the field {found[1]} is, so they could not"
+                " be told apart; rename or move one of them."
+            )
 
 
 def of_cells(rows: pd.DataFrame) -> pd.DataFrame:

@@ -138,6 +138,42 @@ def test_answers_are_counted_again_without_judging_again(
         differential(below="0.99")
 
 
+def test_a_kill_between_the_last_renames_leaves_whole_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Wherever it comes, also twice: no page has gone, and none is half there."""
+    out, num_left = tmp_path, 0
+    files = ("run.json", "review.csv", "differential.csv", "index.html")
+
+    def made(folder: Path, words: str) -> None:
+        (folder / "slides").mkdir(parents=True, exist_ok=True)
+        for name in (*files, "slides/a.html"):
+            (folder / name).write_text(words)
+
+    def killed(self: Path, target: Path) -> Path:
+        nonlocal num_left
+        num_left -= 1
+        if num_left < 0:
+            raise KeyboardInterrupt
+        return move(self, target)
+
+    move = Path.replace
+    made(out, "0")
+    monkeypatch.setattr(Path, "replace", killed)
+    for number in range(1, 7):
+        made(out / ".unfinished", str(number))
+        num_left = number - 1
+        with pytest.raises(KeyboardInterrupt):
+            command._publish(out / ".unfinished", out)
+        pages = [*out.glob("slides/a.html"), *out.glob(".slides-before/a.html")]
+        assert pages and all((out / name).read_text().isdecimal() for name in files)
+    num_left = 10
+    made(out / ".unfinished", "new")
+    command._publish(out / ".unfinished", out)
+    assert sorted(path.name for path in out.iterdir()) == sorted([*files, "slides"])
+    assert {path.read_text() for path in out.rglob("*.*") if path.is_file()} == {"new"}
+
+
 def never(*_: Any) -> None:
     raise UnboundLocalError("judged")
 

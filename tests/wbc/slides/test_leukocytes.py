@@ -319,6 +319,27 @@ def test_what_cannot_be_is_one_sentence(home: Path) -> None:
     refused("other was made of single cells, without", "--fields", "--out", "other", "--restart")
 
 
+@pytest.mark.parametrize("name", ["a/1.png.1.png", "a/1.png.1.png/x/y.png"])
+def test_no_field_is_called_as_a_cell_of_another_one(home: Path, name: str) -> None:
+    path = home / "slides" / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(pictures.encoded(Image.fromarray(field([]))))
+    refused("a/1.png.1.png is called as cell 1 of the field a/1.png", "--fields", "--out", "out")
+    (home / "slides" / "a" / "1.png").unlink()  # then it is a name like any other
+    leukocytes.check_names([name, "a/1.png.01.png", "a/1.png"[:-1]])
+
+
+def test_a_model_that_is_named_twice_counts_once(
+    home: Path, monkeypatch: pytest.MonkeyPatch, no_figures: None, caplog: pytest.LogCaptureFixture
+) -> None:
+    shutil.copytree(MODEL, "copy")
+    monkeypatch.setattr(predict_command, "run", never)  # what the first run judged is used
+    differential(models=(MODEL, f"{MODEL}/", "copy"))
+    assert pd.read_csv("out/differential.csv")["model"].nunique() == 1
+    assert read_run(Path("out")).again.count("--model") == 1
+    assert "--model copy is the same model as --model models/" in caplog.text
+
+
 def test_a_slide_of_empty_fields_has_a_page(home: Path) -> None:
     shutil.rmtree(home / "slides" / "a")
     (home / "slides" / "b" / "1.png").unlink()
