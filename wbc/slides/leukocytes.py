@@ -40,7 +40,7 @@ def are_kept(out: Path, same: Same, rows: pd.DataFrame) -> bool:
     paths = [out / FOLDER / kind / name for kind in (CUT, SEEN) for name in names]
     num_missing = sum(not path.is_file() for path in paths)
     if num_missing:
-        log.warning("Pictures of cells in %s: %d have gone, so all fields are cut and judged again.",
+        log.warning("Pictures of cells in %s: %d have gone, so all are cut and judged again.",
                     out / FOLDER, num_missing)  # fmt: skip
     return num_missing == 0
 
