@@ -77,7 +77,7 @@ def test_slides_become_a_table_pages_and_a_queue(
     everything = sorted(path.relative_to("out").as_posix() for path in Path("out").rglob("*"))
     name = next(path for path in everything if path.endswith(".jsonl")).removesuffix(".jsonl")
     assert everything == [
-        MARKER, "cells", f"{name}.json", f"{name}.jsonl", "differential.csv",
+        ".lock", MARKER, "cells", f"{name}.json", f"{name}.jsonl", "differential.csv",
         "index.html", "review.csv", "run.json", "slides", "slides/a.html", "slides/b-i.html",
     ]  # fmt: skip
     counted = table()
