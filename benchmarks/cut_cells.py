@@ -20,7 +20,7 @@ from benchmarks.changed_fields import Pixels
 from benchmarks.fields import FIRST, montage
 from benchmarks.localisation import iou, krd_fields
 from wbc import model
-from wbc.fields import Cell, prepare_field
+from wbc.fields import AROUND, Cell, prepare_field
 from wbc.framing import Framing
 from wbc.imaging import prepare
 from wbc.localisation import Box, locate
@@ -50,7 +50,9 @@ def main() -> None:
 
 def report(title: str, fields: Iterable[Pixels], classifier: model.Classifier) -> None:
     framing = framing_of(classifier.card)
-    found = [cell for pixels in fields for cell in prepare_field(png(pixels), framing)[1]]
+    found = [
+        cell for pixels in fields for cell in prepare_field(png(pixels), framing, around=True)[1]
+    ]
     overlaps = np.array([overlap(cell) for cell in found])
     own = decisions(classifier, (cell.pixels for cell in found))
     alone = decisions(classifier, squares(found, framing))
@@ -64,15 +66,19 @@ def report(title: str, fields: Iterable[Pixels], classifier: model.Classifier) -
 
 def overlap(cell: Cell) -> float:
     """Of the boxes in the field and in the picture cut out, in whose middle the first one lies."""
+    assert cell.around is not None
     side = cell.around.shape[0]
-    left, top = (side - cell.place.width) / 2, (side - cell.place.height) / 2
-    inside = Box(left, top, left + cell.place.width, top + cell.place.height)
+    times = round(AROUND * max(cell.place.width, cell.place.height) / side)
+    width, height = cell.place.width / times, cell.place.height / times
+    left, top = (side - width) / 2, (side - height) / 2
+    inside = Box(left, top, left + width, top + height)
     again = locate(cell.around)
     return 0.0 if again is None else iou(inside, again)
 
 
 def squares(found: Iterable[Cell], framing: Framing) -> Iterator[Pixels]:
-    return (prepare(png(cell.around), framing).pixels for cell in found)
+    wide = (cell.around for cell in found if cell.around is not None)
+    return (prepare(png(each), framing).pixels for each in wide)
 
 
 def decisions(classifier: model.Classifier, pixels: Iterable[Pixels]) -> np.ndarray:

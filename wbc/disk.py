@@ -2,12 +2,14 @@
 
 import contextlib
 import errno
+import fcntl
 import os
 import re
 import shutil
 from collections.abc import Iterable, Iterator
+from io import FileIO
 from pathlib import Path
-from typing import Final
+from typing import IO, Final
 
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 # Libraries in C++ and Rust (safetensors) hand on the words of an OSError, but no number.
@@ -36,6 +38,34 @@ def write_whole(path: Path, content: bytes | memoryview) -> None:
         except OSError:
             part.unlink(missing_ok=True)
             raise
+
+
+def lock(file: IO[bytes] | FileIO) -> bool:
+    """Take an open file for this process alone until it is closed; False: another one has it.
+
+    On a file system without locks it is taken without one.
+    """
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        pass
+    return True
+
+
+def replace_folder(target: Path, new: Path) -> None:
+    """`new` takes the place of `target`, if that is there; both on one file system.
+
+    The old one is moved aside before it is removed, so no half of it is ever found there. It lies
+    in .TARGET-before until the new one is there.
+    """
+    before = target.with_name(f".{target.name}-before")
+    if target.exists():  # else a kill came between the renames
+        shutil.rmtree(before, ignore_errors=True)
+        target.replace(before)
+    new.replace(target)
+    shutil.rmtree(before, ignore_errors=True)
 
 
 def reserve(path: Path) -> None:

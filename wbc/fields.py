@@ -45,6 +45,7 @@ NUM_RED_CELLS: Final = 4  # round ones, at least, to measure by
 NET: Final = 3.0  # spread: more is no nucleus but violet red cells that join; four lobes: 2.8
 CLOSE_UP: Final = 0.25  # of the picture's area
 AROUND: Final = 2.5  # cell diameters cut out of the field; docs/differential.md measures them
+LARGEST: Final = 1024  # pixels a side of what is cut out; of cells above 410 a fraction is kept
 RIM: Final = 3  # pixels in nuclear scale, by which outlines may end before the picture does
 
 
@@ -63,19 +64,22 @@ class Place:
 class Cell:
     """A leukocyte of a field.
 
-    pixels: as the networks see it, size x size x 3, RGB; around: the same at the field's own
-    resolution, a square AROUND times as wide as the cell.
+    pixels: as the networks see it, size x size x 3, RGB; around: where asked for, the same at the
+    field's own resolution (or a fraction, see LARGEST), a square AROUND times as wide as the cell.
     """
 
     pixels: NDArray[np.uint8]
     place: Place
-    around: NDArray[np.uint8]
+    around: NDArray[np.uint8] | None = None
 
 
-def prepare_field(data: bytes, framing: Framing) -> tuple[NDArray[np.uint8], list[Cell]]:
+def prepare_field(
+    data: bytes, framing: Framing, around: bool = False
+) -> tuple[NDArray[np.uint8], list[Cell]]:
     """The decoded field, upright, and every leukocyte in it, framed as `wbc.imaging.prepare` does.
 
-    framing: with crop cell; the glass's colour is the whole field's. Raises UnreadableImage.
+    framing: with crop cell; the glass's colour is the whole field's; around: with what lies around
+    each cell. Raises UnreadableImage.
     """
     image = decode(data)
     small = reduced(image)
@@ -83,8 +87,8 @@ def prepare_field(data: bytes, framing: Framing) -> tuple[NDArray[np.uint8], lis
     for found in outlines(image, small):
         box = box_of(found)
         square = framed(image, small, box, framing)
-        around = cut_out(image, small, box, AROUND)
-        cells.append(Cell(square, place_of(found, image.shape), around))
+        wide = cut_out(image, small, box, AROUND, LARGEST) if around else None
+        cells.append(Cell(square, place_of(found, image.shape), wide))
     return image, cells
 
 

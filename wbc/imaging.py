@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 from scipy import ndimage
 
 from wbc.decoding import UnreadableImage, decode
@@ -55,10 +56,17 @@ def framed(image: Picture, small: Picture, box: Box | None, framing: Framing) ->
     return _resized(_cut(image, small, window), framing.size)
 
 
-def cut_out(image: Picture, small: Picture, box: Box, context: float) -> Picture:
-    """A square of a decoded picture at its own resolution, `context` times as wide as the cell in
-    `box`; what lies outside the picture has its glass's colour. small: `reduced(image)`."""
-    return _cut(image, small, _around(box, context))
+def cut_out(image: Picture, small: Picture, box: Box, context: float, most: int) -> Picture:
+    """A square of a decoded picture, `context` times as wide as the cell in `box`.
+
+    At the picture's own resolution, or the half, a third, ... so that it has at most `most` pixels
+    a side; what lies outside the picture has its glass's colour. small: `reduced(image)`.
+    """
+    top, left, side = _around(box, context)
+    times = math.ceil(side / most)
+    if times > 1:  # before the cut, since the square may be far larger than the picture
+        image = np.asarray(Image.fromarray(image).reduce(times))
+    return _cut(image, small, (round(top / times), round(left / times), side // times))
 
 
 def _mask_box(image: Picture, mask: bytes | None) -> Box | None:

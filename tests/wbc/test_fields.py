@@ -15,7 +15,7 @@ from tests.wbc.test_localisation import (
     smear,
 )
 from wbc import fields
-from wbc.fields import box_of, outlines, place_of
+from wbc.fields import AROUND, LARGEST, box_of, outlines, place_of
 from wbc.imaging import Framing, UnreadableImage, prepare
 from wbc.localisation import locate
 from wbc.staining import reduced
@@ -138,3 +138,19 @@ def test_red_cells_are_the_ruler() -> None:
 def test_what_cannot_be_read_is_said() -> None:
     with pytest.raises(UnreadableImage, match="not an image"):
         fields.prepare_field(b"text", Framing(64, "cell", 1.5))
+
+
+def test_what_is_kept_of_a_close_up_is_no_larger_than_what_training_takes() -> None:
+    from PIL import Image
+
+    image = smear(scale=4, cell=(160, 120, 110), lobes=((160, 120, 70),))
+    data, framing = pictures.encoded(Image.fromarray(image)), Framing(64, "cell", 1.5)
+    _, (cell,) = fields.prepare_field(data, framing, around=True)
+    wide = AROUND * max(cell.place.width, cell.place.height)
+    assert wide > 2 * LARGEST and cell.around is not None
+    side = cell.around.shape[0]
+    assert cell.around.shape == (side, side, 3) and LARGEST / 2 < side <= LARGEST
+    again = prepare(pictures.encoded(Image.fromarray(cell.around)), framing)
+    assert again.located and np.abs(again.pixels.astype(int) - cell.pixels).mean() < 3
+    _, (cell,) = fields.prepare_field(data, framing)
+    assert cell.around is None

@@ -42,7 +42,7 @@ def every_cell(
     show: what is needed to draw the annotated picture goes with the first entry; keep: each entry
     brings the cell's pictures.
     """
-    image, cells = prepare_field(data, framing)
+    image, cells = prepare_field(data, framing, around=keep)
     view = view_of(image) if show else None
     if not cells:
         return [Ready(name, field=FieldCell(0, view=view))]
@@ -51,17 +51,15 @@ def every_cell(
             name,
             cell.pixels,
             located=True,
-            field=FieldCell(
-                number, cell.place, view if number == 1 else None, kept_of(cell) if keep else None
-            ),
+            field=FieldCell(number, cell.place, view if number == 1 else None, kept_of(cell)),
             last=number == len(cells),
         )
         for number, cell in enumerate(cells, start=1)
     ]
 
 
-def kept_of(cell: Cell) -> Kept:
-    return Kept(png(cell.around), png(cell.pixels))
+def kept_of(cell: Cell) -> Kept | None:
+    return None if cell.around is None else Kept(png(cell.around), png(cell.pixels))
 
 
 def view_of(image: NDArray[np.uint8]) -> View:

@@ -5,7 +5,6 @@ ends the process, the next one cuts OUT.part to the bytes on record and goes on 
 """
 
 import contextlib
-import fcntl
 import hashlib
 import json
 import os
@@ -16,7 +15,7 @@ from io import FileIO
 from pathlib import Path
 from typing import Final
 
-from wbc.disk import write_whole
+from wbc.disk import lock, write_whole
 from wbc.errors import UserError
 
 _ANEW: Final = "add --restart to begin anew"
@@ -113,7 +112,10 @@ def opened(out: Path, run: dict[str, str], restart: bool) -> Iterator[Part]:
     if known:
         _check_same(out, known, run)
     with part_path(out).open("ab", buffering=0) as file:
-        _lock(file, out)
+        if not lock(file):
+            raise UserError(
+                f"Another process is writing {part_path(out)}; wait for it, or name another --out."
+            )
         state = known or State(run, replaces=out.exists())
         if file.seek(0, os.SEEK_END) < state.bytes:
             raise UserError(f"{part_path(out)} lost rows that were in it; {_ANEW}.")
@@ -150,14 +152,3 @@ def _check_same(out: Path, known: State, run: dict[str, str]) -> None:
 
 def _record(out: Path, state: State) -> None:
     write_whole(record_path(out), json.dumps(asdict(state)).encode())
-
-
-def _lock(file: FileIO, out: Path) -> None:
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise UserError(
-            f"Another process is writing {part_path(out)}; wait for it, or name another --out."
-        ) from None
-    except OSError:  # a file system without locks
-        return

@@ -5,32 +5,41 @@ import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from wbc.reviewing.journal import Entry, labels
+from wbc.reviewing.journal import Entry, by_picture
 
 log = logging.getLogger(__name__)
 
 
-def sha256_of(path: Path) -> str:
-    """Of a file's bytes; "" where it cannot be read."""
+def sha256_of(data: bytes | None) -> str:
+    """In hexadecimal digits; "" of None."""
+    return "" if data is None else hashlib.sha256(data).hexdigest()
+
+
+def bytes_of(path: Path) -> bytes | None:
+    """None where the file cannot be read."""
     try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
+        return path.read_bytes()
     except OSError:
-        return ""
+        return None
+
+
+def digest_of(path: Path) -> str:
+    """SHA-256 of a file's bytes; "" where it cannot be read."""
+    return sha256_of(bytes_of(path))
 
 
 def answers(entries: Sequence[Entry], files: Mapping[str, Path]) -> dict[str, str]:
-    """{cell: label} of the cells whose file is the one that the person saw; a warning says how many
-    others there are."""
-    given = labels(entries)
-    same = {
-        cell: entry.label
-        for cell, entry in given.items()
-        if cell in files and sha256_of(files[cell]) == entry.sha256
-    }
-    if len(same) < len(given):
+    """{cell: label} of the cells whose file has the bytes that a person saw, whatever it is called;
+    a warning says how many answers are about none of them."""
+    given = {digest: each.label for digest, each in by_picture(entries).items() if each.label}
+    if not given:
+        return {}
+    digests = {cell: digest_of(path) for cell, path in files.items()}
+    num_gone = len(given.keys() - set(digests.values()))
+    if num_gone:
         log.warning(
             "%d of %d answers are left out: their pictures have gone or have changed since.",
-            len(given) - len(same),
+            num_gone,
             len(given),
         )
-    return same
+    return {cell: given[digest] for cell, digest in digests.items() if digest in given}

@@ -6,7 +6,7 @@ folder, and the same picture is in it once.
 
 import hashlib
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -15,7 +15,8 @@ import pandas as pd
 from wbc.cells import CLASSES
 from wbc.disk import write_whole
 from wbc.errors import UserError, one_line
-from wbc.reviewing import journal
+from wbc.reviewing import answered, journal
+from wbc.reviewing.answers import bytes_of, digest_of, sha256_of
 from wbc.reviewing.journal import Entry
 from wbc.reviewing.queue import Run
 from wbc.slides.pictures import pictures
@@ -36,15 +37,15 @@ def export(out: Path, run: Run, target: Path) -> Iterator[str]:
     Raises:
         UserError: no answer to give, the folder is of something else, no room.
     """
-    answered = journal.by_picture(journal.read(out)).values()
-    named = [entry for entry in answered if entry.label in CLASSES]
+    given = journal.by_picture(journal.read(out)).values()
+    named = [entry for entry in given if entry.label in CLASSES]
     known, origin = _known(target), _identity(out)
     if not named and not (known["from"] == origin).any():
         raise UserError(
             f"Nobody has named a cell of {out} yet; `python -m wbc review {out}` asks for answers."
         )
     try:
-        files = pictures(Path(run.folder)).files if named else {}
+        files = _files(named, out, run, target)
         rows = _copied(named, files, target, origin)
         table = _merged(known[known["from"] != origin], pd.DataFrame(rows, columns=list(_COLUMNS)))
         if named and table.empty:
@@ -67,7 +68,7 @@ def export(out: Path, run: Run, target: Path) -> Iterator[str]:
 
 
 def _copied(
-    named: Sequence[Entry], files: dict[str, Path], target: Path, origin: str
+    named: Sequence[Entry], files: Mapping[str, Path], target: Path, origin: str
 ) -> list[list[str]]:
     rows, num_gone = [], 0
     (target / "pictures").mkdir(parents=True, exist_ok=True)
@@ -84,14 +85,29 @@ def _copied(
     return rows
 
 
-def _picture(entry: Entry, files: dict[str, Path], target: Path) -> str:
+def _exported(entry: Entry, target: Path) -> list[Path]:
+    return sorted(target.glob(f"pictures/{entry.sha256[:32]}.*"))
+
+
+def _files(named: Sequence[Entry], out: Path, run: Run, target: Path) -> dict[str, Path]:
+    """{SHA-256: file} of the pictures that are not in `target` yet: kept in OUT, or still in DIR
+    under whatever name."""
+    wanted = [entry.sha256 for entry in named if not _exported(entry, target)]
+    paths = {each: answered.path_of(out, each) for each in wanted}
+    kept = {each: path for each, path in paths.items() if path.is_file()}
+    if len(kept) == len(paths):
+        return kept
+    return {digest_of(path): path for path in pictures(Path(run.folder)).files.values()} | kept
+
+
+def _picture(entry: Entry, files: Mapping[str, Path], target: Path) -> str:
     """The picture that was seen, in `target`: of an earlier export, or copied now; "" if gone."""
-    kept = sorted(target.glob(f"pictures/{entry.sha256[:32]}.*"))
+    kept = _exported(entry, target)
     if kept:
         return f"pictures/{kept[0].name}"
-    path = files.get(entry.cell)
-    data = path.read_bytes() if path and path.is_file() else b""
-    if path is None or hashlib.sha256(data).hexdigest() != entry.sha256:
+    path = files.get(entry.sha256)
+    data = bytes_of(path) if path else None
+    if path is None or data is None or sha256_of(data) != entry.sha256:
         return ""
     name = f"pictures/{entry.sha256[:32]}{path.suffix.lower()}"
     write_whole(target / name, data)

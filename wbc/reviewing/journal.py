@@ -6,7 +6,6 @@ answer that was not yet taken back, `again` brings skipped cells back.
 """
 
 import contextlib
-import fcntl
 import json
 import os
 from collections.abc import Iterator, Sequence
@@ -15,6 +14,7 @@ from io import FileIO
 from pathlib import Path
 from typing import Final, Literal
 
+from wbc import disk
 from wbc.errors import UserError
 
 FILE: Final = "corrections.jsonl"
@@ -42,10 +42,10 @@ class Entry:
 
 
 class Journal:
-    """The journal, open for appending and held by this process alone."""
+    """The journal of OUT (`folder`), open for appending and held by this process alone."""
 
-    def __init__(self, file: FileIO, entries: Sequence[Entry]) -> None:
-        self._file = file
+    def __init__(self, file: FileIO, entries: Sequence[Entry], folder: Path) -> None:
+        self._file, self.folder = file, folder
         self.entries = list(entries)
 
     def append(self, entry: Entry) -> None:
@@ -73,18 +73,14 @@ def opened(out: Path) -> Iterator[Journal]:
             f"{path}, where answers are kept, cannot be written ({error.strerror}); mend that."
         ) from None
     with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not disk.lock(file):
             raise UserError(
                 f"{out} is being reviewed already, by another `python -m wbc review`; use its page,"
                 " or end it with Ctrl-C first."
-            ) from None
-        except OSError:  # a file system without locks
-            pass
+            )
         entries, num_bytes = _parsed(path)
         file.truncate(num_bytes)
-        yield Journal(file, entries)
+        yield Journal(file, entries, out)
 
 
 def read(out: Path) -> list[Entry]:
@@ -106,20 +102,23 @@ def stacked(entries: Sequence[Entry]) -> list[Entry]:
     return stack
 
 
-def holding(entries: Sequence[Entry]) -> dict[str, Entry]:
-    """{cell: the newest answer that holds}, `skip` among them."""
-    return {entry.cell: entry for entry in stacked(entries)}
+def picture(sha256: str, cell: str) -> str:
+    """What tells one picture from another: its digest, and the name only where there was no file.
+
+    A name may come again with another picture, and a picture under another name: what is the third
+    cell of a field today is the fourth when new code finds one more above it.
+    """
+    return sha256 or f"no file of {cell}"
 
 
-def by_picture(entries: Sequence[Entry]) -> dict[tuple[str, str], Entry]:
-    """{(cell, SHA-256): the newest answer with a label}: a name may come again with another
-    picture."""
-    return {(each.cell, each.sha256): each for each in stacked(entries) if each.label}
-
-
-def labels(entries: Sequence[Entry]) -> dict[str, Entry]:
-    """{cell: the answer} of cells that a person has named; skipped ones are not among them."""
-    return {cell: entry for cell, entry in holding(entries).items() if entry.label}
+def by_picture(entries: Sequence[Entry]) -> dict[str, Entry]:
+    """{`picture`: the newest answer that holds}; `skip`, without a label, only if no other does."""
+    found: dict[str, Entry] = {}
+    for each in stacked(entries):
+        name = picture(each.sha256, each.cell)
+        if each.label or name not in found:
+            found[name] = each
+    return found
 
 
 def _parsed(path: Path) -> tuple[list[Entry], int]:

@@ -28,8 +28,8 @@ from wbc.decoding import UnreadableImage, decode
 from wbc.framing import Framing
 from wbc.imaging import prepare
 from wbc.page import TEMPLATES
-from wbc.reviewing.queue import Queued
-from wbc.reviewing.session import Refused, Session
+from wbc.reviewing.answers import sha256_of
+from wbc.reviewing.session import CHANGED, Refused, Session
 from wbc.slides.reasons import OTHER
 
 HOST: Final = "127.0.0.1"
@@ -85,7 +85,10 @@ class _Handler(BaseHTTPRequestHandler):
         try:
             given = self._body()
             state = self._session.answer(
-                int(given["index"]), str(given["action"]), str(given.get("label", ""))
+                int(given["index"]),
+                str(given["action"]),
+                str(given["digest"]),
+                str(given.get("label", "")),
             )
         except Refused as reason:
             self._send_json({"error": str(reason), **self._session.state()}, HTTPStatus.CONFLICT)
@@ -93,7 +96,8 @@ class _Handler(BaseHTTPRequestHandler):
             words = f"The answer could not be written ({error.strerror}); nothing was recorded."
             self._send_json({"error": words}, HTTPStatus.INSUFFICIENT_STORAGE)
         except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
-            self._send_error(HTTPStatus.BAD_REQUEST, "expected JSON with index, action and label")
+            words = "expected JSON with index, action, digest and label"
+            self._send_error(HTTPStatus.BAD_REQUEST, words)
         else:
             self._send_json(state)
 
@@ -130,7 +134,7 @@ class _Handler(BaseHTTPRequestHandler):
             run=self._session.run,
             reviewer=self._session.reviewer,
             again=self._again,
-            settings={"token": self._token, "classes": CLASSES, "other": OTHER},
+            settings={"token": self._token, "classes": CLASSES, "other": OTHER, "changed": CHANGED},
         )
         policy = (
             f"default-src 'none'; img-src 'self'; connect-src 'self'; style-src 'nonce-{nonce}';"
@@ -140,14 +144,24 @@ class _Handler(BaseHTTPRequestHandler):
         self._send(html.encode(), "text/html; charset=utf-8", {"Content-Security-Policy": policy})
 
     def _send_picture(self, path: str) -> None:
-        """/picture/3: the file of the third cell; /square/3: what the model sees of it."""
-        _, kind, index = path.split("/") if path.count("/") == 2 else ("", "", "")
+        """/picture/3/DIGEST: the file of the fourth cell; /square/3/DIGEST: what the model sees.
+
+        The bytes that are shown are those that have the digest, or nothing is.
+        """
+        _, kind, index, digest = path.split("/") if path.count("/") == 3 else ("", "", "", "")
         queue = self._session.run.queue
         if kind not in ("picture", "square") or not index.isdecimal() or int(index) >= len(queue):
             self._send_error(HTTPStatus.NOT_FOUND, "there is no such page")
             return
+        cell = queue[int(index)]
+        seen = cell.seen if kind == "square" else ""
         try:
-            pixels = _pixels(queue[int(index)], kind, self._session.run.framing)
+            data = Path(seen or cell.file).read_bytes()
+            if sha256_of(data) != digest:
+                self._send_error(HTTPStatus.CONFLICT, CHANGED)
+                return
+            whole = kind == "picture" or bool(seen)
+            pixels = decode(data) if whole else _square(data, self._session.run.framing)
         except (OSError, UnreadableImage):
             self._send_error(HTTPStatus.GONE, "the picture cannot be read")
             return
@@ -190,10 +204,6 @@ class _Handler(BaseHTTPRequestHandler):
         """Nothing: the terminal is the person's."""
 
 
-def _pixels(cell: Queued, kind: str, framing: Mapping[str, Any]) -> NDArray[np.uint8]:
-    """Raises OSError and UnreadableImage."""
-    if kind == "picture":
-        return decode(Path(cell.file).read_bytes())
-    if cell.seen:
-        return decode(Path(cell.seen).read_bytes())
-    return prepare(Path(cell.file).read_bytes(), Framing.of(framing)).pixels
+def _square(data: bytes, framing: Mapping[str, Any]) -> NDArray[np.uint8]:
+    """Raises UnreadableImage."""
+    return prepare(data, Framing.of(framing)).pixels

@@ -1,15 +1,16 @@
 """The questions and a person's answers to them, in order; no HTTP in here."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
 from wbc.cells import CLASSES
-from wbc.reviewing.answers import sha256_of
-from wbc.reviewing.journal import ANSWERS, Entry, Journal, holding, stacked
+from wbc.reviewing import answered
+from wbc.reviewing.answers import bytes_of, digest_of, sha256_of
+from wbc.reviewing.journal import ANSWERS, Entry, Journal, by_picture, picture, stacked
 from wbc.reviewing.queue import Queued, Run
 from wbc.slides.reasons import OTHER
 
@@ -18,6 +19,9 @@ LABELS: Final = (*CLASSES, OTHER)
 
 class Refused(Exception):  # noqa: N818 - an answer that is not taken, with the reason
     """Nothing was recorded; the message says why."""
+
+
+CHANGED: Final = "The picture has changed; look again."
 
 
 def now() -> str:
@@ -35,22 +39,25 @@ class Session:
 
     def __post_init__(self) -> None:
         self._lock = threading.Lock()
-        self._digests = [sha256_of(Path(cell.file)) for cell in self.run.queue]
+        self._digests = [digest_of(Path(cell.file)) for cell in self.run.queue]
 
     def state(self) -> dict[str, Any]:
-        """What the page shows: the question with its `index`, None when all are answered, the
-        index of the one after it, and the progress."""
+        """What the page shows: the question with its `index` and the `digest` of its picture's
+        bytes (of the square's: `square`), None when all are answered, the same of the one after
+        it, and the progress."""
         with self._lock:
             return self._state()
 
-    def answer(self, index: int, action: str, label: str = "") -> dict[str, Any]:
+    def answer(self, index: int, action: str, digest: str, label: str = "") -> dict[str, Any]:
         """Record one answer and return the new state; the answer is on the disk then.
 
-        action: accept, relabel (to `label`), skip, undo, again (ask the skipped ones once more).
+        action: accept, relabel (to `label`), skip, undo, again (ask the skipped ones once more);
+        digest: of the picture that the person saw, as the question had it.
         A label that is the model's own counts as accept.
 
         Raises:
-            Refused: no such action, label or question, it has been answered, its file has gone.
+            Refused: no such action, label or question, it has been answered, its file has gone or
+                is another than was seen.
             OSError: it cannot be written.
         """
         with self._lock:
@@ -59,56 +66,72 @@ class Session:
                     raise Refused("There is nothing to take back.")
                 self.journal.append(Entry(action, reviewer=self.reviewer, time=self.clock()))
             else:
-                self.journal.append(self._entry(index, action, label))
+                self.journal.append(self._entry(index, action, digest, label))
             return self._state()
 
-    def _entry(self, index: int, action: str, label: str) -> Entry:
+    def _entry(self, index: int, action: str, seen: str, label: str) -> Entry:
         if action not in ANSWERS or (action == "relabel" and label not in LABELS):
             raise Refused("This is no answer that there is.")
         if not 0 <= index < len(self.run.queue):
             raise Refused("There is no such cell.")
         cell = self.run.queue[index]
-        if cell.name in self._given():
+        data = bytes_of(Path(cell.file))
+        self._digests[index] = digest = sha256_of(data)
+        if digest != seen:
+            raise Refused(CHANGED)
+        if self._pictures()[index] in by_picture(self.journal.entries):
             raise Refused("This cell has been answered already.")
-        self._digests[index] = digest = sha256_of(Path(cell.file))
         if not digest and action != "skip":
             raise Refused("The picture has gone or cannot be read, so only skip is possible.")
         label = {"accept": cell.answer, "skip": ""}.get(action, label)
         if label and action == "relabel" and label == cell.answer:
             action = "accept"
+        if label and cell.seen and data is not None:
+            answered.keep(self.journal.folder, digest, data)
         return Entry(action, cell.name, digest, label, cell.answer, cell.slide,
                      self.run.models[0], self.reviewer, self.clock())  # fmt: skip
 
-    def _given(self) -> dict[str, Entry]:
-        """Answers about the pictures as they are: one that was exchanged is asked anew."""
-        holds = holding(self.journal.entries)
-        return {
-            cell.name: holds[cell.name]
-            for cell, digest in zip(self.run.queue, self._digests, strict=True)
-            if cell.name in holds and holds[cell.name].sha256 == digest
-        }
+    def _pictures(self) -> list[str]:
+        cells = zip(self._digests, self.run.queue, strict=True)
+        return [picture(digest, cell.name) for digest, cell in cells]
 
     def _can_undo(self) -> bool:
-        """The last answer is about a cell that this page shows."""
+        """The last answer is about a picture that this page shows."""
         stack = stacked(self.journal.entries)
-        return bool(stack) and stack[-1].cell in {cell.name for cell in self.run.queue}
+        return bool(stack) and picture(stack[-1].sha256, stack[-1].cell) in self._pictures()
 
     def _state(self) -> dict[str, Any]:
-        given = self._given()
-        open_cells = [i for i, cell in enumerate(self.run.queue) if cell.name not in given]
-        mine = [given[cell.name] for cell in self.run.queue if cell.name in given]
+        given = by_picture(self.journal.entries)
+        questions = self._next_questions(given)
+        mine = [given[each] for each in self._pictures() if each in given]
         return {
             "total": len(self.run.queue),
             "answered": sum(bool(entry.label) for entry in mine),
             "skipped": sum(not entry.label for entry in mine),
             "undo": self._can_undo(),
-            "question": self._question(open_cells[0]) if open_cells else None,
-            "following": open_cells[1] if len(open_cells) > 1 else None,
+            "question": questions[0] if questions else None,
+            "following": questions[1] if len(questions) > 1 else None,
         }
+
+    def _next_questions(self, given: Mapping[str, Entry]) -> list[dict[str, Any]]:
+        """At most two, about the pictures as they are now: one that was exchanged is asked anew."""
+        found: list[dict[str, Any]] = []
+        for index, known in enumerate(self._pictures()):
+            if known in given:
+                continue
+            cell = self.run.queue[index]
+            self._digests[index] = digest = digest_of(Path(cell.file))
+            if picture(digest, cell.name) not in given:
+                found.append(self._question(index))
+            if len(found) == 2:
+                break
+        return found
 
     def _question(self, index: int) -> dict[str, Any]:
         cell: Queued = self.run.queue[index]
         shown = {
             name: value for name, value in asdict(cell).items() if name not in ("file", "seen")
         }
-        return {"index": index, **shown}
+        digest = self._digests[index]
+        square = digest_of(Path(cell.seen)) if cell.seen else digest
+        return {"index": index, "digest": digest, "square": square, **shown}

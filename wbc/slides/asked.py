@@ -1,10 +1,13 @@
 """What a command line of `differential` asks for: whether it can work, and how to ask again."""
 
 import argparse
+import contextlib
 import shlex
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+from wbc import disk
 from wbc.commands.predicting import UNCERTAIN_BELOW
 from wbc.disk import write_whole
 from wbc.errors import UserError
@@ -12,6 +15,7 @@ from wbc.predicting.found import clean_name
 from wbc.slides.grouping import FOLDERS
 
 MARKER: Final = ".wbc-differential"  # OUT is ours, so what we wrote in it may be replaced
+_LOCK: Final = ".lock"  # in OUT, held while it is written
 _OF_FIELDS: Final = "--fields\n"  # in MARKER, where cells are those of whole fields
 
 
@@ -49,6 +53,18 @@ def mark(out: Path, fields: bool) -> None:
     out.mkdir(exist_ok=True)
     if not (out / MARKER).is_file():
         write_whole(out / MARKER, _OF_FIELDS.encode() if fields else b"")
+
+
+@contextlib.contextmanager
+def alone(out: Path) -> Iterator[None]:
+    """No other `differential` writes OUT meanwhile; raises UserError where one does, OSError."""
+    with (out / _LOCK).open("ab") as file:
+        if not disk.lock(file):
+            raise UserError(
+                f"Another `python -m wbc differential` is writing {out}; wait for it, or name"
+                " another --out."
+            )
+        yield
 
 
 def _is_of_fields(out: Path) -> bool:

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from wbc import device, model
-from wbc.disk import is_full, write_whole
+from wbc.disk import is_full, replace_folder, write_whole
 from wbc.errors import UserError
 from wbc.explain import grad_cam, has_gradcam
 from wbc.framing import Framing
@@ -25,10 +25,10 @@ from wbc.predicting.fields import check_crop
 from wbc.predicting.found import clean_name
 from wbc.reviewing import journal
 from wbc.reviewing.answers import answers
-from wbc.reviewing.queue import CSV_FILE, Queued, Run, queue_of, write_csv, write_run
+from wbc.reviewing.queue import CSV_FILE, RUN_FILE, Queued, Run, queue_of, write_csv, write_run
 from wbc.slides import index_page, leukocytes, ranges, slide_page
 from wbc.slides.agreement import Agreement, agreement
-from wbc.slides.asked import again_command, check, mark
+from wbc.slides.asked import again_command, alone, check, mark
 from wbc.slides.grouping import FOLDERS, ONE, compiled, file_names, slides_of
 from wbc.slides.judging import Judged, judged, read_card
 from wbc.slides.pictures import Pictures, pictures
@@ -71,13 +71,16 @@ def run(options: argparse.Namespace) -> None:
     reference = ranges.read(Path(options.ranges)) if options.ranges else ranges.read()
     check(folder, out, options.fields)
     found = pictures(folder)
+    if options.fields:
+        leukocytes.check_names(found.files)
     with ExitStack() as stack:
-        folders = [stack.enter_context(model_folder(each, Path.cwd())) for each in options.models]
+        folders = _models(options, stack)
         if options.fields:
             for each in folders:
                 check_crop(read_card(each))
         try:
             mark(out, options.fields)
+            stack.enter_context(alone(out))
             classifier = _explainer(folders[0], options)
             by_model = [
                 _judged(each, found, out, options, leads=each is folders[0]) for each in folders
@@ -92,6 +95,19 @@ def run(options: argparse.Namespace) -> None:
             write(job, out, options.slides)
         except OSError as error:
             raise UserError(_problem(error, out)) from None
+
+
+def _models(options: argparse.Namespace, stack: ExitStack) -> list[Path]:
+    """The models' folders, each model once; options.models keeps those that are left."""
+    by_model = dict[str, tuple[str, Path]]()
+    for name in options.models:
+        folder = stack.enter_context(model_folder(name, Path.cwd()))
+        read_card(folder)
+        first, _ = by_model.setdefault(model.model_sha256(folder), (name, folder))
+        if by_model[model.model_sha256(folder)][1] is not folder:
+            log.warning("--model %s is the same model as --model %s; it counts once.", name, first)
+    options.models = [name for name, _ in by_model.values()]
+    return [folder for _, folder in by_model.values()]
 
 
 def write(job: Job, out: Path, rule: str) -> None:
@@ -143,16 +159,21 @@ def _write_tables(
     pages = {name: f"{PAGES}/{link}" for name, link in links.items()}
     index = index_page.build(groups, pages, job.ranges, len(left), job.review_command)
     write_whole(staging / INDEX, render(index).encode())
-    shutil.rmtree(out / PAGES, ignore_errors=True)
-    for name in (PAGES, TABLE, CSV_FILE, INDEX):
-        (staging / name).replace(out / name)
-    staging.rmdir()
     names = [one.name for one in job.judged]
     folder = str(job.cells.folder.resolve())
-    write_run(Run(folder, names, job.framing.settings(), list(queue), job.again), out)
+    write_run(Run(folder, names, job.framing.settings(), list(queue), job.again), staging)
+    _publish(staging, out)
     log.info("%s: %d slides; open %s.", out / TABLE, len(groups), out / INDEX)
     if left:
         log.info("%d cells wait for a person: %s", len(left), job.review_command)
+
+
+def _publish(staging: Path, out: Path) -> None:
+    """All is made: a few renames, between which only a kill could leave new beside old."""
+    replace_folder(out / PAGES, staging / PAGES)
+    for name in (RUN_FILE, CSV_FILE, TABLE, INDEX):
+        (staging / name).replace(out / name)
+    staging.rmdir()
 
 
 def sentence(slide: Slide) -> str:

@@ -17,7 +17,7 @@ from wbc.disk import write_whole
 from wbc.errors import UserError
 from wbc.metrics import decided_probability
 from wbc.predicting import command, version_code
-from wbc.reviewing.answers import sha256_of
+from wbc.reviewing.answers import digest_of
 from wbc.slides import leukocytes
 from wbc.slides.pictures import Pictures, prefix_of
 
@@ -67,13 +67,15 @@ def judged(
         "files": cells.digest,
         "uncertain_below": options.uncertain_below,
         "code": version_code.code_sha256(),
-        "reference": sha256_of(model_dir / reference.REFERENCE_FILE),
+        "reference": digest_of(model_dir / reference.REFERENCE_FILE),
     }
     keeps = options.fields and leads
     if keeps:
         same["leukocytes"] = "kept"
     unchanged = lines.is_file() and _read(known) == same
-    if options.restart or not unchanged or (keeps and not leukocytes.are_kept(out, same)):
+    if unchanged and keeps:
+        unchanged = leukocytes.are_kept(out, same, _rows(lines, prefix_of(cells.folder), True))
+    if options.restart or not unchanged:
         lines.parent.mkdir(parents=True, exist_ok=True)
         known.unlink(missing_ok=True)
         lines.unlink(missing_ok=True)

@@ -12,8 +12,10 @@ from pathlib import Path
 import pytest
 
 from tests import browser
+from tests.wbc import pictures
 from tests.wbc.reviewing.cases import write_out
 from wbc.reviewing import journal
+from wbc.reviewing.session import CHANGED
 
 ROOT = Path(__file__).parents[3]
 pytestmark = pytest.mark.skipif(browser.CHROMIUM is None, reason="no chromium on this machine")
@@ -72,6 +74,19 @@ def test_a_review_survives_a_kill_and_goes_on(tmp_path: Path) -> None:
             assert page.text("count") == "2 of 5 answered"
             page.press("s")
             page.wait("document.body.dataset.index === '3'")
+            page.wait("document.getElementById('picture').naturalWidth === 120")
+            path = tmp_path / "slides" / "a" / "3.png"
+            path.write_bytes(pictures.encoded(pictures.cell(140, 140, 60, 60)))  # behind its back
+            page.press("a")
+            page.wait("!document.getElementById('problem').hidden")
+            assert page.text("problem") == CHANGED
+            page.wait("document.getElementById('picture').naturalWidth === 140")
+            path.write_bytes(pictures.encoded(pictures.cell(130, 130, 60, 60)))
+            page.evaluate(
+                "ask({...state.question, digest: 'of the time before'})"
+            )  # comes too late
+            page.wait("document.getElementById('picture').naturalWidth === 130")
+            assert page.text("count") == "2 of 5 answered, 1 skipped"
             page.evaluate("document.querySelector('[data-label=other]').click()")
             page.wait("document.body.dataset.index === '4'")
             page.press("1")
@@ -82,7 +97,8 @@ def test_a_review_survives_a_kill_and_goes_on(tmp_path: Path) -> None:
             page.wait("document.body.dataset.index === '2'")
             process.send_signal(signal.SIGTERM)
             assert process.wait(20) == 143
-    answers = {cell: entry.label for cell, entry in journal.labels(journal.read(out)).items()}
+    given = journal.by_picture(journal.read(out)).values()
+    answers = {entry.cell: entry.label for entry in given if entry.label}
     assert answers == {
         "a/0.png": "monocyte", "a/1.png": "eosinophil", "a/3.png": "other", "a/4.png": "neutrophil",
     }  # fmt: skip

@@ -9,7 +9,7 @@ from tests.wbc.reviewing.cases import write_out
 from wbc import cli
 from wbc.params import FolderSource
 from wbc.reviewing import journal
-from wbc.reviewing.answers import answers, sha256_of
+from wbc.reviewing.answers import answers, digest_of
 from wbc.reviewing.journal import Entry
 from wbc.reviewing.queue import read_run
 from wbc.reviewing.session import Session
@@ -22,7 +22,7 @@ def answer(out: Path, **labels: str) -> None:
     with journal.opened(out) as opened:
         for number, (cell, label) in enumerate(labels.items()):
             name = f"a/{cell.removeprefix('c')}.png"
-            digest = sha256_of(out.parent / "slides" / name)
+            digest = digest_of(out.parent / "slides" / name)
             opened.append(Entry("relabel", name, digest, label, "monocyte", "a", "m", "Ada",
                                 f"2026-01-0{number + 1}"))  # fmt: skip
 
@@ -109,6 +109,25 @@ def test_a_name_that_comes_again_with_another_picture_keeps_both_answers(tmp_pat
     (tmp_path / "slides" / "a" / "0.png").write_bytes(b"next month")
     answer(out, c0="eosinophil")
     assert sorted(export(out, target)["label"]) == ["basophil", "eosinophil"]
+
+
+def test_a_picture_that_comes_back_has_its_answer_again_under_any_name(tmp_path: Path) -> None:
+    out = write_out(tmp_path, num_cells=2)
+    path = tmp_path / "slides" / "a" / "0.png"
+    first = path.read_bytes()
+    answer(out, c0="basophil")
+    path.write_bytes(b"another picture")
+    answer(out, c0="eosinophil")
+    path.write_bytes(first)
+    files = pictures(tmp_path / "slides").files
+    assert answers(journal.read(out), files) == {"a/0.png": "basophil"}
+    path.rename(path.with_name("renamed.png"))
+    files = pictures(tmp_path / "slides").files
+    assert answers(journal.read(out), files) == {"a/renamed.png": "basophil"}
+    assert list(export(out, tmp_path / "reviewed")["label"]) == ["basophil"]
+    with journal.opened(out) as opened:
+        path.with_name("1.png").write_bytes(first)
+        assert Session(read_run(out), opened, "Ada").state()["answered"] == 1
 
 
 def test_what_was_all_taken_back_goes(tmp_path: Path) -> None:

@@ -9,21 +9,35 @@ import pytest
 
 from wbc.errors import UserError
 from wbc.reviewing import journal
-from wbc.reviewing.journal import Entry, holding, labels
+from wbc.reviewing.journal import Entry, by_picture
 
 
 def given(cell: str, label: str) -> Entry:
-    return Entry("relabel" if label else "skip", cell, "ab", label)
+    return Entry("relabel" if label else "skip", cell, f"digest of {cell}", label)
 
 
 def test_undo_takes_back_the_last_and_again_brings_skipped_ones_back() -> None:
     entries = [given("a", "monocyte"), given("b", ""), given("c", "basophil")]
-    assert list(holding(entries)) == ["a", "b", "c"] and list(labels(entries)) == ["a", "c"]
+    assert holding(entries) == {"a": "monocyte", "b": "", "c": "basophil"}
     undone = [*entries, Entry("undo"), Entry("undo")]
-    assert list(holding(undone)) == ["a"]
+    assert holding(undone) == {"a": "monocyte"}
     assert holding([*undone, Entry("undo"), Entry("undo")]) == {}
     assert list(holding([*entries, Entry("again")])) == ["a", "c"]
-    assert labels([*undone, given("a", "other")])["a"].label == "other"
+    assert holding([*undone, given("a", "other")]) == {"a": "other"}
+
+
+def holding(entries: list[Entry]) -> dict[str, str]:
+    return {entry.cell: entry.label for entry in by_picture(entries).values()}
+
+
+def test_answers_are_about_pictures_whatever_they_are_called() -> None:
+    first, moved = Entry("relabel", "a", "1", "monocyte"), Entry("relabel", "b", "1", "basophil")
+    assert by_picture([first, moved]) == {"1": moved}
+    other = Entry("relabel", "a", "2", "other")
+    assert by_picture([first, other]) == {"1": first, "2": other}
+    assert by_picture([first, Entry("skip", "b", "1")]) == {"1": first}
+    gone = [Entry("skip", "a"), Entry("skip", "b")]  # no file, so no digest
+    assert list(by_picture(gone).values()) == gone
 
 
 def test_what_is_appended_is_there_for_the_next(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ import pytest
 from tests.wbc.reviewing.cases import write_out
 from wbc import cli
 from wbc.reviewing import journal
+from wbc.reviewing.answers import digest_of
 from wbc.reviewing.queue import read_run
 from wbc.reviewing.server import MAX_BODY, TOKEN_HEADER, Server
 from wbc.reviewing.session import Session
@@ -35,11 +36,24 @@ class Client:
         connection.close()
         return reply.status, dict(reply.getheaders()), content
 
-    def answer(self, index: Any, action: str, label: str = "", **headers: str) -> tuple[int, Any]:
-        body = json.dumps({"index": index, "action": action, "label": label}).encode()
+    def answer(
+        self, index: Any, action: str, label: str = "", digest: str | None = None, **headers: str
+    ) -> tuple[int, Any]:
+        """As the page does it; digest: of the picture that was shown, None: of the one there is."""
+        digest = self.digest(index) if digest is None else digest
+        given = {"index": index, "action": action, "label": label, "digest": digest}
+        body = json.dumps(given).encode()
         given = {TOKEN_HEADER: self.server.token} | headers
         status, _, content = self.ask("POST", "/answer", body, **given)
         return status, json.loads(content) if content.startswith(b"{") else content.decode()
+
+    def digest(self, index: Any) -> str:
+        queue = self.session.run.queue
+        there = index in range(len(queue))
+        return digest_of(Path(queue[index].file)) if there else ""
+
+    def picture(self, kind: str, index: int, digest: str) -> tuple[int, dict[str, str], bytes]:
+        return self.ask("GET", f"/{kind}/{index}/{digest}?token={self.server.token}")
 
     def lines(self) -> list[tuple[str, str, str]]:
         return [(e.action, e.cell, e.label) for e in journal.read(self.out)]
@@ -70,7 +84,7 @@ def test_only_the_page_of_this_address_is_let_in(client: Client) -> None:
         assert client.ask("GET", "/", Host=host)[0] == 403
         assert client.answer(0, "accept", Host=host)[0] == 403
     assert client.ask("GET", "/state")[0] == 403
-    assert client.ask("GET", "/picture/0?token=wrong")[0] == 403
+    assert client.ask("GET", "/picture/0/a?token=wrong")[0] == 403
     assert client.answer(0, "accept", **{TOKEN_HEADER: "wrong"})[0] == 403
     assert client.answer(0, "accept", Origin="http://evil.example")[0] == 403
     assert client.lines() == []
@@ -100,7 +114,7 @@ def test_what_is_no_answer_is_refused_with_a_reason(client: Client) -> None:
         assert client.answer(*given)[0] == 409
     assert client.answer(0, "undo")[1]["error"] == "There is nothing to take back."
     assert client.answer("x", "accept")[0] == 400
-    good = b'{"index": 0, "action": "accept"}'
+    good = b'{"index": 0, "action": "undo", "digest": ""}'
     for body in (b"", b"[]", b"nonsense", b"{}", good + b" " * MAX_BODY):
         status, _, _ = client.ask("POST", "/answer", body, **{TOKEN_HEADER: client.server.token})
         assert status == 400
@@ -109,22 +123,49 @@ def test_what_is_no_answer_is_refused_with_a_reason(client: Client) -> None:
 
 
 def test_pictures_are_those_of_the_queue_and_no_other_file(client: Client) -> None:
-    token = f"?token={client.server.token}"
+    token, digest = f"?token={client.server.token}", client.digest(1)
     for kind in ("picture", "square"):
-        status, headers, content = client.ask("GET", f"/{kind}/1{token}")
+        status, headers, content = client.picture(kind, 1, digest)
         assert status == 200 and headers["Content-Type"] == "image/png"
         assert content.startswith(b"\x89PNG")
-    for path in ("/picture/9", "/picture/-1", "/picture/../run.json", "/run.json", "/picture/1/2"):
+    for path in (
+        "/picture/9/a",
+        "/picture/-1/a",
+        "/picture/../run.json",
+        "/run.json",
+        "/picture/1",
+    ):
         assert client.ask("GET", path + token)[0] == 404
 
 
 def test_of_a_file_that_has_gone_only_skip_is_possible(client: Client) -> None:
     Path(client.session.run.queue[0].file).unlink()
-    token = f"?token={client.server.token}"
-    assert client.ask("GET", f"/picture/0{token}")[0] == 410
+    assert client.picture("picture", 0, "")[0] == 410
     status, state = client.answer(0, "accept")
     assert status == 409 and "only skip is possible" in state["error"]
     assert client.answer(0, "skip")[0] == 200
+
+
+def test_no_answer_is_taken_for_a_picture_that_nobody_saw(client: Client) -> None:
+    """It is exchanged while its page is open."""
+    token = f"?token={client.server.token}"
+    shown = json.loads(client.ask("GET", f"/state{token}")[2])["question"]
+    assert client.picture("picture", 0, shown["digest"])[0] == 200
+    path = Path(client.session.run.queue[0].file)
+    path.write_bytes(Path(client.session.run.queue[2].file).read_bytes() + b"\0")
+    for kind in ("picture", "square"):  # not under an address that a browser keeps
+        assert client.picture(kind, 0, shown["digest"])[0] == 409
+    for action in ("accept", "skip"):
+        status, state = client.answer(0, action, digest=shown["digest"])
+        assert status == 409 and "has changed; look again" in state["error"]
+    assert client.lines() == []
+    again = state["question"]
+    assert (again["index"], again["digest"]) == (0, client.digest(0)) != (0, shown["digest"])
+    assert client.picture("picture", 0, again["digest"])[0] == 200
+    assert client.answer(0, "accept", digest=again["digest"])[0] == 200
+    assert journal.read(client.out)[0].sha256 == again["digest"]
+    body = b'{"index": 1, "action": "accept"}'  # of a page of older code
+    assert client.ask("POST", "/answer", body, **{TOKEN_HEADER: client.server.token})[0] == 400
 
 
 def test_a_full_disk_is_said_and_the_question_stays(

@@ -18,7 +18,7 @@ from wbc.cells import CLASSES
 from wbc.predicting import command as predict_command
 from wbc.predicting import preparing
 from wbc.reviewing import journal
-from wbc.reviewing.answers import sha256_of
+from wbc.reviewing.answers import digest_of
 from wbc.reviewing.journal import Entry
 from wbc.reviewing.queue import read_run
 from wbc.slides import asked, command, slide_page
@@ -33,10 +33,10 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_model(home, temperature=1.3)
     shutil.copytree(home / MODEL, home / "second")
     write_model(home, seed=2, temperature=1.3)
-    for slide, num_cells in (("a", 5), ("b <i>", 3)):
+    for slide, num_cells, y in (("a", 5, 60), ("b <i>", 3, 62)):
         (home / "slides" / slide).mkdir(parents=True)
         for number in range(num_cells):
-            picture = pictures.cell(120, 120, 45 + 4 * number, 60)
+            picture = pictures.cell(120, 120, 45 + 4 * number, y)
             (home / "slides" / slide / f"{number}.png").write_bytes(pictures.encoded(picture))
     (home / "slides" / "b <i>" / "bad.png").write_bytes(b"no picture")
     return home
@@ -77,7 +77,7 @@ def test_slides_become_a_table_pages_and_a_queue(
     everything = sorted(path.relative_to("out").as_posix() for path in Path("out").rglob("*"))
     name = next(path for path in everything if path.endswith(".jsonl")).removesuffix(".jsonl")
     assert everything == [
-        MARKER, "cells", f"{name}.json", f"{name}.jsonl", "differential.csv",
+        ".lock", MARKER, "cells", f"{name}.json", f"{name}.jsonl", "differential.csv",
         "index.html", "review.csv", "run.json", "slides", "slides/a.html", "slides/b-i.html",
     ]  # fmt: skip
     counted = table()
@@ -120,7 +120,7 @@ def test_answers_are_counted_again_without_judging_again(
     monkeypatch.setattr(predict_command, "run", never)
     with journal.opened(Path("out")) as answers:
         for cell, label in (("a/0.png", "basophil"), ("a/1.png", "other"), ("b <i>/0.png", "")):
-            digest = sha256_of(home / "slides" / cell)
+            digest = digest_of(home / "slides" / cell)
             answers.append(Entry("relabel" if label else "skip", cell, digest, label))
     differential(below="0.99")
     counted = table().loc["a"]
@@ -136,6 +136,42 @@ def test_answers_are_counted_again_without_judging_again(
         monkeypatch.setattr(predict_command, "run", never)
         (home / "slides" / "a" / "0.png").touch()
         differential(below="0.99")
+
+
+def test_a_kill_between_the_last_renames_leaves_whole_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Wherever it comes, also twice: no page has gone, and none is half there."""
+    out, num_left = tmp_path, 0
+    files = ("run.json", "review.csv", "differential.csv", "index.html")
+
+    def made(folder: Path, words: str) -> None:
+        (folder / "slides").mkdir(parents=True, exist_ok=True)
+        for name in (*files, "slides/a.html"):
+            (folder / name).write_text(words)
+
+    def killed(self: Path, target: Path) -> Path:
+        nonlocal num_left
+        num_left -= 1
+        if num_left < 0:
+            raise KeyboardInterrupt
+        return move(self, target)
+
+    move = Path.replace
+    made(out, "0")
+    monkeypatch.setattr(Path, "replace", killed)
+    for number in range(1, 7):
+        made(out / ".unfinished", str(number))
+        num_left = number - 1
+        with pytest.raises(KeyboardInterrupt):
+            command._publish(out / ".unfinished", out)
+        pages = [*out.glob("slides/a.html"), *out.glob(".slides-before/a.html")]
+        assert pages and all((out / name).read_text().isdecimal() for name in files)
+    num_left = 10
+    made(out / ".unfinished", "new")
+    command._publish(out / ".unfinished", out)
+    assert sorted(path.name for path in out.iterdir()) == sorted([*files, "slides"])
+    assert {path.read_text() for path in out.rglob("*.*") if path.is_file()} == {"new"}
 
 
 def never(*_: Any) -> None:

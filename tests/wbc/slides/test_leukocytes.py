@@ -22,12 +22,15 @@ from wbc.fields import AROUND, prepare_field
 from wbc.framing import Framing
 from wbc.imaging import prepare
 from wbc.predicting import command as predict_command
+from wbc.predicting import fields as smear
 from wbc.predicting.kept import cell_name
 from wbc.reviewing import journal
+from wbc.reviewing.answers import digest_of, sha256_of
+from wbc.reviewing.journal import Entry
 from wbc.reviewing.queue import read_run
-from wbc.reviewing.server import _pixels
 from wbc.reviewing.session import Session
 from wbc.slides import command, leukocytes, slide_page
+from wbc.slides.asked import alone
 
 MODEL = f"models/{ARCHITECTURE}"
 CELLS = [(120.0, 130.0), (520.0, 240.0), (300.0, 400.0)]
@@ -36,7 +39,7 @@ FRAMING = Framing.of(card()["input"])
 # Two slides; the second has a field without a cell, one that is none, and a cell at the border.
 FIELDS = {
     "a/1.png": CELLS,
-    "a/2.png": CELLS[1:],
+    "a/2.png": [(500.0, 180.0), (260.0, 390.0)],
     "b/1.png": [(10.0, 240.0), (320.0, 240.0)],
     "b/2.png": [],
 }
@@ -136,7 +139,7 @@ def test_every_leukocyte_is_a_cell_and_is_judged_as_predict_judges_it(
 
 
 def test_what_is_kept_is_what_the_model_saw_with_the_cell_in_its_middle(home: Path) -> None:
-    _, cells = prepare_field(Path("slides/a/1.png").read_bytes(), FRAMING)
+    _, cells = prepare_field(Path("slides/a/1.png").read_bytes(), FRAMING, around=True)
     for number, cell in enumerate(cells, start=1):
         data = (CUT / f"a/1.png.{number}.png").read_bytes()
         cut, seen = decode(data), decode((SEEN / f"a/1.png.{number}.png").read_bytes())
@@ -146,7 +149,7 @@ def test_what_is_kept_is_what_the_model_saw_with_the_cell_in_its_middle(home: Pa
         alone = prepare(data, FRAMING)
         assert alone.located and np.abs(alone.pixels.astype(int) - cell.pixels).mean() < 4
     queued = {cell.name: cell for cell in read_run(Path("out")).queue}
-    shown = _pixels(queued["a/1.png.2.png"], "square", read_run(Path("out")).framing)
+    shown = decode(Path(queued["a/1.png.2.png"].seen).read_bytes())
     assert np.array_equal(shown, cells[1].pixels)
     assert queued["a/1.png.2.png"].place == "cell 2 of a/1.png"
 
@@ -211,9 +214,9 @@ def test_answers_are_counted_and_exported_for_as_long_as_the_cell_is_the_same(
     with journal.opened(Path("out")) as answers:
         session = Session(run, answers, "Ada")
         order = [cell.name for cell in run.queue]
-        session.answer(order.index(NAMES[0]), "relabel", "basophil")
-        session.answer(order.index(NAMES[3]), "relabel", "basophil")
-        session.answer(order.index(NAMES[5]), "relabel", "other")
+        for number, label in ((0, "basophil"), (3, "basophil"), (5, "other")):
+            digest = digest_of(CUT / NAMES[number])
+            session.answer(order.index(NAMES[number]), "relabel", digest, label)
     cli.main(run.again.split()[3:])
     check_counted(num_models=2, basophils=2)
     cli.main(["review", "out", "--export", "reviewed"])
@@ -223,9 +226,37 @@ def test_answers_are_counted_and_exported_for_as_long_as_the_cell_is_the_same(
         (CUT / NAMES[number]).read_bytes() for number in (0, 3)
     }
     (home / "slides" / "a" / "2.png").write_bytes(pictures.encoded(Image.fromarray(field([]))))
+    answered = (CUT / NAMES[3]).read_bytes()
     differential(models=("second",))
     assert not (CUT / NAMES[3]).exists()
     check_counted(num_models=1, basophils=1)
+    cli.main(["review", "out", "--export", "later"])
+    later = {path.read_bytes() for path in Path("later").rglob("*.png")}
+    assert len(later) == 2 and answered in later
+
+
+def test_answers_follow_a_cell_to_another_number_and_another_png(
+    home: Path, monkeypatch: pytest.MonkeyPatch, no_figures: None
+) -> None:
+    """One of older code, which kept no copies of what was answered; zlib packs otherwise now."""
+    answered = {name: (CUT / name).read_bytes() for name in (NAMES[1], NAMES[3])}
+    with journal.opened(Path("out")) as answers:
+        for name, data in answered.items():
+            answers.append(Entry("relabel", name, sha256_of(data), "basophil", "", "a"))
+    more = [*CELLS, (330.0, 60.0)]  # above the others, so all get another number
+    (home / "slides" / "a" / "1.png").write_bytes(pictures.encoded(Image.fromarray(field(more))))
+    (home / "slides" / "a" / "2.png").unlink()
+    monkeypatch.setattr(
+        smear, "png", lambda pixels: pictures.encoded(Image.fromarray(pixels)) + b"0"
+    )
+    differential()
+    assert (CUT / "a/1.png.3.png").read_bytes() == answered[NAMES[1]]
+    assert (CUT / "a/1.png.1.png").read_bytes() not in answered.values()
+    queue = pd.read_csv("out/review.csv", keep_default_na=False).set_index("path")["reviewed"]
+    assert queue[queue != ""].to_dict() == {"a/1.png.3.png": "basophil"}
+    cli.main(["review", "out", "--export", "reviewed"])
+    paths = pd.read_csv("reviewed/labels.csv")["path"]
+    assert {(Path("reviewed") / path).read_bytes() for path in paths} == set(answered.values())
 
 
 def check_counted(num_models: int, basophils: int) -> None:
@@ -250,6 +281,25 @@ def test_the_pictures_follow_the_first_model(
         differential()
 
 
+def test_pictures_that_have_gone_are_cut_anew(
+    home: Path, no_pages: None, caplog: pytest.LogCaptureFixture
+) -> None:
+    (CUT / NAMES[2]).unlink()
+    (SEEN / NAMES[3]).unlink()
+    differential()
+    assert len(list(CUT.rglob("*.png"))) == len(list(SEEN.rglob("*.png"))) == len(NAMES)
+    assert "in out/leukocytes: 2 have gone" in caplog.text
+
+
+def test_one_run_at_a_time_writes_in_a_folder(home: Path) -> None:
+    before = stamps()
+    with alone(Path("out")):
+        for model_dir in (MODEL, "second"):
+            with pytest.raises(SystemExit, match="Another `python -m wbc differential` is writing"):
+                differential("--restart", models=(model_dir,))
+    assert stamps() == before
+
+
 def test_what_cannot_be_is_one_sentence(home: Path) -> None:
     shutil.copytree(MODEL, "uncropped")
     described = json.loads(Path("uncropped/model.json").read_text())
@@ -267,6 +317,27 @@ def test_what_cannot_be_is_one_sentence(home: Path) -> None:
     Path("other").mkdir()
     Path("other/.wbc-differential").touch()  # of a run without --fields
     refused("other was made of single cells, without", "--fields", "--out", "other", "--restart")
+
+
+@pytest.mark.parametrize("name", ["a/1.png.1.png", "a/1.png.1.png/x/y.png"])
+def test_no_field_is_called_as_a_cell_of_another_one(home: Path, name: str) -> None:
+    path = home / "slides" / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(pictures.encoded(Image.fromarray(field([]))))
+    refused("a/1.png.1.png is called as cell 1 of the field a/1.png", "--fields", "--out", "out")
+    (home / "slides" / "a" / "1.png").unlink()  # then it is a name like any other
+    leukocytes.check_names([name, "a/1.png.01.png", "a/1.png"[:-1]])
+
+
+def test_a_model_that_is_named_twice_counts_once(
+    home: Path, monkeypatch: pytest.MonkeyPatch, no_figures: None, caplog: pytest.LogCaptureFixture
+) -> None:
+    shutil.copytree(MODEL, "copy")
+    monkeypatch.setattr(predict_command, "run", never)  # what the first run judged is used
+    differential(models=(MODEL, f"{MODEL}/", "copy"))
+    assert pd.read_csv("out/differential.csv")["model"].nunique() == 1
+    assert read_run(Path("out")).again.count("--model") == 1
+    assert "--model copy is the same model as --model models/" in caplog.text
 
 
 def test_a_slide_of_empty_fields_has_a_page(home: Path) -> None:
