@@ -22,7 +22,8 @@ from benchmarks.kill_points import NAME, run_child
 from wbc.tracking.relocate import relocate
 
 ROOT = Path(__file__).resolve().parents[1]
-SMALL = {  # params.yaml's values that are replaced
+SMALL = {  # params.yaml's values that are replaced; the keys are regular expressions
+    r"architectures: \[googlenet": f"architectures: [{NAME}",
     "weights: auto": f"weights: data/weights/{NAME}.safetensors",
     "device: auto": "device: cpu",
     "threads: 2": "threads: 1",

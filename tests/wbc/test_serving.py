@@ -196,7 +196,10 @@ def test_later_edits_of_the_workspace_change_no_answer(
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout) == _predict(served, IMAGES).to_dict("records")
+    answers, here = pd.DataFrame(json.loads(done.stdout)), _predict(served, IMAGES)
+    assert list(answers["class"]) == list(here["class"])
+    # What earlier tests have left in this process may change a sum's last digit.
+    assert np.allclose(answers[PROBABILITIES], here[PROBABILITIES], rtol=0, atol=1e-6)
 
 
 def test_the_requirements_cover_what_a_version_imports() -> None:
