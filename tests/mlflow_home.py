@@ -147,3 +147,10 @@ def lock_model(root: Path, architecture: str) -> None:
     document = yaml.load(root / "dvc.lock")
     document["stages"][f"train@{architecture}"] = {"cmd": "python -m stages.train", "outs": outs}
     yaml.dump(document, root / "dvc.lock")
+
+
+def write_two_models(root: Path) -> None:
+    """One in models/, and another one of the same network in second/."""
+    outputs = write_model(root, temperature=1.3)
+    shutil.copytree(outputs[0], root / "second")
+    write_model(root, seed=2, temperature=1.3)

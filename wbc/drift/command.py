@@ -12,7 +12,7 @@ from typing import Any, Final
 import numpy as np
 from tqdm import tqdm
 
-from wbc import device, model, reference
+from wbc import device, model, out_folder, reference
 from wbc.drift import report
 from wbc.drift.findings import compare, folder_cells, usual_cells
 from wbc.drift.report import Report
@@ -57,7 +57,7 @@ def run(options: argparse.Namespace) -> None:
             read, OUT of something else.
     """
     out = Path(options.out)
-    report.check(out)
+    out_folder.check(out, report.MARKER)
     inputs = Inputs(options.paths, sys.stdin.buffer)
     inputs.check()
     chosen = device.pick(options.device)

@@ -16,7 +16,6 @@ from wbc import figures, figures_drift
 from wbc.disk import write_whole
 from wbc.drift.findings import FAR, MIX, Cells, Finding
 from wbc.drift.verdict import EXIT_STATUS, LIKE, Verdict
-from wbc.errors import UserError
 from wbc.metrics import NUM_DECIMALS
 from wbc.page import NOT_A_DEVICE, Banner, Items, Page, Picture, Section, Table, Text, render
 from wbc.page import Cell as TableCell
@@ -44,16 +43,6 @@ class Report:
     @property
     def num_files(self) -> int:
         return len(self.found) + self.num_unreadable
-
-
-def check(folder: Path) -> None:
-    """Raises UserError where a report may not be written, before any work."""
-    if folder.exists() and not folder.is_dir():
-        raise UserError(f"--out should name a folder, but {folder} is a file.")
-    if folder.is_dir() and any(folder.iterdir()) and not (folder / MARKER).is_file():
-        raise UserError(
-            f"{folder} holds something else already; name another --out, or empty that folder."
-        )
 
 
 def write(report: Report, folder: Path) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from wbc import disk
+from wbc import disk, out_folder
 from wbc.commands.predicting import UNCERTAIN_BELOW
 from wbc.disk import write_whole
 from wbc.errors import UserError
@@ -26,12 +26,7 @@ def check(folder: Path, out: Path, fields: bool) -> None:
             f"{folder} was expected to be a folder of slides, but is"
             f" {'a file' if folder.exists() else 'not there'}; name the folder that holds them."
         )
-    if out.exists() and not out.is_dir():
-        raise UserError(f"--out should name a folder, but {out} is a file.")
-    if out.is_dir() and any(out.iterdir()) and not (out / MARKER).is_file():
-        raise UserError(
-            f"{out} holds something else already; name another --out, or empty that folder."
-        )
+    out_folder.check(out, MARKER)
     if (out / MARKER).is_file() and _is_of_fields(out) != fields:
         others = "single cells, without --fields" if fields else "whole fields, with --fields"
         raise UserError(

@@ -103,8 +103,8 @@ def _models(options: argparse.Namespace, stack: ExitStack) -> list[Path]:
     for name in options.models:
         folder = stack.enter_context(model_folder(name, Path.cwd()))
         read_card(folder)
-        first, _ = by_model.setdefault(model.model_sha256(folder), (name, folder))
-        if by_model[model.model_sha256(folder)][1] is not folder:
+        first, kept = by_model.setdefault(model.model_sha256(folder), (name, folder))
+        if kept is not folder:
             log.warning("--model %s is the same model as --model %s; it counts once.", name, first)
     options.models = [name for name, _ in by_model.values()]
     return [folder for _, folder in by_model.values()]

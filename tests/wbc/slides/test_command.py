@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from tests.mlflow_home import ARCHITECTURE, new_home, write_model
+from tests.mlflow_home import ARCHITECTURE, new_home, write_two_models
 from tests.wbc import pictures
 from tests.wbc.predicting.test_command import stop
 from wbc import cli, model
@@ -30,9 +30,7 @@ MODEL = f"models/{ARCHITECTURE}"
 @pytest.fixture(scope="module")
 def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     home = tmp_path_factory.mktemp("home")
-    write_model(home, temperature=1.3)
-    shutil.copytree(home / MODEL, home / "second")
-    write_model(home, seed=2, temperature=1.3)
+    write_two_models(home)
     for slide, num_cells, y in (("a", 5, 60), ("b <i>", 3, 62)):
         (home / "slides" / slide).mkdir(parents=True)
         for number in range(num_cells):

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from tests.mlflow_home import ARCHITECTURE, card, new_home, write_model
+from tests.mlflow_home import ARCHITECTURE, card, new_home, write_two_models
 from tests.wbc import pictures
 from tests.wbc.predicting.test_command import stop
 from tests.wbc.test_fields import field
@@ -51,9 +51,7 @@ NAMES = ["a/1.png.1.png", "a/1.png.2.png", "a/1.png.3.png", "a/2.png.1.png", "a/
 def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """With OUT as a first run left it."""
     home = tmp_path_factory.mktemp("home")
-    write_model(home, temperature=1.3)
-    shutil.copytree(home / MODEL, home / "second")
-    write_model(home, seed=2, temperature=1.3)
+    write_two_models(home)
     for name, cells in FIELDS.items():
         path = home / "slides" / name
         path.parent.mkdir(parents=True, exist_ok=True)
