@@ -47,7 +47,7 @@ NO_MASKS: Final = (
     " it sees is cropped around the leukocyte that is found, as crop: cell does."
 )
 BATCH: Final = 64  # as wbc.serving judges them; what a kill loses at most
-FIELDS_ALONE: Final = 100  # fields before workers start; they take longer than single cells
+FIELDS_ALONE: Final = 4  # fields before workers start; they take longer than single cells
 
 
 @dataclass(frozen=True)

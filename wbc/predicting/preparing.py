@@ -3,17 +3,24 @@
 Never more than a window of files is in memory, however slowly squares are taken away.
 """
 
+import multiprocessing
+import os
+import signal
 import stat
+import sys
+import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
+from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+import torch
 from joblib import cpu_count
-from joblib.externals.loky import ProcessPoolExecutor
-from joblib.externals.loky.process_executor import TerminatedWorkerError
 from numpy.typing import NDArray
 
 from wbc.archives import UNREADABLE
@@ -21,10 +28,11 @@ from wbc.errors import UserError, one_line
 from wbc.fields import Place
 from wbc.imaging import Framing, UnreadableImage, prepare
 from wbc.predicting.found import MAX_BYTES, Found
+from wbc.processes import waiting
 
 CHUNK: Final = 8  # files a task
 CHUNK_BYTES: Final = 32 << 20  # from archives that a task carries at most, but for a larger file
-ALONE: Final = 500  # files before workers start, which takes as long as preparing about so many
+ALONE: Final = 64  # files, a batch, before workers start
 WAITING: Final = 3  # tasks a worker, under way or done and not taken
 LEAST_WAITING: Final = 16  # twice a batch: one is made while another is judged
 
@@ -112,20 +120,22 @@ def prepared(
     following = next(chunks, None)
     if following is None:
         return
-    pool = ProcessPoolExecutor(max_workers=cpu_count(), initializer=_one_thread)
+    pool = ProcessPoolExecutor(cpu_count(), _context(), initializer=_begin)
+    with waiting.held():  # what a signal raises while a process forks would be lost
+        pool.submit(cpu_count)  # starts them all
     try:
         yield from windowed(
             lambda chunk: pool.submit(prepare_chunk, chunk, framing, looking),
             _chain(following, chunks),
             max(WAITING * cpu_count(), LEAST_WAITING),
         )
-    except TerminatedWorkerError:
+    except BrokenProcessPool:
         raise UserError(
             "A process that prepares pictures was killed from outside, most often for want of"
             " memory; free some and run the same command again, which goes on from there."
         ) from None
     finally:
-        pool.shutdown(wait=True, kill_workers=True)
+        pool.shutdown(wait=True, cancel_futures=True)
 
 
 def windowed(
@@ -135,13 +145,13 @@ def windowed(
 
     joblib's own generator sends out tasks as workers get free, so a slow taker fills the memory.
     """
-    waiting: deque[Any] = deque()
+    given: deque[Any] = deque()
     for chunk in chunks:
-        waiting.append(submit(chunk))
-        while len(waiting) >= window:
-            yield from waiting.popleft().result()
-    while waiting:
-        yield from waiting.popleft().result()
+        given.append(submit(chunk))
+        while len(given) >= window:
+            yield from given.popleft().result()
+    while given:
+        yield from given.popleft().result()
 
 
 def chunked(tasks: Iterable[Task], num_files: int = CHUNK) -> Iterator[list[Task]]:
@@ -203,11 +213,25 @@ def _chain(first: list[Task], rest: Iterator[list[Task]]) -> Iterator[list[Task]
     yield from rest
 
 
-def _one_thread() -> None:
-    """torch's other threads wait for the next picture in a busy loop: twice the CPU time."""
-    import signal
+def _context() -> multiprocessing.context.BaseContext:
+    """Forks, as torch's DataLoader makes its workers on Linux: they start at once, where a new
+    interpreter imports for seconds what this one has. They touch no GPU and run one thread."""
+    return multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
 
-    import torch
 
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the main process's to answer
+def _begin() -> None:
+    """A worker's start. torch's threads would wait for the next picture in a busy loop, and after a
+    fork there are none."""
     torch.set_num_threads(1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the main process's to answer
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """Nobody else would end a worker that waits for a task when the main process was killed."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        wait([parent.sentinel])
+        os._exit(1)
