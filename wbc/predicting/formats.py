@@ -4,6 +4,7 @@ Names and reasons in CSV are such that no spreadsheet runs them (wbc.spreadsheet
 """
 
 import json
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -66,6 +67,8 @@ def write_parquet(lines: Path, target: Path, classes: Sequence[str], fields: boo
     with parquet.ParquetWriter(target, schema) as writer:
         for rows in _blocks(lines):
             writer.write_table(pa.Table.from_pylist(rows, schema=schema))
+    with target.open("rb") as file:
+        os.fsync(file.fileno())  # before it takes the place of another
 
 
 def _type(name: str) -> Any:

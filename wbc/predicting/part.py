@@ -112,7 +112,7 @@ def opened(out: Path, run: dict[str, str], restart: bool) -> Iterator[Part]:
     if known:
         _check_same(out, known, run)
     with part_path(out).open("ab", buffering=0) as file:
-        if not lock(file):
+        if not lock(file) or not _is_at(file, part_path(out)):
             raise UserError(
                 f"Another process is writing {part_path(out)}; wait for it, or name another --out."
             )
@@ -123,6 +123,14 @@ def opened(out: Path, run: dict[str, str], restart: bool) -> Iterator[Part]:
         if not known:
             _record(out, state)
         yield Part(file, out, state)
+
+
+def _is_at(file: FileIO, path: Path) -> bool:
+    """Whether the open file still has that name: another process may have finished it since."""
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    except FileNotFoundError:
+        return False
 
 
 def _known(out: Path) -> State | None:
