@@ -7,9 +7,9 @@ is another. Those of single cells are the person's own files and stay where they
 from pathlib import Path
 from typing import Final
 
+from wbc.digests import digest_of
 from wbc.disk import write_whole
 from wbc.reviewing import journal
-from wbc.reviewing.answers import digest_of
 
 FOLDER: Final = "answered"  # in OUT
 

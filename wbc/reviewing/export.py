@@ -13,10 +13,10 @@ from typing import Final
 import pandas as pd
 
 from wbc.cells import CLASSES
+from wbc.digests import bytes_of, digest_of, sha256_of
 from wbc.disk import write_whole
 from wbc.errors import UserError, one_line
 from wbc.reviewing import answered, journal
-from wbc.reviewing.answers import bytes_of, digest_of, sha256_of
 from wbc.reviewing.journal import Entry
 from wbc.reviewing.queue import Run
 from wbc.slides.pictures import pictures

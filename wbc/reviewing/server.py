@@ -25,10 +25,10 @@ from PIL import Image
 
 from wbc.cells import CLASSES
 from wbc.decoding import UnreadableImage, decode
+from wbc.digests import sha256_of
 from wbc.framing import Framing
 from wbc.imaging import prepare
 from wbc.page import TEMPLATES
-from wbc.reviewing.answers import sha256_of
 from wbc.reviewing.session import CHANGED, Refused, Session
 from wbc.slides.reasons import OTHER
 

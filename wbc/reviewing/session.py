@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from wbc.cells import CLASSES
+from wbc.digests import bytes_of, digest_of, sha256_of
 from wbc.reviewing import answered
-from wbc.reviewing.answers import bytes_of, digest_of, sha256_of
 from wbc.reviewing.journal import ANSWERS, Entry, Journal, by_picture, picture, stacked
 from wbc.reviewing.queue import Queued, Run
 from wbc.slides.reasons import OTHER

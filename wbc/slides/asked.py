@@ -3,7 +3,7 @@
 import argparse
 import contextlib
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -66,10 +66,10 @@ def _is_of_fields(out: Path) -> bool:
     return (out / MARKER).read_text(encoding="utf-8", errors="replace") == _OF_FIELDS
 
 
-def again_command(options: argparse.Namespace) -> str:
-    """The command line that these options came from, without --restart."""
+def again_command(options: argparse.Namespace, models: Sequence[str]) -> str:
+    """The command line that these options came from, without --restart and with these models."""
     words = ["python", "-m", "wbc", "differential", str(options.folder), "--out", str(options.out)]
-    words += [word for each in options.models for word in ("--model", each)]
+    words += [word for each in models for word in ("--model", each)]
     words += ["--fields"] * options.fields
     words += ["--slides", options.slides] * (options.slides != FOLDERS)
     words += ["--ranges", str(options.ranges)] * bool(options.ranges)

@@ -74,7 +74,8 @@ def run(options: argparse.Namespace) -> None:
     if options.fields:
         leukocytes.check_names(found.files)
     with ExitStack() as stack:
-        folders = _models(options, stack)
+        models = _models(options.models, stack)
+        folders = list(models.values())
         if options.fields:
             for each in folders:
                 check_crop(read_card(each))
@@ -90,24 +91,23 @@ def run(options: argparse.Namespace) -> None:
                 cells = leukocytes.pictures_of(by_model[0].rows, out, found)
             command = clean_name(f"python -m wbc review {shlex.quote(str(out))}")
             framing = framing_of(by_model[0].card)
-            again = again_command(options)
+            again = again_command(options, list(models))
             job = Job(folder, cells, by_model, reference, framing, classifier, command, again)
             write(job, out, options.slides)
         except OSError as error:
             raise UserError(_problem(error, out)) from None
 
 
-def _models(options: argparse.Namespace, stack: ExitStack) -> list[Path]:
-    """The models' folders, each model once; options.models keeps those that are left."""
+def _models(names: Sequence[str], stack: ExitStack) -> dict[str, Path]:
+    """{name: folder}, each model once."""
     by_model = dict[str, tuple[str, Path]]()
-    for name in options.models:
+    for name in names:
         folder = stack.enter_context(model_folder(name, Path.cwd()))
         read_card(folder)
         first, kept = by_model.setdefault(model.model_sha256(folder), (name, folder))
         if kept is not folder:
             log.warning("--model %s is the same model as --model %s; it counts once.", name, first)
-    options.models = [name for name, _ in by_model.values()]
-    return [folder for _, folder in by_model.values()]
+    return dict(by_model.values())
 
 
 def write(job: Job, out: Path, rule: str) -> None:

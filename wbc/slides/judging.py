@@ -13,11 +13,11 @@ import pandas as pd
 from wbc import counts, model, reference
 from wbc.cells import CLASSES
 from wbc.commands import predicting
+from wbc.digests import digest_of
 from wbc.disk import write_whole
 from wbc.errors import UserError
 from wbc.metrics import decided_probability
 from wbc.predicting import command, version_code
-from wbc.reviewing.answers import digest_of
 from wbc.slides import leukocytes
 from wbc.slides.pictures import Pictures, prefix_of
 

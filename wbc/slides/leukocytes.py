@@ -14,11 +14,11 @@ from typing import Any, Final
 import pandas as pd
 
 from wbc.decoding import UnreadableImage, decode
+from wbc.digests import digest_of, sha256_of
 from wbc.disk import replace_folder, write_whole
 from wbc.errors import UserError
 from wbc.predicting.kept import CUT, SEEN, Keeping, cell_name
 from wbc.reviewing import answered
-from wbc.reviewing.answers import digest_of, sha256_of
 from wbc.slides.pictures import Pictures, prefix_of
 
 log = logging.getLogger(__name__)

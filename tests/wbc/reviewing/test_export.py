@@ -7,9 +7,10 @@ import pytest
 
 from tests.wbc.reviewing.cases import write_out
 from wbc import cli
+from wbc.digests import digest_of
 from wbc.params import FolderSource
 from wbc.reviewing import journal
-from wbc.reviewing.answers import answers, digest_of
+from wbc.reviewing.answers import answers
 from wbc.reviewing.journal import Entry
 from wbc.reviewing.queue import read_run
 from wbc.reviewing.session import Session

@@ -12,8 +12,8 @@ import pytest
 
 from tests.wbc.reviewing.cases import write_out
 from wbc import cli
+from wbc.digests import digest_of
 from wbc.reviewing import journal
-from wbc.reviewing.answers import digest_of
 from wbc.reviewing.queue import read_run
 from wbc.reviewing.server import MAX_BODY, TOKEN_HEADER, Server
 from wbc.reviewing.session import Session

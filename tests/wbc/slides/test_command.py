@@ -15,10 +15,10 @@ from tests.wbc import pictures
 from tests.wbc.predicting.test_command import stop
 from wbc import cli, model
 from wbc.cells import CLASSES
+from wbc.digests import digest_of
 from wbc.predicting import command as predict_command
 from wbc.predicting import preparing
 from wbc.reviewing import journal
-from wbc.reviewing.answers import digest_of
 from wbc.reviewing.journal import Entry
 from wbc.reviewing.queue import read_run
 from wbc.slides import asked, command, slide_page

@@ -18,6 +18,7 @@ from tests.wbc.test_fields import field
 from wbc import cli, model
 from wbc.cells import CLASSES
 from wbc.decoding import decode
+from wbc.digests import digest_of, sha256_of
 from wbc.fields import AROUND, prepare_field
 from wbc.framing import Framing
 from wbc.imaging import prepare
@@ -25,7 +26,6 @@ from wbc.predicting import command as predict_command
 from wbc.predicting import fields as smear
 from wbc.predicting.kept import cell_name
 from wbc.reviewing import journal
-from wbc.reviewing.answers import digest_of, sha256_of
 from wbc.reviewing.journal import Entry
 from wbc.reviewing.queue import read_run
 from wbc.reviewing.session import Session
