@@ -24,7 +24,7 @@ from PIL import Image
 from benchmarks.generalisation.microscopes import LABORATORIES, seen_by
 from wbc import imaging, model, reference
 from wbc.cells import CLASSES
-from wbc.drift.findings import Cells, compare, usual_cells
+from wbc.drift.findings import Cells, compare, joined, usual_cells
 from wbc.drift.verdict import FEW, LIKE, MIX, OUTSIDE, SHIFTED, conclude
 from wbc.framing import Framing
 from wbc.model import Classifier
@@ -110,7 +110,7 @@ def blood_draws(cells: Cells, size: int, num_draws: int) -> Iterator[NDArray[np.
 
 def redrawn(test: Cells, usual: Cells, size: int, num_draws: int) -> Counter[str]:
     """Reference and folder from one heap of cells that the model has not learned from."""
-    both = joined(test, usual)
+    both = joined([test, usual])
     found: Counter[str] = Counter()
     for rows in random_draws(len(both), len(usual) + size, num_draws):
         here, there = both.some(rows[:size]), both.some(rows[size:])
@@ -118,12 +118,6 @@ def redrawn(test: Cells, usual: Cells, size: int, num_draws: int) -> Counter[str
         limit = np.sort(there.distance)[rank]
         found[word(beyond(here, limit), beyond(there, limit))] += 1
     return found
-
-
-def joined(a: Cells, b: Cells) -> Cells:
-    pictures = {name: np.concatenate([a.pictures[name], b.pictures[name]]) for name in a.pictures}
-    names = ("classes", "confidence", "distance", "far")
-    return Cells(*(np.concatenate([getattr(a, n), getattr(b, n)]) for n in names), pictures)
 
 
 def beyond(cells: Cells, limit: float) -> Cells:

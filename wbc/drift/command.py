@@ -10,15 +10,16 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 from tqdm import tqdm
 
 from wbc import device, model, out_folder, reference
 from wbc.drift import report
-from wbc.drift.findings import compare, folder_cells, usual_cells
+from wbc.drift.findings import Cells, compare, folder_cells, joined, usual_cells
 from wbc.drift.report import Report
 from wbc.drift.verdict import EXIT_STATUS, conclude
 from wbc.errors import UserError
-from wbc.model import Classifier
+from wbc.model import Card, Classifier
 from wbc.picture_statistics import NAMES, picture_statistics
 from wbc.predicting.command import NO_MASKS, batched, framing_of, lacks_masks
 from wbc.predicting.found import clean_name
@@ -36,15 +37,29 @@ NOT_COMPARABLE: Final = (
     "The reference was made of crops by masks, so distances, confidence and the measures of the"
     " pictures cannot be compared with it as usual: they may differ for that reason alone."
 )
+NUM_SHOWN: Final = 3  # files that cannot be read, by name
+Pixels = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Words:
+    """What a model and a reference are called."""
+
+    model: str
+    reference: str
 
 
 @dataclass
 class Folder:
-    """Rows of `wbc predict` of the cells that could be read, and their picture statistics."""
+    """The cells that could be read, batch by batch, and what became of the other files.
 
-    rows: list[Row] = field(default_factory=list)
-    pictures: list[dict[str, float]] = field(default_factory=list)
-    problems: list[str] = field(default_factory=list)  # `path: reason` of what could not be read
+    `problems`: `path: reason` of the first NUM_SHOWN of the `num_unreadable`.
+    """
+
+    batches: list[Cells] = field(default_factory=list)
+    num_unlocated: int = 0
+    num_unreadable: int = 0
+    problems: list[str] = field(default_factory=list)
 
 
 def run(options: argparse.Namespace) -> None:
@@ -70,12 +85,15 @@ def run(options: argparse.Namespace) -> None:
     log.info("%s (%s) on %s", classifier.card["architecture"], sha256[:8], chosen.name)
     with signals_raise():
         seen = look(inputs, classifier, known)
-    if not seen.rows:
+    if not seen.batches:
         raise UserError(
-            f"None of the {len(seen.problems)} files of {name} can be read (first"
+            f"None of the {seen.num_unreadable} files of {name} can be read (first"
             f" {seen.problems[0]}), so nothing can be compared."
         )
-    words = f"{classifier.card['architecture']} ({sha256[:8]})"
+    words = Words(
+        f"{classifier.card['architecture']} ({sha256[:8]})",
+        f"the reference {clean_name(options.reference)}" if options.reference else "its reference",
+    )
     said = report_of(seen, classifier, known, name, words)
     try:
         report.write(said, out)
@@ -119,25 +137,35 @@ def look(inputs: Inputs, classifier: Classifier, known: Reference) -> Folder:
     with contextlib.closing(ready), tqdm(desc="drift", unit="cell", disable=None) as bar:
         for batch in batched(ready):
             rows = judge(classifier, batch, 0.0, known)
-            seen.rows += [row for row in rows if not row["unreadable"]]
-            seen.problems += [f"{r['path']}: {r['error']}" for r in rows if r["unreadable"]]
-            squares = (one.pixels for one in batch if one.pixels is not None)
-            seen.pictures += picture_statistics(squares).to_dict("records")
+            squares = [one.pixels for one in batch if one.pixels is not None]
+            _add(seen, rows, squares, classifier.card)
             bar.update(len(batch))
-    if not seen.rows and not seen.problems:
+    if not seen.batches and not seen.num_unreadable:
         raise UserError("No picture was found: stdin was expected to name files, one a line.")
     return seen
 
 
+def _add(seen: Folder, rows: list[Row], squares: list[Pixels], card: Card) -> None:
+    """A batch as numbers: rows of a million cells would fill the memory."""
+    read = [row for row in rows if not row["unreadable"]]
+    unreadable = [row for row in rows if row["unreadable"]]
+    seen.num_unlocated += sum(row["unlocated"] for row in read)
+    seen.num_unreadable += len(unreadable)
+    num_missing = NUM_SHOWN - len(seen.problems)
+    seen.problems += [f"{row['path']}: {row['error']}" for row in unreadable[:num_missing]]
+    if read:
+        table = picture_statistics(squares)
+        seen.batches.append(
+            folder_cells(read, {name: table[name].to_numpy() for name in NAMES}, card)
+        )
+
+
 def report_of(
-    seen: Folder, classifier: Classifier, known: Reference, name: str, model_words: str
+    seen: Folder, classifier: Classifier, known: Reference, name: str, words: Words
 ) -> Report:
     """The comparison and what it comes to."""
     card = classifier.card
-    pictures = {
-        each: np.array([row[each] for row in seen.pictures], dtype=np.float64) for each in NAMES
-    }
-    found, usual = folder_cells(seen.rows, pictures, card), usual_cells(known, card)
+    found, usual = joined(seen.batches), usual_cells(known, card)
     classes = tuple(card["classes"])
     findings = compare(found, usual, len(classes))
     verdict = conclude(findings, found, usual, classes)
@@ -145,19 +173,16 @@ def report_of(
         verdict = replace(verdict, notes=(NO_MASKS, NOT_COMPARABLE, *verdict.notes))
     return Report(
         name,
-        model_words,
-        f"its reference, {len(usual):,} validation cells",
+        words.model,
+        f"{words.reference}, {len(usual):,} validation cells",
         classes,
         found,
         usual,
-        len(seen.problems),
-        sum(row["unlocated"] for row in seen.rows),
+        seen.num_unreadable,
+        seen.num_unlocated,
         tuple(findings),
         verdict,
     )
-
-
-NUM_SHOWN: Final = 3  # files that cannot be read, by name
 
 
 def tell(said: Report, problems: list[str], out: Path) -> None:
@@ -181,6 +206,7 @@ def tags(said: Report, model_words: str, sha256: str) -> dict[str, Any]:
         "drift.verdict": said.verdict.word,
         "drift.model": model_words,
         "drift.model_sha256": sha256,
+        "drift.reference": said.reference,
         "drift.reasons": " ".join(said.verdict.reasons)[:4000],
         "mlflow.note.content": f"{said.verdict.word.upper()}. {said.verdict.sentence}\n\n"
         + "\n".join(f"- {sentence}" for sentence in said.verdict.reasons),

@@ -128,6 +128,20 @@ def folder_cells(
     )
 
 
+def joined(parts: Sequence[Cells]) -> Cells:
+    """The cells of all parts (at least one), in their order."""
+    return Cells(
+        np.concatenate([part.classes for part in parts]),
+        np.concatenate([part.confidence for part in parts]),
+        np.concatenate([part.distance for part in parts]),
+        np.concatenate([part.far for part in parts]),
+        {
+            name: np.concatenate([part.pictures[name] for part in parts])
+            for name in parts[0].pictures
+        },
+    )
+
+
 def compare(found: Cells, usual: Cells, num_classes: int) -> list[Finding]:
     """A finding for every measure that both have, in the order of MEASURES."""
     findings = [_mix(found, usual, num_classes), _far(found, usual)]

@@ -70,6 +70,7 @@ def json_text(report: Report) -> str:
     content = {
         "folder": report.name,
         "model": report.model,
+        "reference": report.reference,
         "verdict": report.verdict.word,
         "exit_status": EXIT_STATUS[report.verdict.word],
         "reasons": list(report.verdict.reasons),

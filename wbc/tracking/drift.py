@@ -17,6 +17,7 @@ from wbc.tracking import store as tracking_store
 from wbc.tracking.store import Store
 
 EXPERIMENT: Final = "wbc-drift"
+DAY_SECONDS: Final = 24 * 3600
 YEAR_SECONDS: Final = 365 * 24 * 3600  # months are compared with those of the year before
 
 _log = logging.getLogger(__name__)
@@ -39,7 +40,8 @@ def publish(
 
 
 def dispensable(store: Store, keep_last: int | None) -> list[Any]:
-    """Runs that `clean` removes: deleted by a person, or ended before all was written.
+    """Runs that `clean` removes: deleted by a person, or ended before all was written, which is
+    also true of one that still runs after a day: writing takes seconds, so its process was killed.
 
     With keep_last also checks that are older than a year, but each model's newest `keep_last`.
     """
@@ -51,9 +53,12 @@ def dispensable(store: Store, keep_last: int | None) -> list[Any]:
     runs = store.client.search_runs(
         [experiment.experiment_id], "", ViewType.ALL, 10_000, ["attributes.start_time DESC"]
     )
+    day_ago = 1000 * (time.time() - DAY_SECONDS)
     going, by_model = [], defaultdict(list)
     for run in runs:
-        if run.info.lifecycle_stage == "deleted" or run.info.status in ("FAILED", "KILLED"):
+        left = run.info.status == "RUNNING" and run.info.start_time < day_ago
+        ended = run.info.status in ("FAILED", "KILLED")
+        if run.info.lifecycle_stage == "deleted" or ended or left:
             going.append(run)
         elif run.info.status == "FINISHED":
             by_model[run.data.tags.get("drift.model_sha256", "")].append(run)

@@ -14,8 +14,10 @@ from tests.mlflow_home import ARCHITECTURE, write_model, write_reference
 from tests.wbc import pictures
 from wbc import cli, imaging, model, reference
 from wbc.drift import command
+from wbc.drift.report import FILES
 from wbc.errors import UserError
 from wbc.picture_statistics import picture_statistics
+from wbc.predicting import command as predicting
 from wbc.predicting.command import NO_MASKS, framing_of
 from wbc.predicting.inputs import Inputs
 from wbc.reference import REFERENCE_FILE, make_reference
@@ -96,6 +98,7 @@ def test_a_month_like_the_reference_has_status_0(
     said = found()
     assert (said["verdict"], said["exit_status"], said["reasons"]) == ("like training", 0, [])
     assert said["num_cells"] == NUM_CELLS and said["num_reference"] == 40
+    assert said["reference"] == "its reference, 40 validation cells"
     assert sum(counts[0] for counts in said["classes"].values()) == NUM_CELLS
 
 
@@ -123,6 +126,15 @@ def test_a_month_in_other_light_is_named_with_status_3(
     assert before == {path.name: path.read_bytes() for path in Path("drift").iterdir()}
 
 
+def test_the_size_of_batches_changes_nothing(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (home / "like" / "bad.png").write_bytes(b"no picture")
+    assert drift("like") == 0
+    monkeypatch.setattr(predicting, "BATCH", 7)
+    assert drift("like", "--out", "by-seven") == 0
+    for name in FILES:
+        assert Path("drift", name).read_bytes() == Path("by-seven", name).read_bytes()
+
+
 def test_few_cells_are_said_to_be_few(home: Path) -> None:
     assert drift("like/1.png", "like/2.png") == 5
     assert found()["verdict"] == "too few cells to say"
@@ -143,6 +155,7 @@ def test_what_cannot_be_compared_is_one_sentence(home: Path) -> None:
     assert "other was expected to be" in drift("like", "--reference", "other")
     assert not Path("drift").exists()
     assert drift("like", "--reference", "kept") == 0
+    assert found()["reference"] == "the reference kept, 40 validation cells"
     Path("file").write_text("")
     assert "file is a file" in drift("like", "--reference", "kept", "--out", "file")
     assert "cannot be written" in drift("like", "--reference", "kept", "--out", "file/drift")
@@ -180,7 +193,8 @@ def test_a_model_of_masks_says_that_there_are_none(
     model_dir = write_model(home, input={"size": 64, "crop": "mask", "context": 1.5})[0]
     classifier = model.load(model_dir)
     seen = command.look(Inputs(["like/1.png", "like/2.png"], ()), classifier, usual)
-    notes = command.report_of(seen, classifier, usual, "like", "model").verdict.notes
+    words = command.Words("model", "its reference")
+    notes = command.report_of(seen, classifier, usual, "like", words).verdict.notes
     assert notes[:2] == (NO_MASKS, command.NOT_COMPARABLE)
     cli.main(["predict", "like/1.png", "--model", str(model_dir), "--out", "one.csv"])
     assert NO_MASKS in caplog.text

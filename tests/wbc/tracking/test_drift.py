@@ -1,5 +1,6 @@
 """wbc.tracking.drift: a run a folder, apart from the trainings."""
 
+import time
 from pathlib import Path
 
 import pytest
@@ -36,3 +37,19 @@ def test_every_month_is_a_run_of_its_own(tmp_path: Path, monkeypatch: pytest.Mon
     tracking_relocate.relocate(moved)
     found = tracking_store.connect(moved).client.get_run(run.info.run_id).info.artifact_uri
     assert found.startswith((moved / "mlruns").as_uri())
+
+
+def test_a_check_that_was_killed_while_it_was_written_goes_after_a_day(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = new_home(tmp_path / "home", monkeypatch)
+    (home / "drift").mkdir()
+    tags = {"drift.folder": "2026-11", "drift.verdict": "shifted"}
+    tracking_drift.publish(home, home / "drift", tags, {})
+    store = tracking_store.connect(home)
+    experiment = store.client.get_experiment_by_name("wbc-drift").experiment_id
+    two_days_ago = int(1000 * (time.time() - 2 * tracking_drift.DAY_SECONDS))
+    killed = store.client.create_run(experiment, start_time=two_days_ago)
+    store.client.create_run(experiment)  # being written now
+    going = tracking_drift.dispensable(store, None)
+    assert [run.info.run_id for run in going] == [killed.info.run_id]
