@@ -6,7 +6,7 @@
 Random weights whose batch norm has seen drawn cells, so that answers differ from cell to cell.
 *plain* is torchvision's module as it comes: NCHW, batch norm by itself, under inference_mode.
 OpenVINO is measured too where it is installed (pip install openvino; nothing here needs it).
-About 4 minutes for GoogLeNet with pictures, 15 for all networks without, on two idle cores.
+About 4 minutes for GoogLeNet with pictures, 5 for all networks without, on two idle cores.
 """
 
 import argparse
