@@ -6,8 +6,8 @@ Never more than a window of files is in memory, however slowly squares are taken
 import stat
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,7 +20,7 @@ from wbc.errors import UserError, one_line
 from wbc.fields import Place
 from wbc.imaging import Framing, UnreadableImage, prepare
 from wbc.predicting.found import MAX_BYTES, Found
-from wbc.predicting.workers import is_stopped, workers
+from wbc.predicting.workers import WorkerGone, workers
 
 CHUNK: Final = 8  # files a task
 CHUNK_BYTES: Final = 32 << 20  # from archives that a task carries at most, but for a larger file
@@ -113,13 +113,10 @@ def prepared(
     if following is None:
         return
     try:
-        with workers() as pool:
-            yield from windowed(
-                lambda chunk: pool.submit(prepare_chunk, chunk, framing, looking),
-                _chain(following, chunks),
-                max(WAITING * cpu_count(), LEAST_WAITING),
-            )
-    except BrokenProcessPool:
+        with workers(partial(prepare_chunk, framing=framing, looking=looking)) as submit:
+            window = max(WAITING * cpu_count(), LEAST_WAITING)
+            yield from windowed(submit, _chain(following, chunks), window)
+    except WorkerGone:
         raise UserError(
             "A process that prepares pictures was killed from outside, most often for want of"
             " memory; free some and run the same command again, which goes on from there."
@@ -166,10 +163,7 @@ def task_of(found: Found) -> Task:
 
 
 def prepare_chunk(chunk: list[Task], framing: Framing, looking: Looking) -> list[Ready]:
-    """All that is made of some files; none of the rest once nobody wants it."""
-    return [
-        ready for task in chunk if not is_stopped() for ready in _prepare(task, framing, looking)
-    ]
+    return [ready for task in chunk for ready in _prepare(task, framing, looking)]
 
 
 def _prepare(task: Task, framing: Framing, looking: Looking) -> list[Ready]:

@@ -1,21 +1,21 @@
 """Processes that prepare pictures: one a core, there at once, gone with the main process.
 
 They are forks, as torch's DataLoader makes its workers on Linux: a new interpreter would import for
-seconds what this one has. They touch no GPU and run one thread. Signals are the main process's to
-answer, also those that a terminal or a cluster sends to all of them; it tells them to stop.
+seconds what this one has. They touch no GPU and run one thread. Each has a pipe of its own, so one
+that is killed is noticed at once, whatever it was at, and all may be killed at any moment. Signals
+are the main process's to answer, also those that a terminal or a cluster sends to all of them.
 """
 
 import contextlib
 import multiprocessing
-import os
 import signal
 import sys
-import threading
-from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing.connection import wait
-from multiprocessing.sharedctypes import RawValue
-from typing import Any, Final
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
+from multiprocessing.connection import Connection
+from queue import SimpleQueue
+from typing import Any
 
 import torch
 from joblib import cpu_count
@@ -23,62 +23,89 @@ from joblib import cpu_count
 from wbc.errors import UserError
 from wbc.processes import waiting
 
-_LOOK: Final = 1.0  # seconds between two looks at whether the main process is still there
-_stopping: Any = None  # in a worker: a number that the main process sets when it wants no more
+Work = Callable[[Any], Any]
+Submit = Callable[[Any], "Future[Any]"]
+
+
+class WorkerGone(Exception):  # noqa: N818
+    """A process was killed from outside."""
 
 
 @contextlib.contextmanager
-def workers() -> Iterator[ProcessPoolExecutor]:
-    """As many as there are cores; at the end they stop after the file that they are at.
+def workers(work: Work) -> Iterator[Submit]:
+    """A function that gives a task to as many processes as there are cores; they do `work` with it.
+
+    A future raises WorkerGone, or what `work` raised.
 
     Raises:
-        UserError: none can be started.
+        UserError: the processes cannot be started.
     """
-    context = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
-    stopping = RawValue("b", 0)  # without a lock, which a killed worker would keep
-    pool = ProcessPoolExecutor(cpu_count(), context, _begin, (os.getpid(), stopping))
-    try:
-        _start(pool)
-        yield pool
-    finally:
-        stopping.value = 1
-        pool.shutdown(wait=True, cancel_futures=True)
-
-
-def _start(pool: ProcessPoolExecutor) -> None:
-    before = set(multiprocessing.active_children())
+    processes, idle = list[Any](), SimpleQueue[Connection]()
+    threads = ThreadPoolExecutor(cpu_count())  # each waits for one process
     try:
         with waiting.held():  # what a signal raises while a process forks would be lost
-            pool.submit(cpu_count)  # any task starts them all
-    except OSError as error:
-        for child in set(multiprocessing.active_children()) - before:
-            child.kill()  # nobody else would end the first ones
-        raise UserError(
-            f"The processes that prepare pictures cannot be started ({error.strerror}); free some"
-            " memory or allow more processes (ulimit -u), and run the same command again."
-        ) from None
+            for connection in _start(work, processes):
+                idle.put(connection)
+        yield lambda task: threads.submit(_ask, idle, task)
+    finally:
+        for process in processes:
+            process.kill()
+        threads.shutdown(wait=True, cancel_futures=True)
+        for process in processes:
+            process.join()
 
 
-def is_stopped() -> bool:
-    """In a worker: whether nobody wants what it prepares."""
-    return _stopping is not None and bool(_stopping.value)
+def _start(work: Work, processes: list[Any]) -> list[Connection]:
+    """This side's ends of the pipes; `processes` gets every process that has been started."""
+    forks = sys.platform == "linux"
+    context: Any = multiprocessing.get_context("fork" if forks else "spawn")
+    ours = list[Connection]()
+    for _ in range(cpu_count()):
+        here, there = context.Pipe()
+        ours.append(here)
+        arguments = (work, there, list(ours) if forks else [])
+        process = context.Process(target=_serve, args=arguments, daemon=True)
+        try:
+            process.start()
+        except OSError as error:
+            raise UserError(
+                f"The processes that prepare pictures cannot be started ({error.strerror}); free"
+                " some memory or allow more processes (ulimit -u), and run the same command again."
+            ) from None
+        processes.append(process)
+        there.close()  # so that nobody but the process has it
+    return ours
 
 
-def _begin(main: int, stopping: Any) -> None:
-    """A worker's start. torch's threads would wait for the next picture in a busy loop, and after a
-    fork there are none."""
-    global _stopping
-    _stopping = stopping
-    torch.set_num_threads(1)
+def _serve(work: Work, connection: Connection, inherited: Sequence[Connection]) -> None:
+    """A process's life: until the main one has closed its end, by its own death too."""
+    for other in inherited:
+        other.close()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
-    threading.Thread(target=_end_with, args=(main,), daemon=True).start()
+    torch.set_num_threads(1)  # after a fork there are no others
+    with contextlib.suppress(EOFError, OSError):
+        while True:
+            connection.send(_done(partial(work, connection.recv())))
 
 
-def _end_with(main: int) -> None:
-    """Nobody else would end a worker that waits for a task when the main process was killed."""
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    while os.getppid() == main and not wait([parent.sentinel], _LOOK):
-        pass
-    os._exit(1)
+def _done(work: Callable[[], Any]) -> Any:
+    try:
+        return work()
+    except Exception as error:  # of the main process's business, as if it had done the work
+        return error
+
+
+def _ask(idle: SimpleQueue[Connection], task: Any) -> Any:
+    """What a process makes of a task."""
+    connection = idle.get()
+    try:
+        connection.send(task)
+        result = connection.recv()
+    except (EOFError, OSError):
+        raise WorkerGone from None
+    finally:
+        idle.put(connection)
+    if isinstance(result, Exception):
+        raise result
+    return result

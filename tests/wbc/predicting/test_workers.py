@@ -1,5 +1,6 @@
 """wbc.predicting.workers: they start or are one sentence, stop soon, end with their process."""
 
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -42,15 +43,31 @@ def children() -> set[psutil.Process]:
     return set(psutil.Process().children())
 
 
-def test_a_worker_that_is_killed_is_one_sentence() -> None:
+@pytest.mark.parametrize("num_taken", [20, 200])
+def test_a_worker_that_is_killed_is_one_sentence(num_taken: int) -> None:
+    """Also in the middle of an answer, which is larger than a pipe."""
     before = children()
-    ready = preparing.prepared(endless(), FRAMING, alone=8)
-    for _ in range(20):
+    ready = preparing.prepared(endless(), Framing(200, "none", 1.5), alone=8)
+    for _ in range(num_taken):
         next(ready)
+    time.sleep(0.2)  # all have answered or wait for somebody to take it
     next(iter(children() - before)).kill()
     with pytest.raises(UserError, match="was killed from outside"):
         for _ in range(1000):
             next(ready)
+    assert children() == before
+
+
+def unable(name: str, data: bytes, framing: Framing) -> list[Ready]:
+    if multiprocessing.parent_process():
+        raise KeyError(name)
+    return [Ready(name)]
+
+
+def test_what_a_worker_raises_is_raised_here() -> None:
+    before = children()
+    with pytest.raises(KeyError, match="cell"):
+        list(preparing.prepared(islice(endless(), 50), FRAMING, unable, alone=8))
     assert children() == before
 
 
