@@ -117,13 +117,15 @@ active:
 scm: $(READY)
 	@"$(BIN)/python" .ci/dvc_scm.py
 
-# A stamp dated 1970 means "begun": remembered as the choice, yet to be finished.
+# A stamp dated 1970 means "begun": remembered as the choice, yet to be finished. pip would compile
+# on one core, compileall does on all; a few templates among the libraries cannot be compiled.
 $(VENV)/.installed-%: requirements.txt
 	@PYTHON="$(PYTHON)" .ci/make_venv $(VENV)
 	@echo "Installing requirements.txt into $(VENV), with PyTorch for $* (several GB, once)"
 	@for stamp in $(VENV)/.installed-*; do test ! -e "$$stamp" || touch -t 197001020000 "$$stamp"; done
-	@"$(BIN)/python" -m pip install --disable-pip-version-check $(BUILD_ARGS) \
+	@"$(BIN)/python" -m pip install --disable-pip-version-check --no-compile $(BUILD_ARGS) \
 	  -r requirements.txt || { echo "error: pip could not install requirements.txt with PyTorch for" \
 	  "$* (its reason is above); check the network or choose another TORCH= (make help), then type" \
 	  "the same again"; exit 1; } >&2
+	@"$(BIN)/python" -m compileall -qq -j 0 "$(CURDIR)/$(VENV)/lib" || true
 	@rm -f $(VENV)/.installed-* && touch $@
