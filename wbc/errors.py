@@ -2,6 +2,7 @@
 
 import re
 import textwrap
+from pathlib import Path
 from typing import Final
 
 _PASSWORD: Final = re.compile(r"://[^/@\s]*@")
@@ -13,6 +14,11 @@ class UserError(Exception):
     The message is one sentence or two: what was expected, what was found, and what to do.
     Stages and the command line print it without a traceback and exit with status 1.
     """
+
+
+def not_there(path: Path) -> UserError:
+    """A file that an earlier stage writes is missing."""
+    return UserError(f"{path} was expected but is not there; run `dvc repro`, which makes it.")
 
 
 def one_line(error: BaseException, limit: int = 300) -> str:

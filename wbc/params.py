@@ -286,4 +286,7 @@ def flatten_values(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 
 def _yaml_words(error: YAMLError) -> str:
     mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", None)
-    return f"line {mark.line + 1}: {problem}" if mark and problem else one_line(error)
+    if not (mark and problem):
+        return one_line(error)
+    mend = "indent it with spaces, not a tab" if "'\\t'" in problem else "mend that line"
+    return f"line {mark.line + 1}: {problem}; {mend}"

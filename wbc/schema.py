@@ -74,7 +74,11 @@ def build(cls: Any, value: object, key: str, file: str) -> Any:
 def _section(cls: Any, value: object, key: str, file: str) -> Any:
     where = f"{file}: {key}" if key else file
     if not isinstance(value, Mapping):
-        raise UserError(f"{where} must be a section of `name: value` lines, but is {value!r}.")
+        found = "empty" if value is None else repr(value)
+        raise UserError(
+            f"{where} must be a section of `name: value` lines, but is {found}; write them, or"
+            f" bring the file back with `git checkout {file}`."
+        )
     hints = typing.get_type_hints(cls, include_extras=True)
     fields = {field.name: field for field in dataclasses.fields(cls)}
     for name in value:

@@ -223,7 +223,7 @@ def test_a_path_cannot_leave_data_incoming(path: str, tmp_path: Path) -> None:
         ("seed: 1\nseed: 2\n", 'cannot be read as YAML: line 2: found duplicate key "seed"'),
         ("train:\n\tepochs: 1\n", "cannot be read as YAML: line 2: found character"),
         ("seed: 1\n---\nseed: 2\n", "cannot be read as YAML: "),
-        ("", "must be a section of `name: value` lines, but is None"),
+        ("", "must be a section of `name: value` lines, but is empty"),
         ("- 1\n", "must be a section of `name: value` lines, but is [1]"),
         (re.sub(r"(?ms)^evaluate:.*?(?=^\S)", "evaluate: 5\n", TEXT), "evaluate must be a section"),
     ],

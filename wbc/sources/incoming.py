@@ -170,7 +170,13 @@ def place(cells: Sequence[Cell], material: Material, target: Path, name: str) ->
         clean = _clean(PurePosixPath(*path.parts[num_wrapping:]))
         goal = target / clean
         goal.parent.mkdir(parents=True, exist_ok=True)
-        bring(material.folder / path, goal)
+        try:
+            bring(material.folder / path, goal)
+        except FileNotFoundError:
+            raise UserError(
+                f"source {name}: {path} is there by name only, as a link that leads nowhere; bring"
+                " the file that it should lead to, or remove the link."
+            ) from None
         return clean
 
     rows = [
