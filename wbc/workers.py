@@ -1,4 +1,4 @@
-"""joblib's worker processes on this machine, which do not outlive the process that they work for."""
+"""joblib's workers on this machine, which do not outlive the process that they work for."""
 
 import os
 import threading

@@ -20,7 +20,8 @@ import time
 from joblib import Parallel, delayed
 from wbc.workers import local_workers
 with local_workers():
-    for _ in Parallel(n_jobs=2, return_as="generator")(delayed(time.sleep)(0.1) for _ in range(999)):
+    tasks = (delayed(time.sleep)(0.1) for _ in range(999))
+    for _ in Parallel(n_jobs=2, return_as="generator")(tasks):
         print("at work", flush=True)
 """
 
