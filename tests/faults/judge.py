@@ -39,6 +39,13 @@ def problems(workspace: Path) -> list[str]:
     database = workspace / "mlruns" / "mlflow.db"
     if not database.is_file():
         return []
+    try:
+        return _problems(workspace, database)
+    except sqlite3.Error as error:
+        return [f"the database: {error}"]
+
+
+def _problems(workspace: Path, database: Path) -> list[str]:
     with _rows(database) as rows:
         said = [f"the database: {row[0]}" for row in rows("PRAGMA integrity_check")]
         wrong = [] if said == ["the database: ok"] else said

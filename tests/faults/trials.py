@@ -97,7 +97,8 @@ def trial(place: Place, command: Command, expected: Undisturbed | None, number: 
     wrong += judge.problems(place.workspace)
     if expected:
         wrong += judge.differences(expected.files, judge.files(place.workspace))
-        wrong += judge.unlike(expected.meaning, judge.meaning(place.workspace))
+        if not any("the database:" in line for line in wrong):
+            wrong += judge.unlike(expected.meaning, judge.meaning(place.workspace))
     return Trial(command.name, number, event, wrong, again.said)
 
 
