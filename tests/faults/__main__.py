@@ -1,6 +1,6 @@
 """`make faults`: kill every stage and command at counted changes of the disk, and run it again.
 
-    python -m tests.faults [--points 236] [--only NAME …] [--at N] [FOLDER]
+    python -m tests.faults [--points 236] [--only NAME …] [--at REGEX] [--folder FOLDER]
 
 Every event (events.c) of an undisturbed run has a number, and SIGKILL comes at chosen numbers, so a
 number means the same moment each time. The second run must end in the same bytes, and in the same
@@ -8,15 +8,17 @@ MLflow. Exit status 1 if any does not; its workspace then lies in FOLDER/broken.
 """
 
 import argparse
+import re
 import shutil
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 from tests.faults import shim
 from tests.faults.commands import COMMANDS, Command
-from tests.faults.trials import Place, Trial, trial, trials, undisturbed
+from tests.faults.trials import Place, Trial, trial, undisturbed
 from tests.pipeline.conftest import Repository, commit, small_repro
 
 FINISHED = "finished"
@@ -27,7 +29,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="tests.faults")
     parser.add_argument("--points", type=int, default=total, help="in all; default %(default)s")
     parser.add_argument("--only", nargs="+", choices=[c.name for c in COMMANDS], default=[])
-    parser.add_argument("--at", type=int, nargs="+", help="with one --only: these events instead")
+    parser.add_argument("--at", metavar="REGEX", help="at every event whose line matches instead")
     parser.add_argument(
         "--folder", type=Path, help="to work in, kept; a finished one is used again"
     )
@@ -86,7 +88,7 @@ def finish(repository: Repository) -> None:
     commit(repository, "floor")
 
 
-def examine(place: Place, command: Command, points: int, at: list[int] | None):
+def examine(place: Place, command: Command, points: int, at: str | None) -> Iterator[Trial]:
     """The command undisturbed, then killed; the workspace ends where the undisturbed one did."""
     if not command.follows:
         place.bring(FINISHED)
@@ -99,8 +101,11 @@ def examine(place: Place, command: Command, points: int, at: list[int] | None):
     if points:
         seconds = time.monotonic() - begin
         print(f"{command.name}: {len(expected.events)} events in {seconds:.0f} s", flush=True)
-        chosen = (trial(place, command, expected, number) for number in at or ())
-        yield from chosen if at else trials(place, command, expected, points)
+        numbers = shim.choose(expected.events, points)
+        if at:
+            numbers = [n for n, line in enumerate(expected.events, 1) if re.search(at, line)]
+        for number in numbers:
+            yield trial(place, command, expected, number)
     place.bring(f"after {command.name}")
 
 

@@ -59,7 +59,8 @@ def _stage(name: str, *removes: str, share: int, words: tuple[str, ...] = ()) ->
 
 COMMANDS = (
     # MLflow's first start, which creates the database.
-    Command("list", ("python", "-m", "wbc", "list"), before=without_mlflow, follows=False, share=20),
+    Command("list", ("python", "-m", "wbc", "list"), before=without_mlflow, follows=False,
+            share=20),
     Command("sync", ("python", "-m", "wbc", "sync"), share=24),
     Command("download", ("python", "-m", "stages.download"), ("data/raw",), mlruns_of="list",
             share=18),

@@ -129,8 +129,8 @@ def unlike(expected: Any, found: Any, where: str = "MLflow") -> list[str]:
     """Where two meanings differ, from the top down."""
     if isinstance(expected, dict) and isinstance(found, dict):
         keys = sorted(set(expected) | set(found), key=str)
-        return [line for key in keys
-                for line in unlike(expected.get(key), found.get(key), f"{where}/{key}")]  # fmt: skip
+        pairs = [(expected.get(key), found.get(key), f"{where}/{key}") for key in keys]
+        return [line for pair in pairs for line in unlike(*pair)]
     return [] if expected == found else [f"{where} is {found!r:.300}, not {expected!r:.300}"]
 
 

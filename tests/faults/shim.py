@@ -1,4 +1,4 @@
-"""Commands whose changes on the disk are counted, and which are killed at one of them (events.c)."""
+"""Commands whose changes of the disk are counted, and which are killed at one (events.c)."""
 
 import os
 import shutil

@@ -6,7 +6,6 @@ undisturbed run, and has hundreds.
 
 import shutil
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -36,9 +35,7 @@ MOMENTS = (
 
 
 @pytest.fixture(scope="module")
-def place(
-    finished: Repository, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Place]:
+def place(finished: Repository, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     folder = tmp_path_factory.mktemp("faults")
     library = shim.build(folder)
     shutil.copytree(finished.path, folder / "workspace", symlinks=True)
