@@ -47,7 +47,7 @@ unexport PYTHONHOME
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help repro compare sweep test bench ui serve lint format params clean clean-all active scm
+.PHONY: help repro compare sweep test fuzz bench ui serve lint format params clean clean-all active scm
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -67,6 +67,9 @@ sweep: $(READY) scm ## try a grid of settings, two at a time: GRID='train.epochs
 
 test: lint ## lint, check the types, run the tests
 	@$(RUN) -m pytest -n auto --dist loadfile --no-loadscope-reorder $(ARGS)
+
+fuzz: $(READY) ## try some 8,000 hostile inputs, new ones each time, several minutes
+	@WBC_FUZZ=nightly $(RUN) -m pytest tests/fuzz -n auto --dist loadfile $(ARGS)
 
 bench: $(READY) ## measure speed against the reference recipe, a quarter of an hour
 	@$(RUN) -m benchmarks
