@@ -1,5 +1,6 @@
 """The number of inputs of each surface, and a home for hypothesis outside of the repository."""
 
+import logging
 import tempfile
 from collections import Counter
 from collections.abc import Iterator
@@ -17,7 +18,9 @@ set_hypothesis_home_dir(Path(tempfile.gettempdir()) / "wbc-hypothesis")
 @pytest.fixture(autouse=True)
 def counted(request: pytest.FixtureRequest) -> Iterator[None]:
     bounds.num_inputs = 0
+    logging.disable()  # thousands of names, also such as pytest-xdist cannot carry
     yield
+    logging.disable(logging.NOTSET)
     request.node.user_properties.append(("inputs", bounds.num_inputs))
 
 

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+import pytest
+import torch  # noqa: F401 - imported late by what is tested, and it does not fit into its bounds
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
@@ -20,6 +22,7 @@ from wbc.framing import CROPS, Framing
 from wbc.imaging import prepare
 from wbc.request import num_pixels
 
+pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:PIL")
 _CELL: Final = pictures.cell(70, 60, 35, 30)
 
 

@@ -146,7 +146,8 @@ TARGETS: Final = (
     "/", "/state?token=TOKEN", "/picture/0/DIGEST?token=TOKEN", "/square/1/DIGEST?token=TOKEN",
     "/answer", "//[", "http://[/?token=TOKEN", "/state?token=%FF", "/picture/²/a?token=TOKEN",
     "/picture/" + "9" * 5000 + "/a?token=TOKEN", "/picture/٣/a?token=TOKEN", "*",
-    "/../../etc/passwd", "/picture/0/../../../etc/passwd?token=TOKEN", "/state?" + "token=TOKEN&" * 300,
+    "/../../etc/passwd", "/picture/0/../../../etc/passwd?token=TOKEN",
+    "/state?" + "token=TOKEN&" * 300,
 )  # fmt: skip
 REQUEST: Final = (
     b"POST /answer HTTP/1.1\r\nHost: HOST\r\nX-Review-Token: TOKEN\r\n"
