@@ -80,10 +80,11 @@ ui: $(READY) ## open the MLflow UI on this repository's runs and models
 serve: $(READY) ## answer over HTTP on 127.0.0.1 with the champion: PORT=5001 WORKERS=1
 	@$(RUN) -m wbc serve --port "$(PORT)" --workers "$(WORKERS)"
 
-lint: $(READY) ## check style, format and types
+lint: $(READY) ## check style, format and types; ask whether packages have known holes
 	@$(RUN) -m ruff check .
 	@$(RUN) -m ruff format --check .
 	@$(RUN) -m mypy
+	@"$(BIN)/python" .ci/audit.py
 
 format: $(READY) ## put the code into the project's format
 	@$(RUN) -m ruff check --fix .

@@ -105,10 +105,10 @@ def test_any_table_names_cells_or_is_refused(data: bytes, pattern: str, area: Pa
 
 @given(
     path=st.sampled_from(
-        ("lab", "lab/../../x", "x" * 300, "a\0b", "lab/cells.csv", "ä", "lab/" * 900)
+        ("lab", "lab/../../x", "x" * 300, "a\0b", "lab/cells.csv", "ä", "lab/" * 300)
     ),
     table=st.sampled_from(
-        ("", "x" * 300, "../x.csv", "/etc/passwd", "a\0b", "Neutrophil", "y/" * 900)
+        ("", "x" * 300, "../x.csv", "/etc/passwd", "a\0b", "Neutrophil", "y/" * 300)
     ),
 )
 @inputs(10)

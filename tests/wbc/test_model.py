@@ -109,6 +109,28 @@ def test_parameters_are_counted_without_batch_norm_statistics(tmp_path: Path) ->
             json.dumps(CARD | {"architecture": "resnet18"})
         ),
         lambda folder: (folder / "model.json").write_text(json.dumps({"classes": []})),
+        lambda folder: (folder / "model.json").write_text("[" * 5000),
+        lambda folder: (folder / "model.json").write_text("[]"),
+        *(
+            (
+                lambda folder, changed=changed: model.write_card(
+                    folder / "model.json", CARD | changed
+                )
+            )
+            for changed in (
+                {"classes": list(reversed(CLASSES))},
+                {"classes": list(CLASSES[:4])},
+                {"temperature": None},
+                {"temperature": 0},
+                {"decision": "vote"},
+                {"log_prior": [0.0] * 4},
+                {"log_prior": [1e308] * 5},
+                {"offsets": "none"},
+                {"input": {"size": 10**9, "crop": "cell", "context": 1.5}},
+                {"input": None},
+                {"architecture": ["squeezenet1_1"]},
+            )
+        ),
     ],
 )
 def test_a_damaged_model_is_one_sentence(tmp_path: Path, damage: Any) -> None:
