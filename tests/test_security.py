@@ -9,6 +9,7 @@ import io
 import pickle
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,7 +20,7 @@ import torch
 
 from tests.mlflow_home import ARCHITECTURE, write_model
 from tests.wbc import pictures
-from tests.wbc.reviewing.cases import queued
+from tests.wbc.reviewing.cases import queued, write_out
 from wbc import (
     cells,
     errors,
@@ -209,6 +210,29 @@ def test_names_of_smears_run_in_no_table(tmp_path: Path) -> None:
     for value in written.to_numpy().ravel():
         assert not EVERY_FORMULA.match(value), value
     assert set(table["group"]) == {safe_text(" ".join(formula.split())) for formula in FORMULAS}
+
+
+@pytest.mark.parametrize("formula", FORMULAS)
+def test_names_of_slides_models_and_people_run_in_no_table(formula: str, tmp_path: Path) -> None:
+    from wbc import cli
+    from wbc.digests import digest_of
+    from wbc.reviewing import journal
+    from wbc.reviewing.queue import write_csv
+
+    out = write_out(tmp_path, num_cells=1)
+    picture = tmp_path / "slides" / "a" / "0.png"
+    with journal.opened(out) as answers:
+        answers.append(
+            journal.Entry("relabel", "a/0.png", digest_of(picture), "basophil", "monocyte",
+                          formula, formula, formula, "2026-01-01")
+        )  # fmt: skip
+    cli.main(["review", str(out), "--export", str(tmp_path / "reviewed")])
+    cell = replace(queued(picture, 0), name=formula, slide=formula, others={formula: "basophil"})
+    write_csv([cell], {}, tmp_path / "review.csv")
+    for path in (tmp_path / "reviewed" / "labels.csv", tmp_path / "review.csv"):
+        table = pd.read_csv(path, dtype=str, keep_default_na=False)
+        assert len(table) == 1
+        assert not [value for value in table.to_numpy().ravel() if EVERY_FORMULA.match(value)]
 
 
 def test_every_page_escapes_what_it_shows() -> None:
