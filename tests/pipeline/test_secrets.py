@@ -46,7 +46,6 @@ def test_secrets_land_nowhere(repository: Repository) -> None:
     away = Repository(repository.path, secret.environment | {"MLFLOW_TRACKING_URI": AWAY})
     there = away.run(*force, "evaluate@squeezenet1_1")
     assert "127.0.0.1:9" in there  # it was tried, and the address is named without its password
-    there += away.run("python", "-m", "wbc", "list", status=None)
     there += away.run("python", "-m", "wbc", "sync", status=None)
     assert WORD not in said + there
     assert not list(holding(repository.path))
