@@ -33,12 +33,13 @@ def one_line(error: BaseException, limit: int = 300) -> str:
     return textwrap.shorten(words, limit, placeholder=" …") or type(error).__name__
 
 
-def shown(value: object) -> str:
+def shown(value: object, limit: int = 500) -> str:
     """A value that somebody wrote, for the inside of a sentence: its repr, shortened."""
     try:
-        return _SHORT.repr(value)
+        text = _SHORT.repr(value)
     except ValueError:  # a whole number of thousands of digits
         return f"of type {type(value).__name__}, too long to be shown"
+    return text if len(text) <= limit else f"{text[:limit]}..."
 
 
 def without_password(text: str) -> str:

@@ -1,5 +1,6 @@
 """params.yaml, profiles' YAML and reference ranges: any text gives settings or one sentence."""
 
+import re
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,6 +17,7 @@ from wbc.slides import ranges
 ROOT: Final = Path(__file__).resolve().parents[2]
 TEXT: Final = (ROOT / "params.yaml").read_bytes()
 RANGES: Final = ranges.DEFAULT.read_bytes()
+BARE: Final = [re.sub(rb"(?m)^\s*#.*\n|#.*$", b"", text) for text in (TEXT, RANGES)]  # no comments
 LAUGHS: Final = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
     f"{new}: &{new} [{', '.join([f'*{old}'] * 9)}]\n"
     for old, new in zip("abcdefgh", "bcdefghi", strict=True)
@@ -29,7 +31,8 @@ TOKENS: Final = tuple(
         "\n", "#", "@", "`", ".nan", ".inf", "-.inf", "1e999", "-1", "0x", "0o9", "0b2", "1_0",
         "2024-13-45", "2024-02-30T99:99:99Z", "!!int x", "!!float x", "!!timestamp x", "!!set [a]",
         "!!omap [a]", "!!pairs [a]", "~", "true", "no", "'1'", "\x85", "\u2028", "\ud7ff",
-        "[" * 2000, "{a: " * 500, "9" * 5000, "x" * 5000, LAUGHS,
+        "[" * 2000, "{a: " * 500, "1" + "0" * 400,
+        f"seed: {{{LAUGHS.strip()}}}".replace("\n", ", "), "9" * 5000, "x" * 5000, LAUGHS,
     )
 )  # fmt: skip
 VALUES = st.one_of(
@@ -99,7 +102,7 @@ def test_any_settings_are_run_or_refused(content: Any, area: Path) -> None:
             assert params.flatten(each, "resnet18")["architecture"] == "resnet18"
 
 
-@given(data=mutated([TEXT], TOKENS))
+@given(data=mutated([TEXT, BARE[0], BARE[0]], TOKENS))
 @inputs(50)
 def test_any_text_is_settings_or_a_sentence(data: bytes, area: Path) -> None:
     path = area / "params.yaml"
@@ -108,7 +111,7 @@ def test_any_text_is_settings_or_a_sentence(data: bytes, area: Path) -> None:
         assert isinstance(params.load(path), params.Params)
 
 
-@given(data=mutated([RANGES], TOKENS))
+@given(data=mutated([RANGES, BARE[1], BARE[1]], TOKENS))
 @inputs(20)
 def test_any_text_is_reference_ranges_or_a_sentence(data: bytes, area: Path) -> None:
     path = area / "ranges.yaml"

@@ -142,7 +142,7 @@ def _read_table(folder: Path, source: FolderSource) -> pd.DataFrame:
     if twice := [name for name, count in Counter(table.columns).items() if count > 1]:
         raise UserError(f"{source.table} has the column {twice[0]} twice; remove one.")
     table = table.reindex(columns=["path", "label", "group", "split", "mask"], fill_value="")
-    table = table.fillna("").map(str.strip)  # pandas leaves nan where a row is too short
+    table = table.map(str.strip)
     for column in ("path", "mask"):
         table[column] = [
             str(inside.parent / value.replace("\\", "/")) if value else ""
