@@ -47,7 +47,7 @@ unexport PYTHONHOME
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help repro compare sweep test faults bench ui serve lint format params clean clean-all active scm
+.PHONY: help repro compare sweep test faults fuzz bench ui serve lint format params clean clean-all active scm
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -71,6 +71,9 @@ test: lint ## lint, check the types, run the tests
 faults: $(READY) ## kill every stage and command at over 200 counted moments, and run it again
 	@$(RUN) -m tests.faults $(ARGS)
 
+fuzz: $(READY) ## try some 8,000 hostile inputs, new ones each time, several minutes
+	@WBC_FUZZ=nightly $(RUN) -m pytest tests/fuzz -n auto --dist loadfile $(ARGS)
+
 bench: $(READY) ## measure speed against the reference recipe, a quarter of an hour
 	@$(RUN) -m benchmarks
 
@@ -80,10 +83,11 @@ ui: $(READY) ## open the MLflow UI on this repository's runs and models
 serve: $(READY) ## answer over HTTP on 127.0.0.1 with the champion: PORT=5001 WORKERS=1
 	@$(RUN) -m wbc serve --port "$(PORT)" --workers "$(WORKERS)"
 
-lint: $(READY) ## check style, format and types
+lint: $(READY) ## check style, format and types; ask whether packages have known holes
 	@$(RUN) -m ruff check .
 	@$(RUN) -m ruff format --check .
 	@$(RUN) -m mypy
+	@"$(BIN)/python" .ci/audit.py
 
 format: $(READY) ## put the code into the project's format
 	@$(RUN) -m ruff check --fix .

@@ -17,7 +17,11 @@ def convert(architecture: str, source: Path, target: Path) -> None:
     Raises:
         UserError: the file is missing or unreadable, or does not hold this network's weights.
     """
-    if not source.is_file():
+    try:
+        there = source.is_file()
+    except OSError:  # a name that is longer than a file's can be
+        there = False
+    if not there:
         raise UserError(
             f"model.weights names {source}, which is not there; bring it with"
             f" `dvc import-url /your/file data/weights/{source.name}`."

@@ -67,7 +67,11 @@ def opened(setting: str, root: Path, target: Path) -> Iterator[Material]:
     """
     path = root / setting
     work = target / _WORK
-    if not path.exists():
+    try:
+        there = path.exists()
+    except OSError as error:  # a folder above that may not be entered, or a name that is too long
+        raise UserError(f"{setting} cannot be looked at ({error.strerror}); mend that.") from None
+    if not there:
         raise UserError(
             f"{setting} was expected but is not there; bring it there with"
             f" `dvc import-url /your/path {setting}` (or `dvc pull` if it was imported before)."
