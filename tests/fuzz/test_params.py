@@ -1,5 +1,6 @@
 """params.yaml, profiles' YAML and reference ranges: any text gives settings or one sentence."""
 
+import contextlib
 import re
 from pathlib import Path
 from typing import Any, Final
@@ -70,12 +71,13 @@ def settings_changed(draw: st.DrawFn) -> Any:
     )
     for _ in range(draw(st.integers(1, 3))):
         *above, last = draw(st.sampled_from([*PLACES, ("data", "sources", 1, "group_pattern")]))
-        node = content
-        for key in above:
-            node = node[key] if key in node or isinstance(node, list) else {}
-            if not isinstance(node, dict | list):
-                node = {}
-        if isinstance(node, list) and last >= len(node):
+        node: Any = content
+        with contextlib.suppress(LookupError, TypeError):  # an earlier change has taken it away
+            for key in above:
+                node = node[key]
+        if not isinstance(node, dict) and not (
+            isinstance(node, list) and isinstance(last, int) and last < len(node)
+        ):
             continue
         what = draw(st.sampled_from(("replace", "replace", "remove", "rename", "add")))
         if what == "replace":
