@@ -4,7 +4,8 @@ import time
 from pathlib import Path
 from typing import Final
 
-from ruamel.yaml import YAML, YAMLError
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
 
 _WRITING: Final = 1.0  # seconds, in which a DVC that is just writing it is surely done
 
