@@ -1,6 +1,6 @@
 """`make faults`: kill every stage and command at counted changes of the disk, and run it again.
 
-    python -m tests.faults [--points 236] [--only NAME …] [--at REGEX] [--folder FOLDER]
+    python -m tests.faults [--points 242] [--only NAME …] [--at REGEX] [--folder FOLDER]
 
 Every event (events.c) of an undisturbed run has a number, and SIGKILL comes at chosen numbers, so a
 number means the same moment each time. The second run must end in the same bytes, and in the same

@@ -27,8 +27,8 @@ MOMENTS = (
     ("split", 9),
     ("preprocess", 100),
     ("quality", 4),
-    ("sync", 6500),  # the tables are there, the run is being written
-    ("promote", 60),
+    ("sync", 6000),  # the tables are there, the run is being written
+    ("promote", 40),
     ("predict", 8),
     ("compare", 4),
 )
