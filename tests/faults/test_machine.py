@@ -61,7 +61,7 @@ def test_no_room_for_mlflow_then_room(repository: Repository) -> None:
 def test_a_vanished_input(repository: Repository) -> None:
     (repository.path / SPLIT / "split.csv").unlink()
     output = repository.run("python", "-m", "stages.preprocess", status=1)
-    said(output, "error: data/split/split.csv is not there; run `dvc repro`")
+    said(output, "error: data/split/split.csv was expected but is not there; run `dvc repro`")
 
 
 def test_a_damaged_object_of_dvcs_cache(repository: Repository) -> None:
