@@ -47,7 +47,7 @@ unexport PYTHONHOME
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help repro compare sweep test bench ui serve lint format params clean clean-all active scm
+.PHONY: help repro compare sweep test faults fuzz bench ui serve lint format params clean clean-all active scm
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -68,6 +68,12 @@ sweep: $(READY) scm ## try a grid of settings, two at a time: GRID='train.epochs
 test: lint ## lint, check the types, run the tests
 	@$(RUN) -m pytest -n auto --dist loadfile --no-loadscope-reorder $(ARGS)
 
+faults: $(READY) ## kill every stage and command at over 200 counted moments, and run it again
+	@$(RUN) -m tests.faults $(ARGS)
+
+fuzz: $(READY) ## try some 8,000 hostile inputs, new ones each time, several minutes
+	@WBC_FUZZ=nightly $(RUN) -m pytest tests/fuzz -n auto --dist loadfile $(ARGS)
+
 bench: $(READY) ## measure speed against the reference recipe, a quarter of an hour
 	@$(RUN) -m benchmarks
 
@@ -77,10 +83,11 @@ ui: $(READY) ## open the MLflow UI on this repository's runs and models
 serve: $(READY) ## answer over HTTP on 127.0.0.1 with the champion: PORT=5001 WORKERS=1
 	@$(RUN) -m wbc serve --port "$(PORT)" --workers "$(WORKERS)"
 
-lint: $(READY) ## check style, format and types
+lint: $(READY) ## check style, format and types; ask whether packages have known holes
 	@$(RUN) -m ruff check .
 	@$(RUN) -m ruff format --check .
 	@$(RUN) -m mypy
+	@"$(BIN)/python" .ci/audit.py
 
 format: $(READY) ## put the code into the project's format
 	@$(RUN) -m ruff check --fix .
@@ -117,13 +124,15 @@ active:
 scm: $(READY)
 	@"$(BIN)/python" .ci/dvc_scm.py
 
-# A stamp dated 1970 means "begun": remembered as the choice, yet to be finished.
+# A stamp dated 1970 means "begun": remembered as the choice, yet to be finished. pip would compile
+# on one core, compileall does on all; a few templates among the libraries cannot be compiled.
 $(VENV)/.installed-%: requirements.txt
 	@PYTHON="$(PYTHON)" .ci/make_venv $(VENV)
 	@echo "Installing requirements.txt into $(VENV), with PyTorch for $* (several GB, once)"
 	@for stamp in $(VENV)/.installed-*; do test ! -e "$$stamp" || touch -t 197001020000 "$$stamp"; done
-	@"$(BIN)/python" -m pip install --disable-pip-version-check $(BUILD_ARGS) \
+	@"$(BIN)/python" -m pip install --disable-pip-version-check --no-compile $(BUILD_ARGS) \
 	  -r requirements.txt || { echo "error: pip could not install requirements.txt with PyTorch for" \
 	  "$* (its reason is above); check the network or choose another TORCH= (make help), then type" \
 	  "the same again"; exit 1; } >&2
+	@"$(BIN)/python" -m compileall -qq -j 0 "$(CURDIR)/$(VENV)/lib" || true
 	@rm -f $(VENV)/.installed-* && touch $@

@@ -4,6 +4,7 @@ A copy unpacked from a zip has none, and DVC then stops unless core.no_scm is se
 would stop too. Other entries of the file, such as a remote's password, stay.
 """
 
+import sys
 from pathlib import Path
 
 from configobj import ConfigObj
@@ -13,6 +14,11 @@ LOCAL = Path(".dvc/config.local")
 
 def main() -> None:
     here = Path.cwd()
+    if not LOCAL.with_name("config").is_file():
+        sys.exit(
+            "error: .dvc/config was expected but is not there, so DVC does not know this folder:"
+            " the copy left hidden files out; copy all of them, or clone the repository with git."
+        )
     has_git = any((folder / ".git").exists() for folder in (here, *here.parents))
     config = ConfigObj(str(LOCAL))
     told = "no_scm" in config.get("core", {})

@@ -76,6 +76,7 @@ def prepare(folder: Path) -> None:
 
 def preload() -> None:
     """Import once what every child needs; one thread, because threads do not survive a fork."""
+    import mlflow.store.tracking.sqlalchemy_store  # half of a child's time
     import mlflow.tracking  # noqa: F401
     import torch
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from wbc import figures, figures_scores, figures_tuning, metrics
+from wbc import figures, figures_cells, figures_scores, figures_tuning, metrics
 from wbc.cells import CLASSES, CLASSICAL, read_table, write_table
 from wbc.evaluation import Evaluation, curve_tables
 from wbc.model import Card
@@ -22,7 +22,7 @@ def draw_sets(evaluation: Evaluation, store: PixelStore, words: str, folder: Pat
         shown = metrics.choose_mistakes(rows)
         pixels = store.part(name).read(shown)
         num_wrong = int((truth != decided).sum())
-        figure = figures.mistakes(pixels, rows.iloc[shown], num_wrong, name, words)
+        figure = figures_cells.mistakes(pixels, rows.iloc[shown], num_wrong, name, words)
         figures.save(figure, folder / f"mistakes_{name}.png")
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from wbc import disk
+from wbc import disk, processes
 from wbc.errors import UserError
 
 log = logging.getLogger(__name__)
@@ -27,6 +27,7 @@ def run(main: Callable[[], None], quiet: bool = False) -> None:
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:  # by stages/__init__.py
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    processes.end_with_dvc()  # else an orphan would go on writing beside the next `dvc repro`
     try:
         main()
     except UserError as error:
@@ -41,11 +42,24 @@ def run(main: Callable[[], None], quiet: bool = False) -> None:
             name = signal.Signals(int(ended.code) - 128).name
             log.warning("stopped by %s; run the same command again to go on", name)
         raise
+    except MemoryError:
+        sys.exit(
+            "error: the memory of this machine is not enough for this stage; end other programs or"
+            " take smaller batches or pictures (params.yaml), and run the same command again"
+        )
     except Exception as error:
-        if not disk.is_full(error):
+        sentence = _about_files(error)
+        if not sentence:
             raise
+        sys.exit(f"error: {sentence}")
+
+
+def _about_files(error: Exception) -> str:
+    """What to do about a full disk, a file that may not be used or one that is gone; else ""."""
+    if disk.is_full(error):
         places = (Path.cwd(), _scratch_root(), Path(tempfile.gettempdir()))
-        sys.exit(f"error: {disk.full_sentence(error, places)}")
+        return disk.full_sentence(error, places)
+    return disk.refused_sentence(error)
 
 
 def named_architecture(known: Sequence[str]) -> str:

@@ -5,13 +5,13 @@ from pathlib import Path
 
 from stages._run import run
 from wbc import duplicates, params, split_report, splits
-from wbc.cells import read_table, write_table
+from wbc.cells import COLUMNS, read_table, write_table
 
 
 def main() -> None:
     settings = params.load(Path("params.yaml")).split
     raw, out = Path("data/raw"), Path("data/split")
-    metadata = read_table(raw / "metadata.csv")
+    metadata = read_table(raw / "metadata.csv", COLUMNS)
     prints = duplicates.fingerprint([raw / path for path in metadata["path"]])
     copies = duplicates.find(prints, settings.near_duplicate_bits)
     outcome = splits.assign(metadata, copies, prints.reasons, settings)

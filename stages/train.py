@@ -18,7 +18,7 @@ import pandas as pd
 
 from stages import _classical
 from stages._run import code_sha256, named_architecture, run, scratch_dir
-from wbc import device, launching, model, params, processes, reference, reference_cells, training
+from wbc import device, launching, model, params, reference, reference_cells, training
 from wbc.backbones import Network
 from wbc.card import make_card, recorded, with_temperature
 from wbc.cells import CLASSICAL, write_table
@@ -57,7 +57,6 @@ class Place:
 def main() -> None:
     settings = params.load(Path("params.yaml"))
     architecture = named_architecture(settings.architectures)
-    processes.end_with_dvc()
     if architecture == CLASSICAL:
         _classical.train(settings)
     elif launching.must_launch(settings.train.processes, os.environ):

@@ -29,3 +29,8 @@ def resize(folder: Path, megabytes: float) -> None:
     """Room is made on a small disk."""
     size = f"remount,size={int(megabytes * 1024)}k"
     subprocess.run(["mount", "-o", size, str(folder)], check=True)
+
+
+def make_read_only(folder: Path) -> None:
+    """Nobody may write to a small disk any more, not even root."""
+    subprocess.run(["mount", "-o", "remount,ro", str(folder)], check=True)

@@ -73,7 +73,18 @@ def pretend_installed(repo: Path, build: str) -> None:
 def test_help_is_the_default_and_names_every_word(repo: Path) -> None:
     done = make(repo)
     assert done.returncode == 0
-    for word in ("help", "repro", "compare", "test", "ui", "lint", "params", "clean", "clean-all"):
+    for word in (
+        "help",
+        "repro",
+        "compare",
+        "test",
+        "fuzz",
+        "ui",
+        "lint",
+        "params",
+        "clean",
+        "clean-all",
+    ):
         assert f"  make {word} " in done.stdout
     assert "TORCH=cuda|rocm|cpu|active (now cuda)" in done.stdout
     assert not (repo / ".venv").exists()

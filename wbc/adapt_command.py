@@ -199,7 +199,7 @@ def check(card: model.Card, store: PixelStore, name: str) -> None:
     """
     fit = [s for s in store.evaluation_sets() if s not in (own_test(card, store), "val")]
     fit = [s for s in fit if s not in _learned(card)]
-    choice = f"data/pixels has {', '.join(fit) or 'no such set'}"
+    choice = f"name one that it has not seen, data/pixels has {', '.join(fit) or 'none'}"
     if name in _learned(card) | set(_internal(card, store)) - set(fit):
         raise UserError(
             f"A model adapts to cells of a laboratory that it has not learned from, but it has"
@@ -207,7 +207,7 @@ def check(card: model.Card, store: PixelStore, name: str) -> None:
         )
     if name not in fit:
         raise UserError(
-            f"{name} is no set of another laboratory's cells: {choice}; add the laboratory to"
+            f"{name} is no set of another laboratory's cells; {choice}, or add it to"
             " data.sources in params.yaml with role external and run `dvc repro`."
         )
     found = Framing.of(store.settings).settings()

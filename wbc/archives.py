@@ -8,6 +8,7 @@ removed again.
 
 import shutil
 import stat
+import struct
 import tarfile
 import zipfile
 import zlib
@@ -26,6 +27,7 @@ MAX_DISK_SHARE = 0.95  # of the free disk space that an archive may fill
 MAX_RATIO = 100  # unpacked / packed size; pictures reach 1 to 5, a bomb about 1000 and more
 RATIO_FREE_BYTES = 256 * 2**20  # below this much the ratio does not matter
 MAX_ENTRIES = 2_000_000
+MAX_HEADER = 1 << 20  # bytes, of what a tar says of one file beside its size
 _CHUNK = 1 << 20
 UNREADABLE = (
     zipfile.BadZipFile,
@@ -33,9 +35,28 @@ UNREADABLE = (
     zlib.error,
     LZMAError,
     EOFError,
-    NotImplementedError,  # a compression method that Python does not know
+    RuntimeError,  # encrypted, or NotImplementedError: a method that Python does not know
+    LookupError,  # this and the next three: headers that zipfile and tarfile stumble over
+    ValueError,
+    ArithmeticError,
+    struct.error,
     OSError,  # gzip and bz2 report damage so; also names that the file system cannot hold
 )
+
+
+class Member(tarfile.TarInfo):
+    """A tar's member whose long name or PAX records, read whole by tarfile, fit into memory."""
+
+    def _proc_gnulong(self, opened: tarfile.TarFile) -> tarfile.TarInfo:
+        return self._sized()._proc_gnulong(opened)  # type: ignore[no-any-return]
+
+    def _proc_pax(self, opened: tarfile.TarFile) -> tarfile.TarInfo:
+        return self._sized()._proc_pax(opened)  # type: ignore[no-any-return]
+
+    def _sized(self) -> Any:
+        if self.size > MAX_HEADER:
+            raise tarfile.ReadError(f"a header of {self.size} bytes")
+        return super()
 
 
 class _Opener(Protocol):
@@ -77,7 +98,7 @@ def unpack(archive: Path, target: Path) -> None:
             with zipfile.ZipFile(archive) as opened_zip:
                 _write_all(_zip_entries(archive, opened_zip), archive, target)
         else:
-            with tarfile.open(archive, "r:*") as opened_tar:
+            with tarfile.open(archive, "r:*", tarinfo=Member) as opened_tar:
                 _write_all(_tar_entries(archive, opened_tar), archive, target)
     except UserError:
         shutil.rmtree(target, ignore_errors=True)
@@ -94,14 +115,15 @@ def kind_of(path: Path) -> str:
         with path.open("rb") as file:
             if file.read(4) in (b"PK\x03\x04", b"PK\x05\x06"):
                 return "zip"
-        return "tar" if tarfile.is_tarfile(path) else ""
+        with tarfile.open(path, "r:*", tarinfo=Member):
+            return "tar"
     except UNREADABLE:
         return ""
 
 
 def _zip_entries(archive: Path, opened: zipfile.ZipFile) -> Iterator[_Entry]:
     for info in opened.infolist():
-        if info.is_dir():
+        if info.filename.endswith("/"):  # as is_dir does, which falls over an empty name
             continue
         name = zip_name(info)
         if info.flag_bits & 0x1:

@@ -4,10 +4,13 @@ A cell is one image file. `metadata.csv` (written by download) has one row a cel
 COLUMNS; `split.csv` (written by split) has the same rows with `split` and `reason` added.
 """
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
 import pandas as pd
+
+from wbc.errors import UserError, not_there, one_line
 
 CLASSICAL: Final = "classical"  # among architectures: hand-made features and no network
 CLASSES: Final = ("neutrophil", "lymphocyte", "monocyte", "eosinophil", "basophil")
@@ -26,9 +29,32 @@ COLUMNS: Final = (
 )
 
 
-def read_table(path: Path) -> pd.DataFrame:
-    """Read one of the project's CSV tables; empty fields are empty strings, never NaN."""
-    return pd.read_csv(path, keep_default_na=False, dtype={"group": str, "official_split": str})
+def read_table(path: Path, columns: Iterable[str] = ()) -> pd.DataFrame:
+    """Read one of the project's CSV tables; empty fields are empty strings, never NaN.
+
+    columns: those that the caller cannot do without.
+
+    Raises:
+        UserError: it is not there, is no CSV in UTF-8, or lacks one of them.
+    """
+    words = {"group": str, "official_split": str, "label": str}
+    try:
+        table = pd.read_csv(path, keep_default_na=False, dtype=words)
+    except FileNotFoundError:
+        raise not_there(path) from None
+    except ValueError as error:  # of pandas' parser, or of what is no UTF-8
+        raise _not_as_written(path, f"cannot be read ({one_line(error, 120)})") from None
+    lacking = [name for name in columns if name not in table]
+    if lacking:
+        raise _not_as_written(path, f"has no column {lacking[0]}")
+    return table
+
+
+def _not_as_written(path: Path, found: str) -> UserError:
+    return UserError(
+        f"{path} should be a table as the pipeline wrote it, but {found}; bring it back with"
+        " `dvc checkout`, or remove it and run `dvc repro`."
+    )
 
 
 def write_table(table: pd.DataFrame, path: Path) -> None:

@@ -4,7 +4,7 @@ Its parameters are five arrays in model.safetensors, and its answer is computed 
 numpy; scikit-learn only fits them (wbc.classical_training).
 """
 
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Final
 
@@ -73,7 +73,8 @@ def load(folder: Path, card: Card, num_processes: int = 1) -> ClassicalClassifie
     """Read what `save` wrote.
 
     Raises:
-        ValueError: the features it was trained on are not those that this code measures.
+        ValueError: the features it was trained on are not those that this code measures, or the
+            arrays do not fit them.
     """
     if tuple(card["features"]) != extraction.NAMES:
         raise ValueError("its features are not those of this version of the code")
@@ -81,4 +82,9 @@ def load(folder: Path, card: Card, num_processes: int = 1) -> ClassicalClassifie
     parameters = Parameters(
         arrays["scaler.mean"], arrays["scaler.scale"], arrays["head.weight"], arrays["head.bias"]
     )
+    found = [x.shape for x in astuple(parameters)]
+    num_classes, num_features = len(card["classes"]), len(extraction.NAMES)
+    table = (num_classes, num_features)
+    if found != [(num_features,), (num_features,), table, (num_classes,)]:
+        raise ValueError(f"{WEIGHTS_FILE} holds arrays of other shapes")
     return ClassicalClassifier(None, card, "cpu", parameters, num_processes)

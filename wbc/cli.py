@@ -1,9 +1,11 @@
 """`python -m wbc …`: what a person does beside `dvc repro`."""
 
 import argparse
+import errno
 import logging
 import sys
 
+from wbc import disk
 from wbc.commands import (
     adapting,
     counting,
@@ -33,6 +35,11 @@ def main(arguments: list[str] | None = None) -> None:
         options.run(options)
     except UserError as error:
         sys.exit(f"error: {error}")
+    except OSError as error:
+        denied = isinstance(error, PermissionError) or error.errno == errno.EROFS
+        if not (denied and error.filename):
+            raise
+        sys.exit(f"error: {disk.refused_sentence(error)}")
     except KeyboardInterrupt:
         sys.exit(130)
 

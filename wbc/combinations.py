@@ -3,7 +3,7 @@
 import re
 from typing import TYPE_CHECKING, Final
 
-from wbc.errors import UserError
+from wbc.errors import UserError, shown
 
 if TYPE_CHECKING:
     from wbc.params import Params
@@ -53,7 +53,9 @@ def _sources(params: "Params") -> list[str]:
     for source in sources:
         pattern = getattr(source, "group_pattern", "")
         if pattern and (reason := _bad_pattern(pattern)):
-            problems.append(f"data.sources group_pattern {pattern!r} of {source.name!r} {reason}.")
+            problems.append(
+                f"data.sources group_pattern {shown(pattern)} of {source.name!r} {reason}."
+            )
     without = [source.kind for source in sources if source.kind in ("sample", "raabin")]
     if params.preprocess.crop == "mask" and without:
         problems.append(
@@ -66,7 +68,7 @@ def _sources(params: "Params") -> list[str]:
 def _bad_pattern(pattern: str) -> str:
     try:
         groups = re.compile(pattern).groups
-    except re.error as error:
+    except (re.error, OverflowError, RecursionError) as error:
         return f"is no regular expression ({error}); correct it, for example '^([^_]+)_'"
     return "" if groups else "has no parentheses around the smear; write, for example, '^([^_]+)_'"
 

@@ -14,7 +14,7 @@ from typing import Any, Final
 import pandas as pd
 
 from wbc.cost import Size, size_of
-from wbc.errors import UserError
+from wbc.errors import UserError, not_there
 from wbc.metrics import value
 
 Json = Mapping[str, Any]
@@ -53,7 +53,11 @@ class Model:
 
 
 def read(repository: Path, architecture: str) -> Model:
-    """What train and evaluate left of a model in models/ and reports/."""
+    """What train and evaluate left of a model in models/ and reports/.
+
+    Raises:
+        UserError: they have not run.
+    """
     folder = repository / "models" / architecture
     report_dir = repository / "reports" / architecture
     card, seeds_path = _json(folder / "model.json"), report_dir / "seeds.json"
@@ -165,4 +169,6 @@ def _check_same_pixels(models: Sequence[Model]) -> None:
 
 
 def _json(path: Path) -> Any:
+    if not path.is_file():
+        raise not_there(path)
     return json.loads(path.read_text(encoding="utf-8"))

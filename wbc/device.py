@@ -46,7 +46,8 @@ def pick(
     torch.set_num_threads(threads or max(1, (os.cpu_count() or 1) // local_size))
     _keep_freed_memory()
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # what CUDA needs for the next line
-    torch.use_deterministic_algorithms(True)
+    # As use_deterministic_algorithms(True), which also imports the compiler, 2 s, to tell it so.
+    torch.set_deterministic_debug_mode("error")
     deterministic: Any = torch.utils.deterministic
     deterministic.fill_uninitialized_memory = False  # it is for finding faults, and costs time
     gpu = torch.cuda.is_available()

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import IO, Final
 
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
+_REFUSED: Final = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
 # Libraries in C++ and Rust (safetensors) hand on the words of an OSError, but no number.
 _FULL_WORDS: Final = re.compile(
     rf"No space left on device|Disk quota exceeded|os error ({errno.ENOSPC}|{errno.EDQUOT})\b"
@@ -108,6 +109,24 @@ def full_sentence(error: BaseException, folders: Iterable[Path]) -> str:
     )
 
 
+def refused_sentence(error: BaseException) -> str:
+    """What to do about a file that may not be used, or that is gone; "" for other errors."""
+    if not isinstance(error, OSError) or not error.filename:
+        return ""
+    if error.errno in _REFUSED:
+        return (
+            f"{error.filename} may not be used ({error.strerror}); give yourself the right to write"
+            " there (chmod -R u+rwX, or a disk that is not read-only) and run the same command"
+            " again."
+        )
+    if error.errno == errno.ENOENT:
+        return (
+            f"{error.filename} is not there; run `dvc repro`, which makes it anew, or `dvc"
+            " checkout`, which brings it back where it was made before."
+        )
+    return ""
+
+
 @contextlib.contextmanager
 def _named(path: Path) -> Iterator[None]:
     """An error on writing names no file by itself."""
@@ -137,7 +156,7 @@ def _says_full(error: BaseException) -> bool:
 def _file_of(error: BaseException) -> str:
     """The file that a full disk kept from being written, "" where the error does not name it."""
     if isinstance(error, OSError) and error.errno in _FULL:
-        return str(error.filename or "")
+        return str(error.filename2 or error.filename or "")  # of two, the second is written
     return ""
 
 

@@ -20,6 +20,7 @@ from scipy.fft import dctn
 from tqdm import tqdm
 
 from wbc.decoding import UnreadableImage, decode
+from wbc.workers import local_workers
 
 log = logging.getLogger(__name__)
 
@@ -57,12 +58,15 @@ class Copies:
 def fingerprint(paths: Sequence[Path], jobs: int = -1) -> Fingerprints:
     """Decode every picture once, on `jobs` processes (-1: all cores), with a progress bar."""
     batches = [paths[start : start + _BATCH] for start in range(0, len(paths), _BATCH)]
-    parallel = Parallel(n_jobs=1 if len(paths) <= _FEW else jobs, return_as="generator")
     digests: list[str] = []
     reasons: list[str] = []
     hashes = np.zeros(len(paths), np.uint64)
     thumbnails = np.zeros((len(paths), THUMBNAIL * THUMBNAIL * 3), np.uint8)
-    with tqdm(total=len(paths), desc="duplicates", unit="cell", disable=None) as bar:
+    with (
+        local_workers(),
+        tqdm(total=len(paths), desc="duplicates", unit="cell", disable=None) as bar,
+    ):
+        parallel = Parallel(n_jobs=1 if len(paths) <= _FEW else jobs, return_as="generator")
         for batch in parallel(delayed(_fingerprint_batch)(batch) for batch in batches):
             for digest, bits, thumbnail, reason in batch:
                 hashes[len(digests)], thumbnails[len(digests)] = bits, thumbnail

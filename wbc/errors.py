@@ -1,9 +1,16 @@
 """The one exception for what a user can mend, and how another one is quoted in it."""
 
 import re
+import reprlib
 import textwrap
+from pathlib import Path
 from typing import Final
 
+# A value may hold itself, or a thousand million entries by a few dozen YAML aliases.
+_SHORT: Final = reprlib.Repr()
+_SHORT.maxlevel = 3
+_SHORT.maxlist = _SHORT.maxtuple = _SHORT.maxdict = 10
+_SHORT.maxstring = _SHORT.maxother = 120
 _PASSWORD: Final = re.compile(r"://[^/@\s]*@")
 
 
@@ -13,6 +20,11 @@ class UserError(Exception):
     The message is one sentence or two: what was expected, what was found, and what to do.
     Stages and the command line print it without a traceback and exit with status 1.
     """
+
+
+def not_there(path: Path) -> UserError:
+    """A file that an earlier stage writes is missing."""
+    return UserError(f"{path} was expected but is not there; run `dvc repro`, which makes it.")
 
 
 def one_line(error: BaseException, limit: int = 300) -> str:
@@ -25,6 +37,15 @@ def one_line(error: BaseException, limit: int = 300) -> str:
     if len(first) > limit - 2:
         return words[:limit]
     return textwrap.shorten(words, limit, placeholder=" …") or type(error).__name__
+
+
+def shown(value: object, limit: int = 500) -> str:
+    """A value that somebody wrote, for the inside of a sentence: its repr, shortened."""
+    try:
+        text = _SHORT.repr(value)
+    except ValueError:  # a whole number of thousands of digits
+        return f"of type {type(value).__name__}, too long to be shown"
+    return text if len(text) <= limit else f"{text[:limit]}..."
 
 
 def without_password(text: str) -> str:

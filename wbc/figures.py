@@ -17,11 +17,12 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
+from matplotlib.text import Text
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 from numpy.typing import NDArray
 
 from wbc.cells import CLASSES
-from wbc.metrics import Scores, decided_probability, value
+from wbc.metrics import Scores, value
 
 DPI = 120
 BLUE, VERMILION, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#666666"
@@ -33,7 +34,6 @@ PHASE_TITLES = {
     "most": "most layers",
     "all": "all layers",
 }
-SHEET_COLUMNS = 6
 
 
 @contextmanager
@@ -48,7 +48,13 @@ def plain() -> Iterator[None]:
 def save(figure: Figure, path: Path) -> None:
     """Write a PNG without date and software name; the same figure gives the same bytes."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, format="png", dpi=DPI, metadata={"Software": None})
+    figure.set_dpi(DPI)
+    if engine := figure.get_layout_engine():
+        engine.execute(figure)
+        figure.set_layout_engine("none")  # else savefig draws all twice to lay it out
+    # The quickest compression: a seventh less time to save, a tenth more bytes.
+    quick = {"compress_level": 1}
+    figure.savefig(path, format="png", dpi=DPI, metadata={"Software": None}, pil_kwargs=quick)
 
 
 def set_title(evaluation_set: str) -> str:
@@ -180,42 +186,10 @@ def recall_bars(
     return figure
 
 
-@plain()
-def mistakes(
-    pixels: NDArray[np.uint8], shown: pd.DataFrame, num_wrong: int, evaluation_set: str, model: str
-) -> Figure:
-    """Contact sheet of wrong decisions: pixels (n, S, S, 3) and their n rows of predictions.csv.
-
-    `num_wrong` counts all mistakes in the set, of which `shown` may be a choice; with none the
-    figure says so.
-    """
-    num_rows = -(-len(shown) // SHEET_COLUMNS)
-    figure = Figure(figsize=(8.4, 0.9 + 1.85 * num_rows), layout="constrained")
-    rows = zip(shown.to_dict("records"), decided_probability(shown), pixels, strict=True)
-    for number, (row, sure, image) in enumerate(rows, start=1):
-        tile = figure.add_subplot(num_rows, SHEET_COLUMNS, number)
-        tile.imshow(image)
-        tile.set(xticks=[], yticks=[])
-        tile.spines[:].set_visible(False)
-        tile.set_title(f"{row['label']} →\n{row['predicted']} {sure:.0%}", fontsize=9, pad=3)
-        tile.set_xlabel(
-            _short(str(row["path"])), fontsize=7.5, color=GREY, labelpad=2, parse_math=False
-        )
-    choice = "" if len(shown) == num_wrong else f", {len(shown)} shown, of each type the surest"
-    headline(
-        figure,
-        f"{set_title(evaluation_set)}: cells that {model} got wrong",
-        f"{num_wrong:,} wrong{choice}; above: true type → decision and its probability"
-        if num_wrong
-        else "none: every cell of this set was named right",
-    )
-    return figure
-
-
-def headline(figure: Figure, title: str, below: str) -> None:
+def headline(figure: Figure, title: str, below: str) -> Text:
     width = int(figure.get_figwidth() * 10.5)  # characters at 12 points
     lines = (fill(text, width) for text in (title, below) if text)
-    figure.suptitle("\n".join(lines), fontsize=12, parse_math=False)
+    return figure.suptitle("\n".join(lines), fontsize=12, parse_math=False)
 
 
 def number_of_cells(count: int) -> str:
@@ -256,10 +230,3 @@ def _mark_phases(axes: Axes, history: pd.DataFrame, named: bool) -> None:
             name = PHASE_TITLES.get(str(phase), str(phase))
             place = (float(start + end) / 2, 1.02)
             axes.text(*place, name, transform=axes.get_xaxis_transform(), ha="center", color=GREY)
-
-
-def _short(path: str, length: int = 22) -> str:
-    """A file's name without its folder, its middle left out where it is long."""
-    name = path.rsplit("/", 1)[-1]
-    half = (length - 1) // 2
-    return name if len(name) <= length else f"{name[:half]}…{name[-half:]}"

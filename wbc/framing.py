@@ -8,9 +8,10 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Final
 
-from wbc.errors import UserError
+from wbc.errors import UserError, shown
 
 CROPS: Final = ("none", "cell", "mask")
+MAX_SIZE, MAX_CONTEXT = 1024, 4  # as in params.yaml
 # Settings that did not pay (docs/generalisation.md), with the value that left pictures as they are.
 REMOVED: Final = {"light": "keep", "surroundings": "keep"}
 
@@ -20,7 +21,7 @@ class Framing:
     """From picture to square; params.yaml says what each choice does.
 
     Raises:
-        ValueError: a crop that there is not.
+        ValueError: a crop that there is not, or lengths that no square has.
     """
 
     size: int  # pixels, side of the square
@@ -31,6 +32,10 @@ class Framing:
         if self.crop not in CROPS:
             words = f"{', '.join(CROPS[:-1])} or {CROPS[-1]}"
             raise ValueError(f"crop is {words}, not {self.crop!r}")
+        if not isinstance(self.size, int) or not 1 <= self.size <= MAX_SIZE:
+            raise ValueError(f"size is a whole number up to {MAX_SIZE}, not {shown(self.size)}")
+        if not isinstance(self.context, int | float) or not 0 < self.context <= MAX_CONTEXT:
+            raise ValueError(f"context is up to {MAX_CONTEXT}, not {shown(self.context)}")
 
     @classmethod
     def of(cls, settings: Mapping[str, Any]) -> "Framing":

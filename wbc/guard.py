@@ -91,7 +91,8 @@ def check_head(headers: dict[bytes, bytes]) -> None:
             415, f"Send JSON with content-type: application/json, not {kind or 'none'}.", True
         )
     length = headers.get(b"content-length", b"0").decode("latin-1")
-    if length.isdigit() and int(length) > MAX_BYTES:
+    digits = length.lstrip("0")
+    if digits.isdecimal() and (len(digits) > len(str(MAX_BYTES)) or int(digits) > MAX_BYTES):
         raise _too_long()
 
 

@@ -5,18 +5,23 @@ One code path for preprocess and for serving.
 
 import math
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 from scipy import ndimage
 
-from wbc.decoding import UnreadableImage, decode
+from wbc.decoding import MAX_PIXELS, UnreadableImage, decode
 from wbc.framing import Framing
 from wbc.localisation import Box, locate
 from wbc.staining import background_colour, reduced
 
 __all__ = ["Box", "Framing", "Prepared", "UnreadableImage", "prepare"]
+
+# Of the square that is cut out, before it is resized: that of the largest square picture. A strip
+# of 60,000 x 1 pixels has few, but the square around it would have 10 GB.
+MAX_SIDE: Final = math.isqrt(MAX_PIXELS)
 
 Picture = NDArray[np.uint8]  # H x W x 3, RGB
 Window = tuple[int, int, int]  # top, left and side of a square, in whole pixels of the picture
@@ -53,7 +58,7 @@ def framed(image: Picture, small: Picture, box: Box | None, framing: Framing) ->
     small: `reduced(image)`, or the picture itself.
     """
     window = _whole(image) if box is None else _around(box, framing.context)
-    return _resized(_cut(image, small, window), framing.size)
+    return _resized(_cut_at_most(image, small, window, MAX_SIDE), framing.size)
 
 
 def cut_out(image: Picture, small: Picture, box: Box, context: float, most: int) -> Picture:
@@ -62,11 +67,7 @@ def cut_out(image: Picture, small: Picture, box: Box, context: float, most: int)
     At the picture's own resolution, or the half, a third, ... so that it has at most `most` pixels
     a side; what lies outside the picture has its glass's colour. small: `reduced(image)`.
     """
-    top, left, side = _around(box, context)
-    times = math.ceil(side / most)
-    if times > 1:  # before the cut, since the square may be far larger than the picture
-        image = np.asarray(Image.fromarray(image).reduce(times))
-    return _cut(image, small, (round(top / times), round(left / times), side // times))
+    return _cut_at_most(image, small, _around(box, context), most)
 
 
 def _mask_box(image: Picture, mask: bytes | None) -> Box | None:
@@ -119,6 +120,15 @@ def _cut(image: Picture, small: Picture, window: Window) -> Picture:
     canvas[:] = background_colour(small).round().astype(np.uint8)
     canvas[rows.start - top : rows.stop - top, columns.start - left : columns.stop - left] = inside
     return canvas
+
+
+def _cut_at_most(image: Picture, small: Picture, window: Window, most: int) -> Picture:
+    """The window of the picture, as many times smaller as at most `most` pixels a side ask for."""
+    top, left, side = window
+    times = math.ceil(side / most)
+    if times > 1:  # before the cut, since the square may be far larger than the picture
+        image = np.asarray(Image.fromarray(image).reduce(times))
+    return _cut(image, small, (round(top / times), round(left / times), max(1, side // times)))
 
 
 def _resized(square: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:

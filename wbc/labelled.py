@@ -45,6 +45,8 @@ def draw(cells: pd.DataFrame, per_class: int, seed: int) -> Draw:
     Raises:
         UserError: fewer than two classes could be labelled.
     """
+    if cells.empty:
+        _refuse_too_few(cells, np.empty(0, dtype=np.int64))
     labels = cells["label"].to_numpy()
     smears = np.where(cells["group"] == "", "\0" + cells["path"], cells["group"])
     rng = np.random.default_rng((seed, 20))  # apart from other draws with the same seed

@@ -19,9 +19,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 
 from wbc.backbones import Network
-from wbc.cells import CLASSICAL
-from wbc.errors import UserError, one_line
-from wbc.framing import check_removed
+from wbc.cells import CLASSES, CLASSICAL
+from wbc.errors import UserError, one_line, shown
+from wbc.framing import Framing, check_removed
 
 WEIGHTS_FILE, CARD_FILE = "model.safetensors", "model.json"
 
@@ -138,7 +138,7 @@ def load(folder: Path, device: str = "cpu", num_processes: int = 1) -> Classifie
     """
     try:
         card = json.loads((folder / CARD_FILE).read_text(encoding="utf-8"))
-        check_removed(card.get("input", {}), str(folder))
+        check_card(card, str(folder))
         if card["architecture"] == CLASSICAL:
             # Late, because it brings scikit-image, which no network needs.
             from wbc import classical
@@ -146,7 +146,7 @@ def load(folder: Path, device: str = "cpu", num_processes: int = 1) -> Classifie
             return classical.load(folder, card, num_processes)
         network = Network(card["architecture"], dropout=0.0, frozen_batch_norm=True)
         network.net.load_state_dict(load_file(folder / WEIGHTS_FILE))
-    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+    except (OSError, ValueError, LookupError, RuntimeError, TypeError, SafetensorError) as error:
         raise UserError(
             f"{folder} holds no readable model ({one_line(error, 120)}); restore it with"
             " `dvc checkout`, or train it again with `dvc repro`."
@@ -159,6 +159,38 @@ def classifier(network: Network, card: Card, device: str) -> Classifier:
     network.eval().freeze()
     network.to(device).to(memory_format=torch.channels_last)
     return Classifier(network, card, device)
+
+
+def check_card(card: Any, owner: str) -> None:
+    """What a model is used by must be there and mean something; `owner` begins a UserError.
+
+    Raises:
+        ValueError: it was not written by this code, or was damaged since.
+        UserError: see wbc.framing.check_removed.
+    """
+    if not isinstance(card, dict) or not isinstance(card.get("input"), dict):
+        raise ValueError(f"{CARD_FILE} has no section input")
+    check_removed(card["input"], owner)
+    Framing.of(card["input"])
+    wanted = {
+        "classes": card.get("classes") == list(CLASSES),
+        "decision": card.get("decision") in ("logit_adjustment", "argmax"),
+        "log_prior": _are_logits(card.get("log_prior")),
+        "offsets": _are_logits(card.get("offsets", [0.0] * len(CLASSES))),
+        "temperature": _is_number(card.get("temperature", 1.0), 1e-3, 1e3),
+    }
+    if wrong := [name for name, right in wanted.items() if not right]:
+        raise ValueError(f"{wrong[0]} in {CARD_FILE} is {shown(card.get(wrong[0]))}")
+
+
+def _are_logits(value: object) -> bool:
+    """A number for each class; exp of a larger one is none any more."""
+    each = value if isinstance(value, list) and len(value) == len(CLASSES) else [None]
+    return all(_is_number(number, -80, 80) for number in each)
+
+
+def _is_number(value: object, low: float, high: float) -> bool:
+    return isinstance(value, int | float) and low <= value <= high
 
 
 def num_parameters(folder: Path) -> int:

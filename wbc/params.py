@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
 
 from wbc.combinations import check_combinations
 from wbc.errors import UserError, one_line
@@ -240,7 +239,7 @@ def read_yaml(text: str, file: str) -> Any:
     """Parse as DVC does, in YAML 1.2: 1e-3 is a number, `no` a word, a repeated key an error."""
     try:
         return YAML(typ="safe", pure=True).load(text)
-    except YAMLError as error:
+    except Exception as error:  # beside its own, ruamel raises what a bad date or number gives it
         raise UserError(f"{file} cannot be read as YAML: {_yaml_words(error)}.") from None
 
 
@@ -284,6 +283,9 @@ def flatten_values(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def _yaml_words(error: YAMLError) -> str:
+def _yaml_words(error: Exception) -> str:
     mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", None)
-    return f"line {mark.line + 1}: {problem}" if mark and problem else one_line(error)
+    if not (mark and problem):
+        return one_line(error)
+    mend = "indent it with spaces, not a tab" if "'\\t'" in problem else "mend that line"
+    return f"line {mark.line + 1}: {problem}; {mend}"

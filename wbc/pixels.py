@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from wbc import disk
 from wbc.cells import CLASSES, read_table, write_table
-from wbc.errors import UserError
+from wbc.errors import UserError, not_there
 
 Pixels = NDArray[np.uint8]
 Place = tuple[int, int]  # shard, row
@@ -189,7 +189,16 @@ def evaluation_set_sha256(rows: pd.DataFrame) -> str:
 
 
 def open_store(folder: Path) -> PixelStore:
-    settings = json.loads((folder / "store.json").read_text(encoding="utf-8"))
+    """Open a finished store for reading.
+
+    Raises:
+        UserError: there is none, or its index is not as it was written.
+    """
+    path = folder / "store.json"
+    if not path.is_file():
+        raise not_there(path)
+    settings = json.loads(path.read_text(encoding="utf-8"))
     paths = sorted(folder.glob("shard-*.npy"))
     shards = tuple(np.load(path, mmap_mode="r") for path in paths)
-    return PixelStore(folder, read_table(folder / "index.csv"), settings, shards)
+    index = read_table(folder / "index.csv", ("path", "label", "split", "shard", "row"))
+    return PixelStore(folder, index, settings, shards)

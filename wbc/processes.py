@@ -9,6 +9,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from types import FrameType
 from typing import Final
 
@@ -140,7 +141,17 @@ def _watch(parent: psutil.Process, seconds: float) -> None:
 
 
 def _name(process: psutil.Process) -> str:
-    return f"{_host()}:{process.pid}:{process.create_time():.2f}"
+    return f"{_host()}:{process.pid}:{_start_of(process)}"
+
+
+def _start_of(process: psutil.Process) -> str:
+    """When it started: on Linux in ticks since the machine did, which no setting of the clock
+    changes; the time of day that psutil makes of them would make the living look dead."""
+    try:
+        stat = Path(f"/proc/{process.pid}/stat").read_text(encoding="utf-8", errors="replace")
+    except OSError:  # another system, or it has just ended
+        return f"{process.create_time():.2f}"
+    return stat.rpartition(")")[2].split()[19]  # proc(5): field 22, starttime
 
 
 def _host() -> str:

@@ -13,7 +13,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.nodes import CollectionNode, MappingNode, Node
 
 from wbc import params
-from wbc.errors import UserError
+from wbc.errors import UserError, shown
 
 Key = tuple[str, ...]
 
@@ -41,7 +41,9 @@ def apply(name: str, root: Path) -> str:
     old, settings = params.read_yaml(text, target.name), params.read_yaml(profile, label)
     for raw, file in ((old, target.name), (settings, label)):
         if not isinstance(raw, Mapping):
-            raise UserError(f"{file} must hold sections of `name: value` lines, but is {raw!r}.")
+            raise UserError(
+                f"{file} must hold sections of `name: value` lines, but is {shown(raw)}."
+            )
     new = merged(old, settings)
     params.check(new, f"{target.name} with {label}")
     changes = [Change(key, _get(old, key), value) for key, value in _leaves(settings)]

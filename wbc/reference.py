@@ -154,21 +154,21 @@ def read(path: Path) -> Reference | None:
             },
             model,
         )
-    except (OSError, KeyError, ValueError, SafetensorError) as error:
+    except (OSError, KeyError, ValueError, TypeError, SafetensorError) as error:
         raise _damaged(path, one_line(error, 120)) from None
     _check(found, path)
     return found
 
 
 def _check(found: Reference, path: Path) -> None:
+    tables: list[NDArray[Any]] = [found.features, found.distances, found.logits]
+    pictures: list[NDArray[Any]] = list(found.pictures.values())
+    if [table.ndim for table in (*tables, *pictures)] != [2, 1, 2, *(1 for _ in pictures)]:
+        raise _damaged(path, "its tensors have other dimensions")
     num_val = len(found.distances)
-    lengths = [len(found.logits), *(len(values) for values in found.pictures.values())]
-    whole = (
-        found.features.ndim == found.logits.ndim == 2
-        and are_enough(len(found.features), num_val)
-        and set(lengths) == {num_val}
-    )
-    if not whole:
+    lengths = {len(found.logits), *map(len, pictures)}
+    whole = are_enough(len(found.features), num_val) and lengths == {num_val}
+    if not whole or not all(np.isfinite(table).all() for table in tables):
         raise _damaged(path, "its tensors do not belong together")
 
 

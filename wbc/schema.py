@@ -7,6 +7,7 @@ told apart by a Literal field `kind`; `Annotated[int, Range(1, 9)]` bounds a num
 have no entry.
 """
 
+import contextlib
 import dataclasses
 import difflib
 import re
@@ -15,7 +16,7 @@ import typing
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, get_args, get_origin
 
-from wbc.errors import UserError
+from wbc.errors import UserError, shown
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,7 +75,11 @@ def build(cls: Any, value: object, key: str, file: str) -> Any:
 def _section(cls: Any, value: object, key: str, file: str) -> Any:
     where = f"{file}: {key}" if key else file
     if not isinstance(value, Mapping):
-        raise UserError(f"{where} must be a section of `name: value` lines, but is {value!r}.")
+        found = "empty" if value is None else shown(value)
+        raise UserError(
+            f"{where} must be a section of `name: value` lines, but is {found}; write them, or"
+            f" bring the file back with `git checkout {file}`."
+        )
     hints = typing.get_type_hints(cls, include_extras=True)
     fields = {field.name: field for field in dataclasses.fields(cls)}
     for name in value:
@@ -93,23 +98,28 @@ def _section(cls: Any, value: object, key: str, file: str) -> Any:
 
 def _unknown(name: str, value: object, known: list[str], key: str, file: str) -> str:
     near = difflib.get_close_matches(name, known, n=1)
+    name = name if len(name) < 100 else f"{name[:100]}..."
     remedy = f"did you mean {near[0]!r}?" if near else f"known here: {', '.join(known)}."
-    return f"{file}: {_join(key, name)} (value {value!r}) is not a setting; {remedy}"
+    return f"{file}: {_join(key, name)} (value {shown(value)}) is not a setting; {remedy}"
 
 
 def _member(options: tuple[Any, ...], value: object, key: str, file: str) -> Any:
     kinds = {get_args(typing.get_type_hints(option)["kind"])[0]: option for option in options}
     if not isinstance(value, Mapping):
-        raise UserError(f"{file}: {key} must be an entry with `kind:`, but is {value!r}.")
+        raise UserError(f"{file}: {key} must be an entry with `kind:`, but is {shown(value)}.")
     kind = value.get("kind")
     if not isinstance(kind, str) or kind not in kinds:
-        raise UserError(f"{file}: {key}.kind is {kind!r}, but must be one of {', '.join(kinds)}.")
+        raise UserError(
+            f"{file}: {key}.kind is {shown(kind)}, but must be one of {', '.join(kinds)}."
+        )
     return kinds[kind]
 
 
 def _sequence(item: Any, value: object, key: str, file: str) -> tuple[Any, ...]:
     if not isinstance(value, list | tuple) or not value:
-        raise UserError(f"{file}: {key} must be a list with at least one entry, but is {value!r}.")
+        raise UserError(
+            f"{file}: {key} must be a list with at least one entry, but is {shown(value)}."
+        )
     return tuple(build(item, entry, f"{key}[{i}]", file) for i, entry in enumerate(value))
 
 
@@ -118,23 +128,24 @@ def _choice(options: tuple[Any, ...], value: object, key: str, file: str) -> Any
         if type(option) is type(value) and option == value:
             return option
     words = ", ".join(str(option) for option in options)
-    raise UserError(f"{file}: {key} is {value!r}, but must be one of {words}.")
+    raise UserError(f"{file}: {key} is {shown(value)}, but must be one of {words}.")
 
 
 def _scalar(cls: type, value: object, key: str, file: str) -> Any:
     if cls is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
+        with contextlib.suppress(OverflowError):
+            return float(value)
     if isinstance(value, cls) and not (cls is int and isinstance(value, bool)):
         return value
-    raise UserError(f"{file}: {key} is {value!r}, but must be {_words(cls)}.")
+    raise UserError(f"{file}: {key} is {shown(value)}, but must be {_words(cls)}.")
 
 
 def _bounded(value: Any, bounds: list[Any], key: str, file: str) -> Any:
     for bound in bounds:
         if isinstance(bound, Range) and value not in bound:
-            raise UserError(f"{file}: {key} is {value!r}, but must be {bound}.")
+            raise UserError(f"{file}: {key} is {shown(value)}, but must be {bound}.")
         if isinstance(bound, Pattern) and not re.fullmatch(bound.regex, value):
-            raise UserError(f"{file}: {key} is {value!r}, but must be {bound.words}.")
+            raise UserError(f"{file}: {key} is {shown(value)}, but must be {bound.words}.")
     return value
 
 

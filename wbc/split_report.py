@@ -1,5 +1,6 @@
 """What split did, for a person (Markdown), for a table reader (pairs) and a program (counts)."""
 
+import html
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -250,8 +251,11 @@ def _table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
     if not rows:
         return ""
     lines = [header, ["---"] * len(header), *rows[:_LONGEST]]
-    text = [
-        "| " + " | ".join(str(cell).replace("|", "\\|") for cell in row) + " |" for row in lines
-    ]
+    text = ["| " + " | ".join(map(_cell, row)) + " |" for row in lines]
     more = len(rows) - _LONGEST
     return "\n".join(text) + (f"\n\n… and {more} more." if more > 0 else "")
+
+
+def _cell(value: Any) -> str:
+    """In one line, as text: a smear's name comes from anywhere, and Markdown may hold HTML."""
+    return html.escape(" ".join(str(value).split()), quote=False).replace("|", "\\|")

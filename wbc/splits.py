@@ -69,6 +69,12 @@ def check(outcome: Outcome, settings: params.Split) -> None:
             f" splits, such as {path[link.a]} and {path[link.b]}; see data/split/duplicates.csv,"
             " then remove the copies or set split.duplicates: drop."
         )
+    if outcome.reason and all(why.startswith("unreadable: ") for why in outcome.reason):
+        raise UserError(
+            f"Pictures were expected, but none of the {len(outcome.reason)} files can be read"
+            f" ({outcome.cells['path'][0]}: {outcome.reason[0].removeprefix('unreadable: ')}); open"
+            " one in an image viewer, and bring the files anew."
+        )
     lacking = _lacking(outcome, "train")
     if lacking:
         raise UserError(
@@ -89,7 +95,8 @@ def _official(cells: pd.DataFrame) -> Outcome:
             path = cells["path"][cells[column] == word].iloc[0]
             raise UserError(
                 f"The {column.replace('_', ' ')} of {path} is {word!r}; expected one of"
-                f" {', '.join(name or 'nothing' for name in known)}."
+                f" {', '.join(name or 'nothing' for name in known)}; bring data/raw back with"
+                " `dvc checkout`, or mend the source and run `dvc repro`."
             )
     external = cells["role"] == "external"
     tested = (cells["role"] == "auto") & cells["official_split"].isin(TESTS)

@@ -9,10 +9,10 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Final, Literal
 
-from joblib import cpu_count, parallel_config
-from joblib.externals.loky.process_executor import TerminatedWorkerError
+from joblib import cpu_count
 
 from wbc.errors import UserError
+from wbc.workers import local_workers
 
 Software = dict[str, str]  # a module of this package -> its SHA-256; a package -> its version
 
@@ -48,14 +48,8 @@ def workers(backend: Literal["loky", "dask"], num_cells: int) -> Iterator[int]:
         with dask_workers():
             yield -1
         return
-    with parallel_config(backend="loky"):
-        try:
-            yield min(cpu_count(), max(1, math.ceil(num_cells / CELLS_A_WORKER)))
-        except TerminatedWorkerError:
-            raise UserError(
-                "A worker of preprocess was killed from outside, most often for want of memory;"
-                " free some and run the same command again."
-            ) from None
+    with local_workers():
+        yield min(cpu_count(), max(1, math.ceil(num_cells / CELLS_A_WORKER)))
 
 
 def check_worker(expected: Software, *folders: Path) -> None:

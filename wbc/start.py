@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
+from wbc.errors import not_there
+
 CARD_FILE: Final = "start.json"
 WEIGHTS_FILE: Final = "start.safetensors"  # absent for a random start
 
@@ -23,4 +25,12 @@ class Start:
 
 
 def read_start(folder: Path) -> Start:
-    return Start(**json.loads((folder / CARD_FILE).read_text(encoding="utf-8")))
+    """The start of a network.
+
+    Raises:
+        UserError: the stage has not run.
+    """
+    path = folder / CARD_FILE
+    if not path.is_file():
+        raise not_there(path)
+    return Start(**json.loads(path.read_text(encoding="utf-8")))

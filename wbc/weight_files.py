@@ -1,6 +1,7 @@
 """Weights that a network starts from, read from a file of any origin."""
 
 from pathlib import Path
+from pickle import UnpicklingError
 
 import torch
 from safetensors.torch import load_file, save_file
@@ -16,7 +17,11 @@ def convert(architecture: str, source: Path, target: Path) -> None:
     Raises:
         UserError: the file is missing or unreadable, or does not hold this network's weights.
     """
-    if not source.is_file():
+    try:
+        there = source.is_file()
+    except OSError:  # a name that is longer than a file's can be
+        there = False
+    if not there:
         raise UserError(
             f"model.weights names {source}, which is not there; bring it with"
             f" `dvc import-url /your/file data/weights/{source.name}`."
@@ -35,6 +40,17 @@ def load_into(network: Network, folder: Path) -> None:
         load_start(network, load_file(path), str(path))
 
 
+def _why(error: Exception, source: Path) -> str:
+    """torch's own words about what it does not unpickle say how to run the code in the file."""
+    if not isinstance(error, UnpicklingError):
+        return one_line(error, 120)
+    with source.open("rb") as file:
+        head = file.read(20)
+    if head.startswith((b"PK", b"\x80")):
+        return "it holds other objects than tensors, which could run code and are never loaded"
+    return f"it begins with {head.decode(errors='replace')!r}"
+
+
 def _read(source: Path) -> dict[str, torch.Tensor]:
     try:
         if source.suffix == ".safetensors":
@@ -42,7 +58,7 @@ def _read(source: Path) -> dict[str, torch.Tensor]:
         state = torch.load(source, map_location="cpu", weights_only=True)
     except Exception as error:
         raise UserError(
-            f"{source.name} cannot be read as weights ({one_line(error, 120)}); a torchvision state"
+            f"{source.name} cannot be read as weights ({_why(error, source)}); a torchvision state"
             " dict (.pth) or a .safetensors file is expected."
         ) from None
     if not isinstance(state, dict) or not all(torch.is_tensor(v) for v in state.values()):

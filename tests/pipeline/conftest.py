@@ -146,13 +146,13 @@ def make_repository(folder: Path) -> Repository:
     return repository
 
 
-def environment_of(folder: Path) -> dict[str, str]:
-    """Nothing of the user's own DVC, MLflow and git."""
+def environment_of(folder: Path, forks: Path | None = None) -> dict[str, str]:
+    """Nothing of the user's own DVC, MLflow and git; `forks`: another folder than preforked's."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("DVC_", "MLFLOW_", "GIT_"))}
     kept.pop("PYTHONDONTWRITEBYTECODE", None)  # stages start a second earlier with their bytecode
     return {
         **kept,
-        "PATH": path_of(preforked.bin_dir()),
+        "PATH": path_of(forks or preforked.bin_dir()),
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "GIT_CONFIG_GLOBAL": str(folder / ".git" / "no-config"),
         "OMP_NUM_THREADS": "1",

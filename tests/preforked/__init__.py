@@ -37,14 +37,19 @@ def bin_dir() -> Path | None:
     folder = Path(tempfile.gettempdir()) / f"wbc-preforked-{owner}"
     with FileLock(f"{folder}.lock"):
         if not (folder / "python").is_file():
-            _start(folder, owner)
+            start(folder, owner)
     return folder
 
 
-def _start(folder: Path, owner: int) -> None:
+def start(folder: Path, owner: int, more: dict[str, str] | None = None) -> None:
+    """Make `folder` with a `python` whose server ends with the process `owner`.
+
+    more: for the environment of the server.
+    """
     folder.mkdir(mode=0o700, exist_ok=True)
     command = [sys.executable, "-c", "import server; server.main()", str(folder), str(owner)]
     environment = {**os.environ, "PYTHONPATH": str(HERE), "PYTHONHASHSEED": "random"}
+    environment |= more or {}
     with (folder / "log.txt").open("wb") as log:
         server = subprocess.Popen(
             command,

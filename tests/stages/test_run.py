@@ -14,6 +14,7 @@ import pytest
 
 from stages import evaluate, train, weights
 from stages._run import run, scratch_dir
+from wbc import processes
 from wbc.errors import UserError
 
 
@@ -45,6 +46,37 @@ def test_a_full_disk_is_one_sentence(root: Path) -> None:
         run(main)
     words = rf"error: No space is left on the disk for {root}/models .*`dvc repro`\), which goes on"
     assert re.match(words, str(ended.value.code))
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (
+            PermissionError(errno.EACCES, "Permission denied", "models/x"),
+            "models/x may not be used",
+        ),
+        (OSError(errno.EROFS, "Read-only file system", "models/x"), r"models/x may not .*chmod"),
+        (
+            FileNotFoundError(errno.ENOENT, "No such file", "data/x"),
+            "data/x is not there; run `dvc",
+        ),
+        (MemoryError(), "the memory of this machine is not enough"),
+    ],
+)
+def test_what_the_machine_refuses_is_one_sentence(error: Exception, words: str) -> None:
+    def main() -> None:
+        raise error
+
+    with pytest.raises(SystemExit) as ended:
+        run(main)
+    assert re.match(f"error: {words}", str(ended.value.code))
+
+
+def test_every_stage_ends_with_its_dvc(monkeypatch: pytest.MonkeyPatch) -> None:
+    watched: list[bool] = []
+    monkeypatch.setattr(processes, "end_with_dvc", lambda: watched.append(True))
+    run(lambda: None)
+    assert watched == [True]
 
 
 @pytest.mark.parametrize("stage", [weights, train, evaluate], ids=lambda stage: stage.__name__)

@@ -138,6 +138,39 @@ def test_entry_longer_than_its_header_is_refused() -> None:
         archives._copy(io.BytesIO(b"12345"), io.BytesIO(), 4, Path("a.zip"), "x")
 
 
+def test_an_entry_without_a_name_is_refused(tmp_path: Path) -> None:
+    path = make_zip(tmp_path / "a.zip", {"x": b"1"})
+    data = path.read_bytes()
+    for signature, offset, name in ((b"PK\x03\x04", 26, 30), (b"PK\x01\x02", 28, 46)):
+        at = data.index(signature)
+        data = (
+            data[: at + offset]
+            + b"\0\0"
+            + data[at + offset + 2 : at + name]
+            + data[at + name + 1 :]
+        )
+    end = data.index(b"PK\x05\x06")
+    data = data[: end + 12] + struct.pack("<II", 46, end - 46) + data[end + 20 :]
+    path.write_bytes(data)
+    with pytest.raises(UserError, match="outside the folder"):
+        unpack(path, tmp_path / "out")
+
+
+@pytest.mark.parametrize("name", ["a.tar", "a.tar.gz"])
+def test_a_tars_header_is_not_read_into_memory_whatever_it_says(
+    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Packed, a name of gigabytes is a file of megabytes."""
+    long = member("x" * 5000 + ".jpg")
+    long.pax_headers = {"comment": "y" * 5000}
+    path = make_tar(tmp_path / name, [(member("1.jpg"), b"1"), (long, b"2")])
+    with pytest.raises(UserError, match="File name too long"):  # it is read
+        unpack(path, tmp_path / "out")
+    monkeypatch.setattr(archives, "MAX_HEADER", 4000)
+    with pytest.raises(UserError, match=r"a header of [0-9]+ bytes"):
+        unpack(path, tmp_path / "out")
+
+
 def test_name_that_occurs_twice_is_refused(tmp_path: Path) -> None:
     path = make_tar(tmp_path / "a.tar", [(member("1.jpg"), b"1"), (member("1.jpg"), b"2")])
     with pytest.raises(UserError, match="occurs twice"):

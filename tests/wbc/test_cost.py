@@ -7,6 +7,7 @@ import pytest
 
 from wbc import cost, model
 from wbc.backbones import Network
+from wbc.cells import CLASSES
 
 
 @pytest.mark.parametrize(
@@ -23,7 +24,13 @@ def test_cost_grows_with_the_area() -> None:
 
 
 def test_size_and_speed_of_a_saved_model(tmp_path: Path) -> None:
-    card = {"architecture": "squeezenet1_1", "input": {"size": 32}, "log_prior": [0.0] * 5}
+    card = {
+        "architecture": "squeezenet1_1",
+        "classes": list(CLASSES),
+        "input": {"size": 32, "crop": "none", "context": 1.5},
+        "log_prior": [0.0] * 5,
+        "decision": "argmax",
+    }
     network = Network("squeezenet1_1", 0.0, False)
     model.save(tmp_path, network, card)
     size = cost.size_of(tmp_path, card)

@@ -4,6 +4,7 @@ import hashlib
 import json
 import socket
 import time
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
@@ -127,6 +128,35 @@ def test_stall_times_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     ):
         download(f"{server.url}/f", tmp_path / "f")
     assert time.monotonic() - begin < 4
+
+
+def test_half_a_file_and_then_silence_is_resumed_at_the_half(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fetching, "READ_TIMEOUT", 0.3)
+    whole = RangedFile(DATA)
+    hung: list[bool] = []
+
+    def answer(handler: BaseHTTPRequestHandler) -> None:
+        if hung:
+            whole(handler)
+            return
+        hung.append(True)
+        handler.send_response(200)
+        handler.send_header("ETag", whole.etag)
+        handler.send_header("Accept-Ranges", "bytes")
+        handler.send_header("Content-Length", str(len(DATA)))
+        handler.end_headers()
+        handler.wfile.write(DATA[: len(DATA) // 2])
+        handler.wfile.flush()
+        stalled(handler)
+
+    begin = time.monotonic()
+    with LoopbackServer({"/f": answer}) as server:
+        download(f"{server.url}/f", tmp_path / "f", sha256=SHA256, size=len(DATA))
+        assert server.requests[1][2]["range"] == f"bytes={len(DATA) // 2}-"
+    assert time.monotonic() - begin < 4
+    assert left_over(tmp_path) == ["f"]
 
 
 @pytest.mark.parametrize("goal", ["file:///etc/passwd", "ftp://127.0.0.1/f"])

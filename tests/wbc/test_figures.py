@@ -11,7 +11,8 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from tests.wbc.decisions import predictions
-from wbc.figures import confusion_matrix, mistakes, recall_bars, save, training_history
+from wbc.figures import confusion_matrix, recall_bars, save, training_history
+from wbc.figures_cells import mistakes
 from wbc.intervals import Judged
 from wbc.scoring import set_scores
 
@@ -91,32 +92,6 @@ def test_recall_bars_tell_none_from_nothing_found() -> None:
     assert "0.0% (0% to 98%) of 1" in written and "100.0% (3% to 100%) of 1" in written
     assert written.count("none in this set") == 3 + 4
     assert "Validation set, 3 cells" in written and "Other laboratory lab, 1 cell" in written
-
-
-def test_contact_sheet_names_truth_decision_and_probability() -> None:
-    table = predictions([0, 4], [1, 3], [0.875, 0.4])
-    table.loc[1, "path"] = "raabin/basophil/20190526_162951_0_crop.jpg"
-    pixels = np.zeros((2, 16, 16, 3), dtype=np.uint8)
-    figure = mistakes(pixels, table, 12, "val", "googlenet")
-    written = texts(figure)
-    assert "neutrophil →\nlymphocyte 88%" in written and "basophil →\neosinophil 40%" in written
-    assert [axes.get_xlabel() for axes in figure.axes] == ["0.png", "20190526_1…0_crop.jpg"]
-    assert "12 wrong, 2 shown, of each type the surest" in written[-1].replace("\n", " ")
-    with pytest.raises(ValueError):
-        mistakes(pixels[:1], table, 12, "val", "googlenet")
-
-
-def test_contact_sheet_without_mistakes(tmp_path: Path) -> None:
-    none = predictions([0], [0], [1.0]).iloc[:0]
-    figure = mistakes(np.zeros((0, 8, 8, 3), np.uint8), none, 0, "val", "googlenet")
-    assert "every cell of this set was named right" in texts(figure)[-1]
-    save(figure, tmp_path / "none.png")
-
-
-def test_a_file_name_is_no_formula(tmp_path: Path) -> None:
-    wrong = predictions([0], [1], [0.9]).assign(path=r"x$\foo$.png")
-    figure = mistakes(np.zeros((1, 8, 8, 3), np.uint8), wrong, 1, "val", "googlenet")
-    save(figure, tmp_path / "one.png")
 
 
 def draw_all(folder: Path, history: pd.DataFrame) -> dict[str, bytes]:

@@ -150,6 +150,17 @@ def test_a_long_body_is_refused_and_not_kept(monkeypatch: pytest.MonkeyPatch) ->
         assert status == 413 and "several requests" in answer["error"] and server.asked == []
 
 
+@pytest.mark.parametrize("length", ["\u00b2", "-1", "x", "", "0" * 5000])
+def test_a_length_that_is_none_is_not_believed(length: str) -> None:
+    server, status, _ = asked({"inputs": [IMAGE]}, JSON | {"content-length": length})
+    assert status == 200 and len(server.asked) == 1
+
+
+def test_a_length_of_thousands_of_digits_is_too_long() -> None:
+    server, status, _ = asked({"inputs": [IMAGE]}, JSON | {"content-length": "9" * 5000})
+    assert status == 413 and server.asked == []
+
+
 def test_a_body_that_does_not_come_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(guard, "SECONDS", 0.05)
 

@@ -106,6 +106,20 @@ def test_unusable_masks_are_refused(given: bytes | None, reason: str) -> None:
         prepare(encoded(cell()), Framing(64, "mask", 1.5), given)
 
 
+@pytest.mark.parametrize(("width", "height"), [(60_000, 2), (1, 30_000)])
+def test_a_strip_needs_no_square_of_its_own_length(width: int, height: int) -> None:
+    """60,000 x 60,000 pixels would be 10 GB; the strip lies in the middle, its glass around it."""
+    picture = Image.new("RGB", (width, height), GLASS)
+    pixels = prepare(encoded(picture), Framing(64, "cell", 1.5)).pixels
+    assert pixels.shape == (64, 64, 3) and np.ptp(pixels, axis=(0, 1)).max() <= 1
+
+
+def test_lengths_that_no_square_has_are_refused() -> None:
+    for size, context in ((0, 1.5), (10**9, 1.5), ("64", 1.5), (64, 0.0), (64, 1e9), (64, "x")):
+        with pytest.raises(ValueError, match=r"(size|context) is .*, not "):
+            Framing(size, "cell", context)  # type: ignore[arg-type]
+
+
 def test_an_unknown_crop_is_our_own_mistake() -> None:
     with pytest.raises(ValueError, match="none, cell or mask"):
         prepare(encoded(cell()), Framing(64, "square", 1.5))

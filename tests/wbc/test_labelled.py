@@ -67,3 +67,5 @@ def test_fewer_cells_are_among_more() -> None:
 def test_too_few_cells_are_refused() -> None:
     with pytest.raises(UserError, match=r"at least two classes .* 1 of the set's 5 cells \(1 cl"):
         draw(cells({"neutrophil": 3, "lymphocyte": 1, "basophil": 1}), 20, 1)
+    with pytest.raises(UserError, match="0 of the set's 0 cells"):
+        draw(cells({"neutrophil": 1}).iloc[:0], 20, 1)

@@ -10,10 +10,13 @@ import torch
 
 from wbc import model
 from wbc.backbones import Network
+from wbc.cells import CLASSES
 from wbc.errors import UserError
 
 CARD: model.Card = {
     "architecture": "squeezenet1_1",
+    "classes": list(CLASSES),
+    "input": {"size": 32, "crop": "none", "context": 1.5},
     "log_prior": [float(x) for x in np.log([0.6, 0.2, 0.1, 0.05, 0.05])],
     "decision": "logit_adjustment",
 }
@@ -106,6 +109,28 @@ def test_parameters_are_counted_without_batch_norm_statistics(tmp_path: Path) ->
             json.dumps(CARD | {"architecture": "resnet18"})
         ),
         lambda folder: (folder / "model.json").write_text(json.dumps({"classes": []})),
+        lambda folder: (folder / "model.json").write_text("[" * 5000),
+        lambda folder: (folder / "model.json").write_text("[]"),
+        *(
+            (
+                lambda folder, changed=changed: model.write_card(
+                    folder / "model.json", CARD | changed
+                )
+            )
+            for changed in (
+                {"classes": list(reversed(CLASSES))},
+                {"classes": list(CLASSES[:4])},
+                {"temperature": None},
+                {"temperature": 0},
+                {"decision": "vote"},
+                {"log_prior": [0.0] * 4},
+                {"log_prior": [1e308] * 5},
+                {"offsets": "none"},
+                {"input": {"size": 10**9, "crop": "cell", "context": 1.5}},
+                {"input": None},
+                {"architecture": ["squeezenet1_1"]},
+            )
+        ),
     ],
 )
 def test_a_damaged_model_is_one_sentence(tmp_path: Path, damage: Any) -> None:
@@ -115,7 +140,7 @@ def test_a_damaged_model_is_one_sentence(tmp_path: Path, damage: Any) -> None:
 
 
 def test_a_model_of_squares_that_are_no_longer_made_is_refused_by_name(tmp_path: Path) -> None:
-    model.load(saved(tmp_path, input={"light": "keep", "surroundings": "keep"}))
+    model.load(saved(tmp_path, input=CARD["input"] | {"light": "keep", "surroundings": "keep"}))
     model.write_card(tmp_path / model.CARD_FILE, CARD | {"input": {"light": "neutral"}})
     with pytest.raises(UserError, match=f"{tmp_path} was expected .*light keep, but has neutral"):
         model.load(tmp_path)

@@ -223,7 +223,7 @@ def test_a_path_cannot_leave_data_incoming(path: str, tmp_path: Path) -> None:
         ("seed: 1\nseed: 2\n", 'cannot be read as YAML: line 2: found duplicate key "seed"'),
         ("train:\n\tepochs: 1\n", "cannot be read as YAML: line 2: found character"),
         ("seed: 1\n---\nseed: 2\n", "cannot be read as YAML: "),
-        ("", "must be a section of `name: value` lines, but is None"),
+        ("", "must be a section of `name: value` lines, but is empty"),
         ("- 1\n", "must be a section of `name: value` lines, but is [1]"),
         (re.sub(r"(?ms)^evaluate:.*?(?=^\S)", "evaluate: 5\n", TEXT), "evaluate must be a section"),
     ],
@@ -232,6 +232,36 @@ def test_what_is_no_params_file_is_said(text: str, words: str, tmp_path: Path) -
     found = message(text, tmp_path)
     assert words in found
     assert "\n" not in found
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (with_line("seed", "2024-13-45"), "cannot be read as YAML: month must be in 1..12"),
+        (with_line("seed", "9" * 5000), "cannot be read as YAML: Exceeds the limit"),
+        (with_line("seed", "[" * 3000), "cannot be read as YAML: maximum recursion depth"),
+        (with_line("seed", "0x" + "f" * 5000), "seed is of type int, too long to be shown"),
+        (with_line("train.weight_decay", "1" + "0" * 400), "train.weight_decay is 1000"),
+        (with_line("seed", "x" * 9000), "seed is 'xxx"),
+        (TEXT + "y" * 900 + ": 1\n", "yyy... (value 1) is not a setting"),
+        (with_sources(FOLDER[:-1] + ", group_pattern: '(a){99999999999}'}"), "is no regular expr"),
+        (with_sources(FOLDER[:-1] + f", group_pattern: '{'(' * 3000}'}}"), "is no regular expr"),
+    ],
+)  # fmt: skip
+def test_what_the_parsers_stumble_over_is_said(text: str, words: str, tmp_path: Path) -> None:
+    found = message(text, tmp_path)
+    assert words in found and len(found) < 1000
+
+
+def test_a_value_that_unfolds_without_end_is_said_shortly(tmp_path: Path) -> None:
+    """Nine aliases of nine aliases of nine ...: five million words in a kilobyte."""
+    lists = "{a: &a [x, x, x, x, x, x, x, x, x]" + "".join(
+        f", {new}: &{new} [{', '.join([f'*{old}'] * 9)}]"
+        for old, new in zip("abcdef", "bcdefg", strict=True)
+    )
+    for value in (lists + "}", "&a [*a]"):
+        for text in (with_line("seed", value), f"seed: {value}\n", with_line("train", value)):
+            assert len(message(text, tmp_path)) < 1000
 
 
 def test_a_missing_or_binary_file_is_said(tmp_path: Path) -> None:

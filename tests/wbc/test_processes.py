@@ -32,6 +32,14 @@ def test_a_living_process_is_not_dead_and_a_dead_one_is() -> None:
     assert is_dead(f"{host}:{child.pid}:{born}")
 
 
+def test_a_clock_that_is_set_makes_nobody_look_dead(monkeypatch: pytest.MonkeyPatch) -> None:
+    """psutil counts a start from when the machine started, by the clock as it is now."""
+    name = own_name()
+    real = psutil.Process.create_time
+    monkeypatch.setattr(psutil.Process, "create_time", lambda process: real(process) - 3600)
+    assert not is_dead(name)
+
+
 def test_nothing_is_said_of_other_machines() -> None:
     assert not is_dead("000000000000:1:1.00")
     assert not is_dead("")

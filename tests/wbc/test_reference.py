@@ -1,6 +1,8 @@
 """wbc.reference: distances from training, what is far, and the file that keeps it."""
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -89,6 +91,24 @@ def test_tensors_that_do_not_belong_together_are_refused(tmp_path: Path) -> None
     mixed = Reference(REFERENCE.features, REFERENCE.distances, REFERENCE.logits[:9], {})
     reference.write(path, mixed)
     with pytest.raises(UserError, match="do not belong together"):
+        reference.read(path)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"distances": np.full(200, np.nan)},
+        {"features": np.full((300, 32), np.inf, np.float32)},
+        {"distances": REFERENCE.distances[:, None]},
+        {"distances": np.array(1.0)},
+        {"pictures": {"brightness": np.array(1.0)}},
+        {"logits": REFERENCE.logits[:, 0]},
+    ],
+)
+def test_tensors_that_are_no_tables_of_numbers_are_refused(tmp_path: Path, changes: Any) -> None:
+    path = tmp_path / "reference.safetensors"
+    reference.write(path, replace(REFERENCE, **changes))
+    with pytest.raises(UserError, match="holds no readable reference"):
         reference.read(path)
 
 

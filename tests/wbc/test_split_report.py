@@ -132,6 +132,11 @@ def test_warnings_and_long_tables() -> None:
     assert "Copies across splits stop the pipeline." in report
 
 
+def test_names_in_a_table_are_text_in_one_line() -> None:
+    table = split_report._table(["smear"], [["<img src=x>\n|a|"]])
+    assert table.splitlines()[-1] == "| &lt;img src=x&gt; \\|a\\| |"
+
+
 def test_groups_hold_every_cell_that_has_a_split(outcome: Outcome) -> None:
     table = split_report.groups(outcome)
     assert table["cells"].sum() == (outcome.table["split"] != "").sum()

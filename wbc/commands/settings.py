@@ -1,4 +1,4 @@
-"""`check` and `params`: params.yaml."""
+"""`check` and `params`: params.yaml, and whether DVC can read dvc.lock."""
 
 import argparse
 import logging
@@ -11,7 +11,7 @@ log = logging.getLogger(__name__)
 
 
 def add(commands: Any) -> None:
-    check = commands.add_parser("check", help="check params.yaml before any work")
+    check = commands.add_parser("check", help="check params.yaml and dvc.lock before any work")
     check.set_defaults(run=_check)
     profile = commands.add_parser("params", help="merge a profile into params.yaml")
     profile.add_argument("profile", help="its name: profiles/NAME.yaml")
@@ -19,6 +19,11 @@ def add(commands: Any) -> None:
 
 
 def _check(_options: argparse.Namespace) -> None:
+    from wbc.lineage import lock
+
+    mended = lock.mend(Path())
+    if mended:
+        log.warning("%s", mended)
     train = params.load(Path("params.yaml")).train
     if train.device == "gpu":  # better known now than after the data have been prepared
         from wbc import device

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from wbc.errors import UserError, one_line
 from wbc.exporting.formats import MISSING
 from wbc.exporting.whole import INPUT, OUTPUTS
-from wbc.model import CARD_FILE, Classifier, Outputs
+from wbc.model import CARD_FILE, Classifier, Outputs, check_card
 
 
 @dataclass(frozen=True)
@@ -58,6 +58,7 @@ def classifier_of(content: bytes, name: str) -> OnnxClassifier:
         session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
         notes = session.get_modelmeta().custom_metadata_map
         card = json.loads(notes[CARD_FILE])
+        check_card(card, name)
         return OnnxClassifier(None, card, "cpu", session, notes["model_sha256"])
     except Exception as error:  # onnxruntime's own have no common class
         raise UserError(

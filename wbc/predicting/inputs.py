@@ -6,6 +6,7 @@ folders and archives are not opened.
 """
 
 import os
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Final
@@ -18,6 +19,7 @@ from wbc.predicting.walking import Identity, base_of, is_hidden, is_pattern, mat
 from wbc.sources.incoming import IMAGE_SUFFIXES
 
 STDIN: Final = "-"
+_ARCHIVE_NAME: Final = re.compile(r"\.(zip|tar|tgz|tar\.\w+|rar|7z)$", re.IGNORECASE)
 
 
 class Inputs:
@@ -34,7 +36,16 @@ class Inputs:
             if path == STDIN:
                 continue
             if not is_pattern(path) and not os.path.lexists(path):
-                raise UserError(f"{path} was expected to be a file or folder but is not there.")
+                raise UserError(
+                    f"{path} was expected to be a file or folder but is not there; look at its"
+                    " spelling, and at the folder that the command is started in."
+                )
+            named = Path(path)
+            if _ARCHIVE_NAME.search(path) and named.is_file() and not is_archive(named):
+                raise UserError(
+                    f"{path} was expected to be a zip or tar, as its name says, but is none; bring"
+                    " it anew, or unpack it yourself and name the folder."
+                )
             first = next(iter(Inputs([path], ())), None)
             if first is None:
                 raise UserError(_nothing(path))
@@ -100,6 +111,12 @@ def names_of(paths: Sequence[str]) -> list[str]:
 
 def _nothing(path: str) -> str:
     if is_pattern(path):
-        return f"Nothing matches {path}; quote a glob, so that it is expanded here."
+        return (
+            f"Nothing matches {path}; look at its spelling, and quote a glob, so that it is"
+            " expanded here, `**` too."
+        )
     suffixes = " ".join(sorted(IMAGE_SUFFIXES - {".gif"}))
-    return f"{path} holds no picture (known by {suffixes}); files named themselves are taken too."
+    return (
+        f"{path} holds no picture (known by {suffixes}); name another folder, or"
+        " the files themselves, which are taken whatever they are called."
+    )

@@ -6,7 +6,15 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Final
 
-from wbc.archives import MAX_ENTRIES, MAX_RATIO, RATIO_FREE_BYTES, UNREADABLE, kind_of, zip_name
+from wbc.archives import (
+    MAX_ENTRIES,
+    MAX_RATIO,
+    RATIO_FREE_BYTES,
+    UNREADABLE,
+    Member,
+    kind_of,
+    zip_name,
+)
 from wbc.errors import UserError, one_line
 from wbc.predicting.found import MAX_BYTES, Found, Passed, clean_name, joined
 
@@ -60,7 +68,7 @@ def _zip(archive: Path, name: str, passed: Passed) -> Iterator[Found]:
     budget = Budget(archive)
     with zipfile.ZipFile(archive) as opened:
         for info in opened.infolist():
-            if info.is_dir():
+            if info.filename.endswith("/"):  # as is_dir does, which falls over an empty name
                 continue
             budget.entry()
             inner = zip_name(info)
@@ -81,7 +89,7 @@ def _zip(archive: Path, name: str, passed: Passed) -> Iterator[Found]:
 
 def _tar(archive: Path, name: str, passed: Passed) -> Iterator[Found]:
     budget = Budget(archive)
-    with tarfile.open(archive, "r:*") as opened:
+    with tarfile.open(archive, "r:*", tarinfo=Member) as opened:
         remembered: list[tarfile.TarInfo] = vars(opened)["members"]
         while (member := opened.next()) is not None:
             remembered.clear()  # else tarfile keeps every member that it has read

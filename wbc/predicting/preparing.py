@@ -3,23 +3,15 @@
 Never more than a window of files is in memory, however slowly squares are taken away.
 """
 
-import multiprocessing
-import os
-import signal
 import stat
-import sys
-import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
-from multiprocessing.connection import wait
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-import torch
 from joblib import cpu_count
 from numpy.typing import NDArray
 
@@ -28,7 +20,7 @@ from wbc.errors import UserError, one_line
 from wbc.fields import Place
 from wbc.imaging import Framing, UnreadableImage, prepare
 from wbc.predicting.found import MAX_BYTES, Found
-from wbc.processes import waiting
+from wbc.predicting.workers import WorkerGone, workers
 
 CHUNK: Final = 8  # files a task
 CHUNK_BYTES: Final = 32 << 20  # from archives that a task carries at most, but for a larger file
@@ -108,7 +100,7 @@ def prepared(
     """Every file in its order, all that `looking` makes of it.
 
     Raises:
-        UserError: a worker was killed.
+        UserError: workers cannot be started, or one was killed.
     """
     chunks = chunked(map(task_of, found), chunk_files)
     num_files = 0
@@ -120,22 +112,15 @@ def prepared(
     following = next(chunks, None)
     if following is None:
         return
-    pool = ProcessPoolExecutor(cpu_count(), _context(), initializer=_begin)
-    with waiting.held():  # what a signal raises while a process forks would be lost
-        pool.submit(cpu_count)  # starts them all
     try:
-        yield from windowed(
-            lambda chunk: pool.submit(prepare_chunk, chunk, framing, looking),
-            _chain(following, chunks),
-            max(WAITING * cpu_count(), LEAST_WAITING),
-        )
-    except BrokenProcessPool:
+        with workers(partial(prepare_chunk, framing=framing, looking=looking)) as submit:
+            window = max(WAITING * cpu_count(), LEAST_WAITING)
+            yield from windowed(submit, _chain(following, chunks), window)
+    except WorkerGone:
         raise UserError(
             "A process that prepares pictures was killed from outside, most often for want of"
             " memory; free some and run the same command again, which goes on from there."
         ) from None
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
 
 
 def windowed(
@@ -211,27 +196,3 @@ def _bytes_of(path: Path) -> bytes:
 def _chain(first: list[Task], rest: Iterator[list[Task]]) -> Iterator[list[Task]]:
     yield first
     yield from rest
-
-
-def _context() -> multiprocessing.context.BaseContext:
-    """Forks, as torch's DataLoader makes its workers on Linux: they start at once, where a new
-    interpreter imports for seconds what this one has. They touch no GPU and run one thread."""
-    return multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
-
-
-def _begin() -> None:
-    """A worker's start. torch's threads would wait for the next picture in a busy loop, and after a
-    fork there are none."""
-    torch.set_num_threads(1)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the main process's to answer
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    signal.signal(signal.SIGHUP, signal.SIG_DFL)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    """Nobody else would end a worker that waits for a task when the main process was killed."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        wait([parent.sentinel])
-        os._exit(1)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from wbc.errors import UserError, one_line, without_password
-from wbc.registry import champion
+from wbc.registry import aliases, champion
 from wbc.registry.versions import all_versions
 from wbc.tracking import store as tracking_store
 from wbc.tracking.store import MODEL, Store
@@ -23,7 +23,9 @@ def opened(repository: Path) -> Iterator[Store]:
     if not (repository / "mlruns").is_dir():
         raise UserError(f"{repository} has no mlruns/; run the command from the repository's root.")
     try:
-        yield tracking_store.connect(repository)
+        store = tracking_store.connect(repository)
+        aliases.recover(store)
+        yield store
     except UserError:
         raise
     except Exception as error:
@@ -50,12 +52,12 @@ def find(store: Store, version: int | None, alias: str) -> Any:
             f"{MODEL} has no version yet; `dvc repro` trains and registers one, and"
             " `python -m wbc sync` registers what was trained while MLflow was away."
         )
-    aliases = store.client.get_registered_model(MODEL).aliases
-    number = str(version if version is not None else aliases.get(alias, ""))
+    named = store.client.get_registered_model(MODEL).aliases
+    number = str(version if version is not None else named.get(alias, ""))
     if number in versions:
         return versions[number]
     what = f"no version {version}" if version is not None else f"no alias {alias}"
-    known = ", ".join(aliases) or "none"
+    known = ", ".join(named) or "none"
     raise UserError(
         f"{MODEL} has {what}; there are versions {_ranges(list(versions))} (aliases: {known}),"
         " which `python -m wbc list` shows."

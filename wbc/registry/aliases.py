@@ -5,15 +5,22 @@ only a server have no common lock, so the alias is read right before and right a
 """
 
 import contextlib
+import json
 from collections.abc import Callable, Mapping
-from typing import Any
+from dataclasses import asdict
+from functools import partial
+from typing import Any, Final
 
+from wbc import processes
 from wbc.errors import UserError
 from wbc.registry import champion, trail
 from wbc.registry.champion import CHAMPION, PREVIOUS, name_of
 from wbc.registry.trail import Event
 from wbc.registry.versions import all_versions
 from wbc.tracking.store import MODEL, Store
+
+_BEGUN: Final = "champion.moving"  # tag of the registered model while the aliases move
+_KNOWN_BY: Final = ("event", "version", "when")  # tell one event from the others
 
 
 def move(
@@ -33,21 +40,42 @@ def move(
         UserError: somebody else became champion meanwhile.
     """
     number = str(version.version)
-    with store.lock(), contextlib.ExitStack() as undo:
+    with store.lock():
         _check_unchanged(store, event)
         known = {str(each.version): each for each in all_versions(store)}
-        name = trail.append(store, event)
-        undo.callback(_quietly, lambda: trail.remove(store, name))
-        _restore_later(store, undo)
-        previous, _ = trail.way_back(trail.line(trail.read(store)), known)
-        _set(store, PREVIOUS, previous)
-        champion.write_record(store, version)
-        for each in set(tags) & set(known):
-            _tag(store, known[each], tags[each], undo)
-        _set(store, CHAMPION, number)  # last: until here the registry serves the old one
-        undo.pop_all()
+        tags = {each: texts for each, texts in tags.items() if each in known}
+        begun = _begin(store, number, event, tags, known)
+        try:
+            trail.append(store, event)
+            previous, _ = trail.way_back(trail.line(trail.read(store)), known)
+            _set(store, PREVIOUS, previous)
+            for each, texts in tags.items():
+                for key, text in texts.items():
+                    store.client.set_model_version_tag(MODEL, each, key, text)
+            _set(store, CHAMPION, number)  # late: until here the registry serves the old one
+            champion.write_record(store, version)
+        except BaseException:
+            _undo(store, begun)
+            raise
+        _quietly(lambda: store.client.delete_registered_model_tag(MODEL, _BEGUN))
     _check_kept(store, number)
     return previous
+
+
+def recover(store: Store) -> None:
+    """Undo a move over which a process of this machine was killed; one that was done holds."""
+    if _BEGUN not in store.client.get_registered_model(MODEL).tags:
+        return
+    with store.lock():
+        text = store.client.get_registered_model(MODEL).tags.get(_BEGUN)
+        begun = json.loads(text) if text else {}
+        if not begun or not processes.is_dead(begun["process"]):
+            return
+        now = champion.standing(store)
+        if now.number == begun["number"] == now.recorded:
+            store.client.delete_registered_model_tag(MODEL, _BEGUN)
+        else:
+            _undo(store, begun)
 
 
 def acknowledge(store: Store, now: champion.Standing, event: Event) -> None:
@@ -83,31 +111,57 @@ def _check_kept(store: Store, number: str) -> None:
         )
 
 
-def _restore_later(store: Store, undo: contextlib.ExitStack) -> None:
+def _begin(
+    store: Store,
+    number: str,
+    event: Event,
+    tags: Mapping[str, Mapping[str, str]],
+    known: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Write down what a kill would leave half-done, and how it was before."""
     model = store.client.get_registered_model(MODEL)
-    record, previous = model.tags.get(champion.RECORD), model.aliases.get(PREVIOUS, "")
+    begun = {
+        "process": processes.own_name(),
+        "number": number,
+        "champion": str(model.aliases.get(CHAMPION, "")),
+        "previous": str(model.aliases.get(PREVIOUS, "")),
+        "record": model.tags.get(champion.RECORD),
+        "event": {key: value for key, value in asdict(event).items() if key in _KNOWN_BY},
+        "tags": {
+            each: {key: known[each].tags.get(key) for key in texts} for each, texts in tags.items()
+        },
+    }
+    if len(json.dumps(begun)) > trail.LONGEST:  # what the versions' tags said before is lost
+        begun["tags"] = {each: dict.fromkeys(texts) for each, texts in tags.items()}
+    store.client.set_registered_model_tag(MODEL, _BEGUN, json.dumps(begun))
+    return begun
 
-    def restore() -> None:
-        _set(store, PREVIOUS, str(previous))
-        if record is None:
-            store.client.delete_registered_model_tag(MODEL, champion.RECORD)
+
+def _undo(store: Store, begun: Mapping[str, Any]) -> None:
+    """Everything as `_begin` found it; as much of it as the registry lets be written."""
+    client = store.client
+
+    def record() -> None:
+        if begun["record"] is None:
+            client.delete_registered_model_tag(MODEL, champion.RECORD)
         else:
-            store.client.set_registered_model_tag(MODEL, champion.RECORD, record)
+            client.set_registered_model_tag(MODEL, champion.RECORD, begun["record"])
 
-    undo.callback(_quietly, restore)
+    def tag(number: str, key: str, text: str | None) -> None:
+        if text is None:
+            client.delete_model_version_tag(MODEL, number, key)
+        else:
+            client.set_model_version_tag(MODEL, number, key, text)
 
-
-def _tag(store: Store, version: Any, texts: Mapping[str, str], undo: contextlib.ExitStack) -> None:
-    def restore() -> None:
-        for key in texts:
-            if key in version.tags:
-                store.client.set_model_version_tag(MODEL, version.version, key, version.tags[key])
-            else:
-                store.client.delete_model_version_tag(MODEL, version.version, key)
-
-    undo.callback(_quietly, restore)
-    for key, text in texts.items():
-        store.client.set_model_version_tag(MODEL, version.version, key, text)
+    if champion.standing(store).number == begun["number"]:
+        _quietly(lambda: _set(store, CHAMPION, begun["champion"]))
+    _quietly(record)
+    _quietly(lambda: _set(store, PREVIOUS, begun["previous"]))
+    for number, texts in begun["tags"].items():
+        for key, text in texts.items():
+            _quietly(partial(tag, number, key, text))
+    _quietly(lambda: trail.remove(store, begun["event"]))
+    _quietly(lambda: client.delete_registered_model_tag(MODEL, _BEGUN))
 
 
 def _set(store: Store, alias: str, number: str) -> None:

@@ -161,7 +161,11 @@ def _refuse(store: Store, version: Any, event: Event, verdict: Verdict, tried: s
     stays = "" if now.number == str(version.version) else f" {holder}."
     checked = f" {_capital(tried)}." if tried else ""
     facts = f" {verdict.facts}" if verdict.facts else ""
-    return Outcome(False, f"{name} does not become {CHAMPION}: {why}.{stays}{checked}{facts}")
+    force = '; `promote --force --reason "…"` overrules this' if tried else ""
+    remedy = f" `python -m wbc list` shows the versions that there are{force}."
+    return Outcome(
+        False, f"{name} does not become {CHAMPION}: {why}.{stays}{checked}{facts}{remedy}"
+    )
 
 
 def _enthrone(

@@ -7,7 +7,7 @@ versions that they speak of. Each look at an evaluation set for promotion is a t
 
 import json
 import uuid
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -16,7 +16,7 @@ from wbc.tracking.store import MODEL, Store
 
 _EVENT: Final = "event/"
 _LOOKS: Final = "looks/"
-_LONGEST: Final = 5000  # characters that a database column of MLflow holds of such a tag
+LONGEST: Final = 5000  # characters that a database column of MLflow holds of such a tag
 _TRIES: Final = 5
 ENTHRONED: Final = ("promote", "force", "moved")  # events that make a version champion
 
@@ -67,9 +67,13 @@ def append(store: Store, event: Event) -> str:
     raise RuntimeError("others write to the audit trail all the time")
 
 
-def remove(store: Store, name: str) -> None:
-    """Take back an event whose deed failed."""
-    store.client.delete_registered_model_tag(MODEL, name)
+def remove(store: Store, like: Mapping[str, str]) -> None:
+    """Take back the events with these values, whose deed failed."""
+    tags = store.client.get_registered_model(MODEL).tags
+    for name in _names(tags):
+        event = _parse(tags[name])
+        if event and all(getattr(event, key) == value for key, value in like.items()):
+            store.client.delete_registered_model_tag(MODEL, name)
 
 
 def look(store: Store, set_sha256: str) -> int:
@@ -121,7 +125,7 @@ def _names(tags: dict[str, Any]) -> list[str]:
 def _text(event: Event) -> str:
     """JSON within the limit: the longest words are cut, and end in `…` where they were."""
     values = asdict(event)
-    while len(text := json.dumps(values, ensure_ascii=False)) > _LONGEST:
+    while len(text := json.dumps(values, ensure_ascii=False)) > LONGEST:
         longest = max(("why", "verdict", "who"), key=lambda name: len(values[name]))
         values[longest] = values[longest][: len(values[longest]) * 3 // 4] + "…"
     return text

@@ -9,12 +9,14 @@ import tempfile
 from pathlib import Path
 from typing import Any, Final
 
+from wbc import processes
 from wbc.registry.packaging import package
 from wbc.tracking import log as tracking_log
 from wbc.tracking import record as tracking_record
 from wbc.tracking.store import MODEL, Store, patience
 
 NAMES_VERSION: Final = ("model_version", "reproduces")  # tags of a run with a version's number
+_KNOWN_AS: Final = "mlflow.modelVersions"  # tag of a logged model
 _VERSION_TAGS: Final = ("model_sha256", "data_sha256", "architecture", "start", "drawn")
 
 
@@ -27,6 +29,8 @@ def register(store: Store, run_id: str, model_dir: Path, scores: dict[str, float
         version = find_version(store, tracking_record.identity(model_dir))
         if version is None:
             version = _only_one(store, _create_version(store, run_id, model_dir, scores))
+        else:
+            _tell_logged_model(store, version)  # perhaps a kill came before
     name = NAMES_VERSION[0 if version.run_id == run_id else 1]
     tracking_log.log_tags(store, run_id, {name: str(version.version)})
     return str(version.version)
@@ -69,8 +73,12 @@ def _create_version(store: Store, run_id: str, model_dir: Path, scores: dict[str
 
     card = json.loads((model_dir / "model.json").read_text(encoding="utf-8"))
     run = store.client.get_run(run_id)
-    logged = store.client.create_logged_model(
-        store.experiment_id, name=run.info.run_name, source_run_id=run_id, model_type="pyfunc"
+    logged = _begun(store, run_id) or store.client.create_logged_model(
+        store.experiment_id,
+        name=run.info.run_name,
+        source_run_id=run_id,
+        model_type="pyfunc",
+        tags={tracking_log.PROCESS_TAG: processes.own_name()},
     )
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch) / "model"
@@ -78,7 +86,9 @@ def _create_version(store: Store, run_id: str, model_dir: Path, scores: dict[str
         with patience(folder):
             store.client.log_model_artifacts(logged.model_id, str(folder))
     store.client.finalize_logged_model(logged.model_id, "READY")
-    store.client.log_outputs(run_id, [LoggedModelOutput(logged.model_id, step=0)])
+    known = [output.model_id for output in run.outputs.model_outputs] if run.outputs else []
+    if logged.model_id not in known:
+        store.client.log_outputs(run_id, [LoggedModelOutput(logged.model_id, step=0)])
     tags = {name: run.data.tags[name] for name in _VERSION_TAGS} | {"run_name": run.info.run_name}
     if "git.commit" in run.data.tags:
         tags["git.commit"] = run.data.tags["git.commit"]
@@ -92,6 +102,22 @@ def _create_version(store: Store, run_id: str, model_dir: Path, scores: dict[str
         description=tracking_record.sentence(card, scores),
         model_id=logged.model_id,
     )
-    known_as = json.dumps([{"name": MODEL, "version": version.version}])  # as MLflow's own writes
-    store.client.set_logged_model_tags(logged.model_id, {"mlflow.modelVersions": known_as})
+    _tell_logged_model(store, version)
     return version
+
+
+def _begun(store: Store, run_id: str) -> Any | None:
+    """A logged model of the run that a process of this machine was killed over, or None."""
+    found = store.client.search_logged_models([store.experiment_id], f"source_run_id = '{run_id}'")
+    begun = [model for model in found if _KNOWN_AS not in model.tags]
+    return next(
+        (m for m in begun if processes.is_dead(m.tags.get(tracking_log.PROCESS_TAG, ""))), None
+    )
+
+
+def _tell_logged_model(store: Store, version: Any) -> None:
+    """Let the logged model name its version, as MLflow's own registering does."""
+    if version.source.startswith("models:/"):
+        known_as = json.dumps([{"name": MODEL, "version": version.version}])
+        model_id = version.source.removeprefix("models:/")
+        store.client.set_logged_model_tags(model_id, {_KNOWN_AS: known_as})

@@ -78,7 +78,7 @@ def _copied(
             num_gone += 1
             continue
         group = safe_text(entry.slide)
-        rows.append([name, entry.label, group, entry.answer, entry.model,
+        rows.append([name, entry.label, group, entry.answer, safe_text(entry.model),
                      safe_text(entry.reviewer), entry.time, origin])  # fmt: skip
     if num_gone:
         log.warning("%d answers are left out: their pictures have gone or have changed.", num_gone)

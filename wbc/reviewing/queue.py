@@ -109,7 +109,7 @@ def write_csv(queue: Sequence[Queued], labels: Mapping[str, str], path: Path) ->
             "answer": cell.answer,
             "reviewed": labels.get(cell.name, ""),
             **{f"p_{name}": cell.probabilities[name] for name in CLASSES},
-            "others": "; ".join(f"{model}: {name}" for model, name in cell.others.items()),
+            "others": safe_text("; ".join(f"{model}: {x}" for model, x in cell.others.items())),
         }
         for cell in queue
     ]

@@ -16,7 +16,7 @@ from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import SplitResult, parse_qs, urlsplit
 
 import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -63,7 +63,7 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         if not self._is_for_us():
             return
-        url = urlsplit(self.path)
+        url = _address(self.path)
         if url.path == "/":
             self._send_page()
         elif not self._knows(parse_qs(url.query).get("token", [""])[0]):
@@ -78,7 +78,7 @@ class _Handler(BaseHTTPRequestHandler):
             return
         origin = self.headers.get("Origin")
         if not self._knows(self.headers.get(TOKEN_HEADER, "")) or (
-            origin is not None and urlsplit(origin).netloc not in self._hosts()
+            origin is not None and _address(origin).netloc not in self._hosts()
         ):
             self._send_error(HTTPStatus.FORBIDDEN, "the token of the page is missing")
             return
@@ -150,7 +150,8 @@ class _Handler(BaseHTTPRequestHandler):
         """
         _, kind, index, digest = path.split("/") if path.count("/") == 3 else ("", "", "", "")
         queue = self._session.run.queue
-        if kind not in ("picture", "square") or not index.isdecimal() or int(index) >= len(queue):
+        known = kind in ("picture", "square") and index in map(str, range(len(queue)))
+        if not known:
             self._send_error(HTTPStatus.NOT_FOUND, "there is no such page")
             return
         cell = queue[int(index)]
@@ -202,6 +203,14 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, *_: Any) -> None:
         """Nothing: the terminal is the person's."""
+
+
+def _address(text: str) -> SplitResult:
+    """Of what is no address, an empty one."""
+    try:
+        return urlsplit(text)
+    except ValueError:
+        return urlsplit("")
 
 
 def _square(data: bytes, framing: Mapping[str, Any]) -> NDArray[np.uint8]:

@@ -152,7 +152,8 @@ def _write_tables(
 ) -> None:
     staging = out / _STAGING
     table = pd.concat([csv_rows(slide) for slides in groups for slide in slides])
-    table["slide"] = table["slide"].map(safe_text)
+    for column in ("slide", "model"):
+        table[column] = table[column].map(safe_text)
     write_whole(staging / TABLE, table.to_csv(index=False).encode())
     write_csv(queue, labels, staging / CSV_FILE)
     left = [cell for cell in queue if cell.name not in labels]

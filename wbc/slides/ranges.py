@@ -33,7 +33,7 @@ def read(path: Path = DEFAULT) -> Ranges:
     """Raises UserError where the file is not there or is none of ranges."""
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError) as error:
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         raise UserError(
             f"The reference ranges in {path} cannot be read ({one_line(error, 120)}); expected is a"
             f" YAML file: {_EXPECTED}."
@@ -43,7 +43,7 @@ def read(path: Path = DEFAULT) -> Ranges:
         about, source = str(content["about"]), str(content["source"])
         if not about.strip():
             raise ValueError
-    except (TypeError, KeyError, AttributeError, ValueError):
+    except (TypeError, KeyError, AttributeError, ValueError, OverflowError):
         raise UserError(f"{path} should have {_EXPECTED}; mend it.") from None
     unknown = sorted(set(percent) - set(CLASSES))
     if unknown:

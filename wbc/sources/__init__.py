@@ -15,6 +15,7 @@ from wbc.decoding import header_size
 from wbc.errors import UserError
 from wbc.params import FolderSource, KrdWbcSource, RaabinSource, SampleSource, Source
 from wbc.sources import folder, krd_wbc, raabin, sample
+from wbc.spreadsheets import safe_text
 
 log = logging.getLogger(__name__)
 
@@ -65,7 +66,9 @@ def _complete(source: Source, target: Path, root: Path) -> pd.DataFrame:
         )
     for column in ("path", "mask"):
         table[column] = [f"{source.name}/{path}" if path else "" for path in table[column]]
-    table = table.assign(source=source.name, role=source.role)
+    # Smears may be called anything, and their names go into every table from here on.
+    groups = [safe_text(" ".join(group.split())) for group in table["group"]]
+    table = table.assign(group=groups, source=source.name, role=source.role)
     table[["sha256", "width", "height"]] = _measure(list(table["path"]), target, source.name)
     counts = table["label"].value_counts()
     log.info(

@@ -80,7 +80,7 @@ def with_groups(cells: Sequence[Cell], pattern: str, name: str) -> list[Cell]:
         return list(cells)
     try:
         expression = re.compile(pattern)
-    except re.error as error:
+    except (re.error, OverflowError, RecursionError) as error:
         raise UserError(
             f"source {name}: group_pattern {pattern!r} is no regular expression ({error}); mend it."
         ) from None
@@ -114,7 +114,7 @@ def _read_table(folder: Path, source: FolderSource) -> pd.DataFrame:
     """The CSV as text columns path, label, group, split and mask; paths relative to `folder`."""
     inside = PurePosixPath(source.table)
     path = folder / inside
-    if inside.is_absolute() or ".." in inside.parts or not path.is_file():
+    if inside.is_absolute() or ".." in inside.parts or not _is_file(path):
         raise UserError(
             f"source {source.name}: table {source.table!r} was expected inside {source.path} but is"
             " not there; give its path relative to that."
@@ -139,6 +139,8 @@ def _read_table(folder: Path, source: FolderSource) -> pd.DataFrame:
             f"{source.table} was expected to have the columns path and label (and perhaps group,"
             f" split, mask), found {', '.join(table.columns)}; rename them."
         )
+    if twice := [name for name, count in Counter(table.columns).items() if count > 1]:
+        raise UserError(f"{source.table} has the column {twice[0]} twice; remove one.")
     table = table.reindex(columns=["path", "label", "group", "split", "mask"], fill_value="")
     table = table.map(str.strip)
     for column in ("path", "mask"):
@@ -147,6 +149,13 @@ def _read_table(folder: Path, source: FolderSource) -> pd.DataFrame:
             for value in table[column]
         ]
     return table
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # a name that is longer than a file's can be
+        return False
 
 
 def cells_of_table(

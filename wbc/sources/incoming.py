@@ -67,7 +67,11 @@ def opened(setting: str, root: Path, target: Path) -> Iterator[Material]:
     """
     path = root / setting
     work = target / _WORK
-    if not path.exists():
+    try:
+        there = path.exists()
+    except OSError as error:  # a folder above that may not be entered, or a name that is too long
+        raise UserError(f"{setting} cannot be looked at ({error.strerror}); mend that.") from None
+    if not there:
         raise UserError(
             f"{setting} was expected but is not there; bring it there with"
             f" `dvc import-url /your/path {setting}` (or `dvc pull` if it was imported before)."
@@ -170,7 +174,13 @@ def place(cells: Sequence[Cell], material: Material, target: Path, name: str) ->
         clean = _clean(PurePosixPath(*path.parts[num_wrapping:]))
         goal = target / clean
         goal.parent.mkdir(parents=True, exist_ok=True)
-        bring(material.folder / path, goal)
+        try:
+            bring(material.folder / path, goal)
+        except FileNotFoundError:
+            raise UserError(
+                f"source {name}: {path} is there by name only, as a link that leads nowhere; bring"
+                " the file that it should lead to, or remove the link."
+            ) from None
         return clean
 
     rows = [

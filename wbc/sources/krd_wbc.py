@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath
 import pandas as pd
 
 from wbc import archives
-from wbc.errors import UserError
+from wbc.errors import UserError, one_line, shown
 from wbc.fetching import Unavailable, download, downloads_dir
 from wbc.params import KrdWbcSource
 from wbc.sources import incoming
@@ -82,7 +82,7 @@ def repair(data: bytes) -> tuple[dict[int, str], list[str]]:
     repairs = []
     if data.startswith(b"\xef\xbb\xbf"):
         repairs.append("byte-order mark removed")
-    header, *rows = list(csv.reader(data.decode("utf-8-sig").splitlines())) or [[]]
+    header, *rows = _rows(data) or [[]]
     if header[1:] and header[1].strip() != "Category":
         repairs.append(f"header {header[1]!r} read as 'Category'")
     labels: dict[int, str] = {}
@@ -90,12 +90,12 @@ def repair(data: bytes) -> tuple[dict[int, str], list[str]]:
     for row in rows:
         if not any(cell.strip() for cell in row):
             continue
-        match = re.fullmatch(r"\s*([A-Za-z]+)[ _]?0*(\d+)(?:\.\w+)?\s*", row[0])
+        match = re.fullmatch(r"\s*([A-Za-z]+)[ _]?0*(\d{1,9})(?:\.\w+)?\s*", row[0])
         label = label_of(row[1]) if len(row) > 1 else None
         if match is None or label is None or not _means_image(match[1]):
             raise UserError(
-                f"{_TABLE}: the row {','.join(row)!r} was expected to be an image such as Image1"
-                " and one of the five classes; mend it."
+                f"{_TABLE}: the row {shown(','.join(row))} was expected to be an image such as"
+                " Image1 and one of the five classes; mend it."
             )
         word, number = match[1], int(match[2])
         if word.lower() != "image":
@@ -106,6 +106,15 @@ def repair(data: bytes) -> tuple[dict[int, str], list[str]]:
     if num_capitals:
         repairs.append(f"{num_capitals} ids ImageN read as imageN, as the files are named")
     return labels, repairs
+
+
+def _rows(data: bytes) -> list[list[str]]:
+    try:
+        return list(csv.reader(data.decode("utf-8-sig").splitlines()))
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise UserError(
+            f"{_TABLE} cannot be read as a CSV in UTF-8 ({one_line(error)}); fetch it again."
+        ) from None
 
 
 def _means_image(word: str) -> bool:
@@ -132,5 +141,5 @@ def cells(labels: dict[int, str], images: Sequence[PurePosixPath], name: str) ->
 
 
 def _numbered(images: Sequence[PurePosixPath], word: str) -> dict[int, PurePosixPath]:
-    found = ((re.fullmatch(rf"{word}0*(\d+)", path.stem.lower()), path) for path in images)
+    found = ((re.fullmatch(rf"{word}0*(\d{{1,9}})", path.stem.lower()), path) for path in images)
     return {int(match[1]): path for match, path in found if match}

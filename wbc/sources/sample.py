@@ -25,6 +25,7 @@ from tqdm import tqdm
 from wbc.params import SampleSource
 from wbc.sources.drawing import Microscope, draw, smear_look
 from wbc.sources.smears import OFFICIAL_SPLIT, SEED, DrawnCell, cell_path, plan
+from wbc.workers import local_workers
 
 log = logging.getLogger(__name__)
 
@@ -93,7 +94,10 @@ def fetch(source: SampleSource, target: Path, root: Path) -> pd.DataFrame:  # no
     tasks = [
         cells[start : start + CELLS_PER_TASK] for start in range(0, len(cells), CELLS_PER_TASK)
     ]
-    with tqdm(total=len(cells), desc="draw", unit="cell", disable=None) as bar:
+    with (
+        local_workers(),
+        tqdm(total=len(cells), desc="draw", unit="cell", disable=None) as bar,
+    ):
         parallel = Parallel(n_jobs=-1, return_as="generator")
         for num_drawn in parallel(
             delayed(_write_cells)(task, source.image_size, target) for task in tasks

@@ -110,7 +110,9 @@ def publish_folder(store: Store, folder: Path, scores: dict[str, float], live: b
     origin = None if live else Origin(code=False, lock=False)
     with store.lock():
         run = find_run(store, sha256)
-        run_id = run.info.run_id if run else tracking_log.create_run(store, name, live, origin)
+        run_id = (
+            run.info.run_id if run else tracking_log.create_run(store, name, live, origin, sha256)
+        )
         tags = tracking_record.model_tags(card, sha256, folder) | adapted_tags(card)
         tracking_log.log_tags(store, run_id, tags)
     note = {"mlflow.note.content": tracking_record.sentence(card, scores)}

@@ -42,10 +42,14 @@ class Origin:
         )
 
 
-def create_run(store: Store, name: str, live: bool, origin: Origin | None = None) -> str:
+def create_run(
+    store: Store, name: str, live: bool, origin: Origin | None = None, model_sha256: str = ""
+) -> str:
     """A new run with the lineage of the working directory, unless `origin` says it is another's.
 
     live: this process trains the model, so its device and versions belong to the run.
+    model_sha256: of a model that there is already, by which the run is found again whatever ends
+        this process.
     """
     unknown = lineage.Lineage("", False, b"", "", "", "")
     read = unknown if origin and not origin.code else lineage.read(store.workspace)
@@ -53,6 +57,7 @@ def create_run(store: Store, name: str, live: bool, origin: Origin | None = None
     tags |= {"git.note": origin.note} if origin and origin.note else {}
     tags |= tracking_record.environment_tags() if live else {}
     tags |= {PROCESS_TAG: processes.own_name()} if live else {}
+    tags |= {"model_sha256": model_sha256} if model_sha256 else {}
     tags |= {
         "recorded": "live" if live else "afterwards",
         "mlflow.source.name": os.environ.get("DVC_STAGE", "python -m wbc"),

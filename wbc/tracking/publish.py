@@ -45,7 +45,11 @@ def publish(
     sha256 = identity(model_dir)
     with store.lock():
         run = find_run(store, sha256)
-        run_id = run.info.run_id if run else tracking_log.create_run(store, "new", False, origin)
+        run_id = (
+            run.info.run_id
+            if run
+            else tracking_log.create_run(store, "new", False, origin, model_sha256=sha256)
+        )
         name = name_after_model(store, run_id, model_dir, origin)
     if not run:
         run_id = _only_one(store, sha256, run_id)

@@ -53,7 +53,7 @@ def _check_database(address: str) -> None:
     if scheme not in _DATABASES:
         raise UserError(
             f"MLFLOW_TRACKING_URI is {without_password(address)}, but should begin with https://,"
-            " http:// or sqlite:///; without it, mlruns/mlflow.db is used."
+            " http:// or sqlite:///; mend it, or unset it: without it, mlruns/mlflow.db is used."
         )
 
 

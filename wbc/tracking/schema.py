@@ -55,6 +55,29 @@ def installed() -> Revisions:
     return revisions(Path(places[0]) / "store" / "db_migrations" / "versions")
 
 
+def create(database: Path) -> None:
+    """A new database with all of MLflow's tables, or none.
+
+    MLflow makes them in hundreds of steps, and what a kill leaves of them it can neither use nor
+    complete; so they are made beside the file, which then gets its name. The caller holds the
+    store's lock.
+    """
+    from mlflow.store.db.utils import _initialize_tables
+    from sqlalchemy import create_engine
+
+    unfinished = database.with_name(f"{database.name}.new")
+    for path in database.parent.glob(f"{unfinished.name}*"):  # with its journal
+        path.unlink()
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.WARNING)
+    engine = create_engine(f"{SQLITE}{unfinished}")
+    try:
+        _initialize_tables(engine)
+    finally:
+        engine.dispose()
+    unfinished.replace(database)
+
+
 def prepare(database: Path, found: str) -> None:
     """Copy and upgrade a database of an older MLflow; `found` is the schema in the file.
 

@@ -22,6 +22,7 @@ def ui(port: int) -> None:
     """
     repository = tracking_store.root()
     command = command_line(repository, port)
+    warn_of_stray(repository)
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -47,6 +48,17 @@ def _page(store: Store) -> str:
         if known.get(key) != value:
             store.client.set_experiment_tag(store.experiment_id, key, value)
     return f"/#/experiments/{store.experiment_id}/runs?{tracking_views.QUERY}"
+
+
+def warn_of_stray(repository: Path) -> None:
+    """`mlflow ui` without arguments makes an empty mlflow.db where it is started, silently."""
+    stray = repository / "mlflow.db"
+    if stray.is_file():
+        _log.warning(
+            "The runs are in mlruns/mlflow.db, which is shown now; %s is not read and was perhaps"
+            " made by `mlflow ui` without arguments, so remove it if you have put nothing there.",
+            stray,
+        )
 
 
 def command_line(repository: Path, port: int) -> list[str]:

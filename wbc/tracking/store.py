@@ -145,7 +145,9 @@ def _prepared(address: str, lock_path: Path) -> Iterator[None]:
         tracking_database.check_writable(database)  # first: the lock is a file in its folder
     lock_path.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(lock_path, timeout=120):
-        if database and database.exists():
+        if database and not (database.is_file() and database.stat().st_size):
+            tracking_schema.create(database)
+        elif database:
             found = tracking_database.look(database, EXPERIMENT)
             tracking_move.check(database, found.location)
             tracking_schema.prepare(database, found.schema)

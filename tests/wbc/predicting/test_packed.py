@@ -4,6 +4,7 @@ import io
 import tarfile
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -117,7 +118,12 @@ def test_too_large_members_are_not_read(tmp_path: Path, monkeypatch: pytest.Monk
 def test_a_tar_remembers_no_member(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     opened: list[tarfile.TarFile] = []
     real = tarfile.open
-    monkeypatch.setattr(tarfile, "open", lambda *given: opened.append(real(*given)) or opened[-1])
+
+    def kept(*given: Any, **options: Any) -> tarfile.TarFile:
+        opened.append(real(*given, **options))
+        return opened[-1]
+
+    monkeypatch.setattr(tarfile, "open", kept)
     path = tmp_path / "a.tar"
     with real(path, "w") as archive:
         for number in range(50):

@@ -1,20 +1,15 @@
 """wbc.predicting.preparing: in order, in bounded memory, a reason for every file without pixels."""
 
 import os
-import signal
-import subprocess
-import sys
 import zlib
 from collections.abc import Iterator
 from concurrent.futures import Future
 from pathlib import Path
 
 import numpy as np
-import psutil
 import pytest
 
 from tests.wbc import pictures
-from wbc.errors import UserError
 from wbc.imaging import Framing, prepare
 from wbc.predicting import preparing
 from wbc.predicting.found import Found
@@ -71,49 +66,6 @@ def test_workers_give_the_same_in_the_same_order(monkeypatch: pytest.MonkeyPatch
     assert [one.name for one in spread] == [str(number) for number in range(30)]
     for one, other in zip(alone, spread, strict=True):
         assert one.pixels is not None and np.array_equal(one.pixels, other.pixels)
-
-
-def endless() -> Iterator[Found]:
-    while True:
-        yield Found("cell", read=lambda: CELL)
-
-
-def test_a_worker_that_is_killed_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(preparing, "cpu_count", lambda: 2)
-    ready = preparing.prepared(endless(), FRAMING, alone=8)
-    before = set(psutil.Process().children())
-    for _ in range(20):
-        next(ready)
-    next(iter(set(psutil.Process().children()) - before)).kill()
-    with pytest.raises(UserError, match="was killed from outside"):
-        for _ in range(1000):
-            next(ready)
-
-
-MAIN = """
-import sys
-from tests.wbc.predicting.test_preparing import FRAMING, endless
-from wbc.predicting import preparing
-
-preparing.cpu_count = lambda: 2
-ready = preparing.prepared(endless(), FRAMING, alone=8)
-for _ in range(20):
-    next(ready)
-print("ready", flush=True)
-sys.stdin.read()
-"""
-
-
-def test_workers_end_with_a_process_that_is_killed() -> None:
-    with subprocess.Popen(
-        [sys.executable, "-c", MAIN], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as process:
-        assert process.stdout is not None and process.stdout.readline() == "ready\n"
-        workers = psutil.Process(process.pid).children()
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-    assert len(workers) == 2
-    assert psutil.wait_procs(workers, timeout=10)[1] == []
 
 
 def test_no_more_is_given_out_than_the_window() -> None:

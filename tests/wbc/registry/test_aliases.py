@@ -15,8 +15,10 @@ from tests.registry_home import (
     state,
     two_champions,
 )  # fmt: skip
+from wbc import processes
 from wbc.errors import UserError
 from wbc.registry import aliases, promotion
+from wbc.registry.trail import Event
 
 
 @pytest.fixture
@@ -106,3 +108,50 @@ def test_a_database_that_cannot_be_written_is_one_sentence(registry: Registry) -
         with pytest.raises(UserError, match=r"failed \(.*readonly database.*nothing was changed"):
             deed()
     assert state(registry, new) == before
+
+
+class Killed(BaseException):
+    """As SIGKILL: nothing is put in order."""
+
+
+def test_a_promotion_that_was_killed_anywhere_is_undone_or_whole(
+    registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, old, new = registry.store, registry.add(None), registry.add(None)
+    aliases.move(store, registry.version(old), Event("force", old, "", "Ada", "today"), {})
+    before = state(registry, new)
+    event = Event("force", new, old, "Ada", "now", "x")
+    monkeypatch.setattr(processes, "is_dead", lambda name: name == processes.own_name())
+    found = []
+    while not found or found[-1] == old:
+        with monkeypatch.context() as patch, pytest.raises(Killed):
+            kill_after(patch, len(found) + 1)
+            aliases.move(store, registry.version(new), event, {new: {"promotion.who": "Ada"}})
+        aliases.recover(store)
+        found.append(registry.aliases()["champion"])
+        if found[-1] == old:
+            assert state(registry, new) == before, len(found)
+    assert len(found) == 6  # the note, trail, previous, version's tag, champion, the record
+    assert registry.aliases() == {"champion": new, "previous": old}
+    assert events(registry) == [f"force {old}", f"force {new}"]
+    assert registry.tags().keys() == before[1].keys() | {"event/0002"}
+
+
+def kill_after(patch: pytest.MonkeyPatch, last: int) -> None:
+    """The process ends right after its write number `last` to the aliases and tags."""
+    from mlflow import MlflowClient
+
+    done = []
+    patch.setattr(aliases, "_undo", lambda *_: None)
+
+    def killing(real: Any) -> Any:
+        def write(*words: Any) -> None:
+            real(*words)
+            done.append(words)
+            if len(done) == last:
+                raise Killed
+
+        return write
+
+    for name in ("set_registered_model_tag", "set_registered_model_alias", "set_model_version_tag"):
+        patch.setattr(MlflowClient, name, killing(getattr(MlflowClient, name)))

@@ -1,11 +1,13 @@
 """wbc.registry.versions and packaging: what a version says and what lies in it."""
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.mlflow_home import ARCHITECTURE, new_home, write_model
+from wbc import processes
 from wbc.model import model_sha256
 from wbc.registry import packaging, versions
 from wbc.tracking import runs as tracking
@@ -60,6 +62,36 @@ def test_every_distinct_model_is_one_version(home: Path, monkeypatch: pytest.Mon
     first, second = _register(home, seed=1), _register(home, seed=2)
     _register(home, seed=1)
     assert {sha256: v.version for sha256, v in _versions().items()} == {first: 1, second: 2}
+
+
+class Killed(BaseException):
+    """As SIGKILL: nothing is put in order."""
+
+
+@pytest.mark.parametrize("last", ["log_model_artifacts", "log_outputs", "create_model_version"])
+def test_a_registration_that_was_killed_is_continued(
+    home: Path, monkeypatch: pytest.MonkeyPatch, last: str
+) -> None:
+    from mlflow import MlflowClient
+
+    _without_artifacts(monkeypatch)
+    monkeypatch.setattr(processes, "is_dead", lambda name: name == processes.own_name())
+    real = getattr(MlflowClient, last)
+    with monkeypatch.context() as patch:
+
+        def killed(*words: Any, **named: Any) -> None:
+            real(*words, **named)
+            raise Killed
+
+        patch.setattr(MlflowClient, last, killed)
+        with pytest.raises(Killed):
+            _register(home, seed=1)
+    _register(home, seed=1)
+    (version,) = _versions().values()
+    store = tracking_store.connect()
+    (logged,) = store.client.search_logged_models([store.experiment_id])
+    assert version.source == f"models:/{logged.model_id}"
+    assert json.loads(logged.tags["mlflow.modelVersions"])[0]["version"] == version.version
 
 
 def test_requirements_name_no_build() -> None:

@@ -138,6 +138,15 @@ def test_pictures_are_those_of_the_queue_and_no_other_file(client: Client) -> No
         assert client.ask("GET", path + token)[0] == 404
 
 
+def test_addresses_that_are_none_are_answered(client: Client) -> None:
+    token = f"?token={client.server.token}"
+    assert client.ask("GET", "//[")[0] == 403
+    for index in ("9" * 5000, "00", "-0", "0.0"):
+        assert client.ask("GET", f"/picture/{index}/a{token}")[0] == 404
+    assert client.answer(0, "accept", Origin="http://[")[0] == 403
+    assert client.lines() == []
+
+
 def test_of_a_file_that_has_gone_only_skip_is_possible(client: Client) -> None:
     Path(client.session.run.queue[0].file).unlink()
     assert client.picture("picture", 0, "")[0] == 410

@@ -30,6 +30,7 @@ def test_a_laboratory_s_own_may_leave_types_out(tmp_path: Path) -> None:
         "", "percent: 3", ": :", "about: a\nsource: b\npercent: {blast: [0, 1]}",
         GOOD.replace("[1, 5]", "[5, 1]"), GOOD.replace("[1, 5]", "[1]"),
         GOOD.replace("[1, 5]", "[1, 500]"), GOOD.replace("about: ours\n", ""),
+        "[" * 3000, GOOD.replace("[1, 5]", "[1, 1" + "0" * 400 + "]"),
     ],
 )  # fmt: skip
 def test_what_is_no_ranges_is_one_sentence(tmp_path: Path, text: str) -> None:

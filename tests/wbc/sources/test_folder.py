@@ -156,6 +156,8 @@ def test_table_may_name_masks_and_leave_columns_out(tmp_path: Path) -> None:
         ("path,label\n1.jpg,neu\n1.jpg,eos\n", r"1\.jpg twice"),
         ("path,label\n1.jpg,neu,a,b\n2.jpg,n\n", "cannot be read as a CSV|not in data/incoming"),
         ("", "cannot be read as a CSV"),
+        ("label,Label ,path\nneu,eos,1.jpg\n", "has the column label twice"),
+        ("path,label,split\n1.jpg\n", "label ''"),
     ],
 )
 def test_wrong_table_is_a_sentence(tmp_path: Path, text: str, message: str) -> None:
@@ -168,6 +170,12 @@ def test_table_of_another_encoding_or_place_is_a_sentence(tmp_path: Path) -> Non
     make(tmp_path, {"1.jpg": b"1", "cells.csv": "path,label\nä.jpg,neu".encode("latin-1")})
     with pytest.raises(UserError, match="UTF-8"):
         fetch(tmp_path, source(table="cells.csv"))
-    for place in ("none.csv", "../lab/cells.csv", "/etc/passwd"):
+    for place in ("none.csv", "x" * 300, "y/" * 3000, "../lab/cells.csv", "/etc/passwd"):
         with pytest.raises(UserError, match="give its path relative"):
             fetch(tmp_path, source(table=place))
+
+
+def test_a_path_that_no_file_can_have_is_a_sentence(tmp_path: Path) -> None:
+    make(tmp_path, {"1.jpg": b"1"})
+    with pytest.raises(UserError, match="cannot be looked at \\(File name too long\\); mend that"):
+        fetch(tmp_path, source(path="data/incoming/" + "x" * 300))

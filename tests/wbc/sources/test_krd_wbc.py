@@ -63,6 +63,9 @@ def test_mended_table_needs_no_repair() -> None:
         (b"Cell9,Monocyte\n", "'Cell9,Monocyte'"),
         (b"Image9\n", "'Image9'"),
         (b"Image1,Monocyte\n", "image1 two classes"),
+        (b"Image" + b"9" * 5000 + b",Monocyte\n", "'Image999"),
+        (b"Image9,Monoc\xffte\n", "cannot be read as a CSV in UTF-8"),
+        (b"x" * 200_000, "cannot be read as a CSV in UTF-8"),
     ],
 )
 def test_rows_beyond_repair_are_named(row: bytes, message: str) -> None:

@@ -1,0 +1,16 @@
+"""The commands that README.md shows in its blocks of shell, read from README.md itself."""
+
+import re
+import shlex
+from pathlib import Path
+
+README = Path(__file__).parents[1] / "README.md"
+
+
+def commands(readme: Path = README) -> list[str]:
+    """Each one once, in order, without its comment."""
+    text = readme.read_text(encoding="utf-8")
+    blocks = re.findall(r"^```bash\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    lines = "".join(blocks).replace("\\\n", " ").splitlines()
+    found = [shlex.join(shlex.split(line, comments=True)) for line in lines]
+    return list(dict.fromkeys(filter(None, found)))
