@@ -26,7 +26,7 @@ from benchmarks.cgroup import measure
 from tests.pipeline.conftest import SMALL, Repository, commit, make_repository, set_params
 
 TINY = SMALL | {
-    "data.sources[0].num_cells": 100,
+    "data.sources[0].num_cells": 200,
     "preprocess.input_size": 32,
     "train.epochs": 1,
     "train.head_epochs": 0,
@@ -68,6 +68,8 @@ def main() -> None:
     parser.add_argument("--every", type=int, default=20, help="experiments a row")
     parser.add_argument("--work", type=Path, help="kept; a temporary folder by default")
     options = parser.parse_args()
+    if options.experiments < 4 * options.every:
+        parser.error("--experiments must be at least four times --every, to see how growth goes on")
     print(HEADER, flush=True)
     with folder(options.work) as work:
         repository = make_repository(work)
