@@ -1,0 +1,170 @@
+"""Many small experiments in a row: do disk, memory, database and start-up time stay bounded?
+
+    python -m benchmarks.long_haul [--experiments 200] [--every 20] [--work DIR]
+
+Works in a temporary copy of this repository with a few drawn cells. Each experiment is another
+learning rate and a `dvc repro` of it, committed, so that DVC keeps every one. At the end
+`python -m wbc clean --yes --keep-last 10 --tips` frees what no version with an alias, none of the
+newest ten and no newest commit needs, and a last row shows what is left.
+
+*memory*: peak of RssAnon of `dvc repro` and what it starts. *start*: `python -m wbc list`.
+*database*: mlruns/mlflow.db. Exit status 1 if a row's memory or start-up is more than half above
+the first one's, or disk or database grow faster in the last quarter than in the first.
+"""
+
+import argparse
+import contextlib
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.cgroup import measure
+from tests.pipeline.conftest import SMALL, Repository, commit, make_repository, set_params
+
+TINY = SMALL | {
+    "data.sources[0].num_cells": 200,
+    "preprocess.input_size": 32,
+    "train.epochs": 1,
+    "train.head_epochs": 0,
+}
+HEADER = (
+    "| experiments | seconds each | memory, MB | start, s | database, MB | mlruns, MB"
+    " | DVC's cache, MB | scratch, MB | runs | versions |\n" + "|---:" * 10 + "|"
+)
+SLACK = 1.5
+
+
+@dataclass(frozen=True)
+class Row:
+    """After `number` experiments; `seconds` of one, sizes in bytes, `start` in seconds."""
+
+    number: int
+    seconds: float
+    memory: int
+    start: float
+    database: int
+    mlruns: int
+    cache: int
+    scratch: int
+    runs: int
+    versions: int
+
+    def __str__(self) -> str:
+        sizes = (self.database, self.mlruns, self.cache, self.scratch)
+        megabytes = " | ".join(f"{size / 1e6:.1f}" for size in sizes)
+        return (
+            f"| {self.number} | {self.seconds:.1f} | {self.memory / 1e6:.0f} | {self.start:.1f}"
+            f" | {megabytes} | {self.runs} | {self.versions} |"
+        )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--experiments", type=int, default=200)
+    parser.add_argument("--every", type=int, default=20, help="experiments a row")
+    parser.add_argument("--work", type=Path, help="kept; a temporary folder by default")
+    options = parser.parse_args()
+    if options.experiments < 4 * options.every:
+        parser.error("--experiments must be at least four times --every, to see how growth goes on")
+    print(HEADER, flush=True)
+    with folder(options.work) as work:
+        repository = make_repository(work)
+        set_params(work, TINY)
+        commit(repository, "small")
+        rows = []
+        for row in experiments(repository, options.experiments, options.every):
+            print(row, flush=True)
+            rows.append(row)
+        clean = ("clean", "--yes", "--keep-last", "10", "--tips")
+        repository.run("python", "-m", "wbc", *clean)
+        print(f"{row_of(repository, options.experiments, 0, 0)} cleaned", flush=True)
+    problems = list(unbounded(rows))
+    sys.exit(f"error: {'; '.join(problems)}" if problems else 0)
+
+
+@contextlib.contextmanager
+def folder(work: Path | None) -> Iterator[Path]:
+    if work:
+        work.mkdir(parents=True)
+        yield work
+        return
+    with tempfile.TemporaryDirectory() as name:
+        yield Path(name)
+
+
+def experiments(repository: Repository, count: int, every: int) -> Iterator[Row]:
+    """A row after every so many."""
+    begin, memory, before = time.perf_counter(), 0, 0
+    for number in range(1, count + 1):
+        set_params(repository.path, {"train.learning_rate": round(1e-4 + 1e-6 * number, 7)})
+        memory = max(memory, repro(repository))
+        commit(repository, f"experiment {number}")
+        if number % every == 0 or number in (1, count):
+            seconds = (time.perf_counter() - begin) / (number - before)
+            yield row_of(repository, number, seconds, memory)
+            begin, memory, before = time.perf_counter(), 0, number
+
+
+def repro(repository: Repository) -> int:
+    """Peak of RssAnon; ends the program where it fails."""
+    words = [f"{name}={value}" for name, value in repository.environment.items()]
+    command = ["env", "-C", str(repository.path), *words, sys.executable, "-m", "dvc", "repro"]
+    peak = measure(command, None)
+    if peak.status:
+        sys.exit(f"error: dvc repro ended with {peak.status}: {peak.output[-2000:]}")
+    return peak.anonymous
+
+
+def row_of(repository: Repository, number: int, seconds: float, memory: int) -> Row:
+    path, begin = repository.path, time.perf_counter()
+    repository.run("python", "-m", "wbc", "list")
+    start = time.perf_counter() - begin
+    return Row(
+        number,
+        seconds,
+        memory,
+        start,
+        (path / "mlruns" / "mlflow.db").stat().st_size,
+        size(path / "mlruns"),
+        size(path / ".dvc" / "cache"),
+        size(path / "scratch"),
+        len(repository.runs()),
+        len(repository.versions()),
+    )
+
+
+def size(folder: Path) -> int:
+    """What `du` counts, in bytes: a file with several names once."""
+    if not folder.exists():
+        return 0
+    said = subprocess.run(["du", "-sk", folder], capture_output=True, check=True, text=True).stdout
+    return 1024 * int(said.split()[0])
+
+
+def unbounded(rows: Sequence[Row]) -> Iterator[str]:
+    """What grew; the first row, which has the whole pipeline in it, is left out."""
+    first, last = rows[1], rows[-1]
+    if last.memory > SLACK * first.memory:
+        yield f"memory grew from {first.memory} to {last.memory} bytes"
+    if last.start > SLACK * first.start + 1:
+        yield f"start-up grew from {first.start:.1f} to {last.start:.1f} s"
+    quarter = max(1, len(rows) // 4)
+    for name in ("database", "mlruns", "cache", "scratch"):
+        early = rate(rows[1], rows[1 + quarter], name)
+        late = rate(rows[-1 - quarter], rows[-1], name)
+        if late > SLACK * max(early, 0.0) + 10_000:
+            yield f"{name} grows by {late:.0f} bytes an experiment, at first by {early:.0f}"
+
+
+def rate(before: Row, after: Row, name: str) -> float:
+    """Bytes an experiment."""
+    grown = float(getattr(after, name) - getattr(before, name))
+    return grown / max(1, after.number - before.number)
+
+
+if __name__ == "__main__":
+    main()
