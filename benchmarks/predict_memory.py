@@ -14,6 +14,7 @@ from pathlib import Path
 
 from benchmarks.cgroup import measure
 from benchmarks.inference import random_classifier
+from benchmarks.inference_predict import repeated
 from wbc import model
 from wbc.exporting.check import drawn_squares
 from wbc.predicting.fields import png
@@ -33,7 +34,7 @@ def main() -> None:
         model.save(work / "model", classifier.network, classifier.card)
         drawn = written(work / "drawn")
         for number in options.files:
-            folder = links(drawn, number, work / str(number))
+            folder = repeated(drawn, number, work / str(number))
             out = work / f"{number}.csv"
             peak = measure([sys.executable, "-m", "wbc", "predict", str(folder), "--out", str(out),
                             "--model", str(work / "model"), "--device", "cpu"], None)  # fmt: skip
@@ -46,19 +47,10 @@ def main() -> None:
                   f" | {peak.anonymous / 1e6:.0f} |", flush=True)  # fmt: skip
 
 
-def written(folder: Path) -> list[Path]:
+def written(folder: Path) -> Path:
     folder.mkdir()
-    paths = [folder / f"{number}.png" for number in range(NUM_DRAWN)]
-    for path, square in zip(paths, drawn_squares(SIZE, NUM_DRAWN), strict=True):
-        path.write_bytes(png(square))
-    return paths
-
-
-def links(drawn: list[Path], count: int, folder: Path) -> Path:
-    """A folder of so many links to the drawn cells."""
-    folder.mkdir()
-    for number in range(count):
-        (folder / f"{number:07}.png").symlink_to(drawn[number % len(drawn)])
+    for number, square in enumerate(drawn_squares(SIZE, NUM_DRAWN)):
+        (folder / f"{number}.png").write_bytes(png(square))
     return folder
 
 

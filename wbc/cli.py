@@ -1,7 +1,6 @@
 """`python -m wbc …`: what a person does beside `dvc repro`."""
 
 import argparse
-import errno
 import logging
 import sys
 
@@ -36,8 +35,7 @@ def main(arguments: list[str] | None = None) -> None:
     except UserError as error:
         sys.exit(f"error: {error}")
     except OSError as error:
-        denied = isinstance(error, PermissionError) or error.errno == errno.EROFS
-        if not (denied and error.filename):
+        if not disk.is_refused(error):
             raise
         sys.exit(f"error: {disk.refused_sentence(error)}")
     except KeyboardInterrupt:

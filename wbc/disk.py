@@ -109,11 +109,24 @@ def full_sentence(error: BaseException, folders: Iterable[Path]) -> str:
     )
 
 
+def is_file(path: Path) -> bool:
+    """As Path.is_file; also of a name that is longer than a file's can be, which raises there."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
+
+
+def is_refused(error: BaseException) -> bool:
+    """Whether a file, which the error names, may not be used, by its rights or its disk's."""
+    return isinstance(error, OSError) and bool(error.filename) and error.errno in _REFUSED
+
+
 def refused_sentence(error: BaseException) -> str:
     """What to do about a file that may not be used, or that is gone; "" for other errors."""
     if not isinstance(error, OSError) or not error.filename:
         return ""
-    if error.errno in _REFUSED:
+    if is_refused(error):
         return (
             f"{error.filename} may not be used ({error.strerror}); give yourself the right to write"
             " there (chmod -R u+rwX, or a disk that is not read-only) and run the same command"

@@ -7,6 +7,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from wbc.backbones import ARCHITECTURES, Network, load_start
+from wbc.disk import is_file
 from wbc.errors import UserError, one_line
 from wbc.start import WEIGHTS_FILE
 
@@ -17,11 +18,7 @@ def convert(architecture: str, source: Path, target: Path) -> None:
     Raises:
         UserError: the file is missing or unreadable, or does not hold this network's weights.
     """
-    try:
-        there = source.is_file()
-    except OSError:  # a name that is longer than a file's can be
-        there = False
-    if not there:
+    if not is_file(source):
         raise UserError(
             f"model.weights names {source}, which is not there; bring it with"
             f" `dvc import-url /your/file data/weights/{source.name}`."

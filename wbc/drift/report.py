@@ -1,7 +1,6 @@
 """What `wbc drift` writes: drift.json, drift.csv with a row a measure, drift.html."""
 
 import base64
-import io
 import json
 import math
 from collections.abc import Sequence
@@ -193,9 +192,7 @@ def _number(finding: Finding, value: float) -> str:
 
 
 def _picture(figure: Figure, alt: str) -> Picture:
-    content = io.BytesIO()
-    figure.savefig(content, format="png", dpi=figures.DPI, metadata={"Software": None})
-    return Picture(base64.b64encode(content.getvalue()).decode("ascii"), alt)
+    return Picture(base64.b64encode(figures.png(figure)).decode("ascii"), alt)
 
 
 def _counts(report: Report) -> dict[str, list[int]]:

@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any, Final
 
@@ -115,7 +116,7 @@ def prepared(
     try:
         with workers(partial(prepare_chunk, framing=framing, looking=looking)) as submit:
             window = max(WAITING * cpu_count(), LEAST_WAITING)
-            yield from windowed(submit, _chain(following, chunks), window)
+            yield from windowed(submit, chain([following], chunks), window)
     except WorkerGone:
         raise UserError(
             "A process that prepares pictures was killed from outside, most often for want of"
@@ -191,8 +192,3 @@ def _bytes_of(path: Path) -> bytes:
     if status.st_size > MAX_BYTES:
         raise UnreadableImage(f"larger than {MAX_BYTES >> 20} MB")
     return path.read_bytes()
-
-
-def _chain(first: list[Task], rest: Iterator[list[Task]]) -> Iterator[list[Task]]:
-    yield first
-    yield from rest

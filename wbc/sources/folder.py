@@ -13,6 +13,7 @@ from pathlib import Path, PurePosixPath
 import pandas as pd
 
 from wbc.cells import CLASSES
+from wbc.disk import is_file
 from wbc.errors import UserError
 from wbc.params import FolderSource
 from wbc.sources import incoming
@@ -114,7 +115,7 @@ def _read_table(folder: Path, source: FolderSource) -> pd.DataFrame:
     """The CSV as text columns path, label, group, split and mask; paths relative to `folder`."""
     inside = PurePosixPath(source.table)
     path = folder / inside
-    if inside.is_absolute() or ".." in inside.parts or not _is_file(path):
+    if inside.is_absolute() or ".." in inside.parts or not is_file(path):
         raise UserError(
             f"source {source.name}: table {source.table!r} was expected inside {source.path} but is"
             " not there; give its path relative to that."
@@ -149,13 +150,6 @@ def _read_table(folder: Path, source: FolderSource) -> pd.DataFrame:
             for value in table[column]
         ]
     return table
-
-
-def _is_file(path: Path) -> bool:
-    try:
-        return path.is_file()
-    except OSError:  # a name that is longer than a file's can be
-        return False
 
 
 def cells_of_table(
