@@ -94,7 +94,8 @@ class Repository:
     def mlflow(self) -> Any:
         from mlflow.tracking import MlflowClient
 
-        return MlflowClient(f"sqlite:///{self.path}/mlruns/mlflow.db")
+        address = f"sqlite:///{self.path}/mlruns/mlflow.db"
+        return MlflowClient(address, registry_uri=address)  # a default may be another test's
 
     def runs(self) -> list[Any]:
         client = self.mlflow()

@@ -66,7 +66,7 @@ def test_sync_knows_the_commit_and_moves_the_alias(repository: Repository) -> No
     }
     repository.set(train__epochs=3)
     assert "the commit is not known" in repository.run("python", "-m", "wbc", "sync")
-    client = MlflowClient(repository.environment["MLFLOW_TRACKING_URI"])
+    client = MlflowClient(*[repository.environment["MLFLOW_TRACKING_URI"]] * 2)
     [version] = client.search_model_versions("name='wbc-classifier'")
     assert "git.commit" not in version.tags and version.tags["data_sha256"]
 

@@ -17,6 +17,7 @@ from typing import Final
 
 from wbc.disk import lock, write_whole
 from wbc.errors import UserError
+from wbc.processes import waiting
 
 _ANEW: Final = "add --restart to begin anew"
 
@@ -78,8 +79,9 @@ class Part:
         state = self.state.after(
             names, len(data), counts, len(names) if num_rows is None else num_rows
         )
-        _record(self._out, state)
-        self.state = state
+        with waiting.held():  # else a signal in between would tell of fewer rows than are on record
+            _record(self._out, state)
+            self.state = state
 
     def finish(self, whole: Path | None = None) -> None:
         """OUT.part, or the file made from it, becomes OUT."""

@@ -176,15 +176,19 @@ def patience(folder: Path) -> Iterator[None]:
 def _use_by_default(address: str) -> None:
     """Let MLflow's own functions resolve `models:/...` there, but not tell child processes.
 
-    MLflow writes MLFLOW_TRACKING_URI, which means `the user's wish` to everybody else.
+    MLflow writes both addresses into the environment, where they mean the user's wish to everybody
+    else. The registry is always the server's or database's own.
     """
     import mlflow
 
-    before = os.environ.get("MLFLOW_TRACKING_URI")
+    names = ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI")
+    before = {name: os.environ.get(name) for name in names}
     mlflow.set_tracking_uri(address)
-    os.environ.pop("MLFLOW_TRACKING_URI", None)
-    if before is not None:
-        os.environ["MLFLOW_TRACKING_URI"] = before
+    mlflow.set_registry_uri(address)
+    for name, text in before.items():
+        os.environ.pop(name, None)
+        if text is not None:
+            os.environ[name] = text
 
 
 def _experiment(client: Any, artifacts: str | None) -> str:

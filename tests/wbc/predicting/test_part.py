@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 from collections import Counter
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 from wbc.errors import UserError
 from wbc.predicting import part
 from wbc.predicting.part import opened, part_path, record_path
+from wbc.processes import signals_raise
 
 RUN = {"model": "one", "--uncertain-below": "0.5"}
 
@@ -60,6 +62,22 @@ def test_rows_reach_the_disk_before_the_record(out: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(part, "write_whole", lambda *_: order.append("record"))
     begin(out)
     assert order == ["record", "rows", "record"]
+
+
+def test_a_signal_finds_as_many_rows_as_are_on_record(
+    out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = part.write_whole
+
+    def then_a_signal(path: Path, content: bytes) -> None:
+        write(path, content)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    with signals_raise(), opened(out, RUN, restart=False) as begun:
+        monkeypatch.setattr(part, "write_whole", then_a_signal)
+        with pytest.raises(SystemExit):
+            begun.append(b"first\n", ["a"], Counter())
+        assert begun.state.rows == json.loads(record_path(out).read_text())["rows"] == 1
 
 
 def test_another_model_does_not_continue(out: Path) -> None:

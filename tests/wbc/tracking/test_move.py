@@ -110,7 +110,7 @@ def test_what_a_run_wrote_into_the_old_folder_comes_along(
     from mlflow import MlflowClient
 
     new = enter(home.rename(tmp_path / "new"), monkeypatch)
-    client = MlflowClient(f"sqlite:///{new}/mlruns/mlflow.db")
+    client = MlflowClient(*[f"sqlite:///{new}/mlruns/mlflow.db"] * 2)
     run = client.create_run(client.get_experiment_by_name("wbc").experiment_id)
     client.log_text(run.info.run_id, "late", "late.txt")
     assert home.exists()

@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+import mlflow
 import pytest
 
 from tests.mlflow_home import ARCHITECTURE, DVC_LOCK, new_home, write_model
@@ -41,6 +42,18 @@ def test_connecting_leaves_the_users_environment_alone(
     tracking_store.connect()
     assert "MLFLOW_TRACKING_URI" not in os.environ
     assert os.environ["MLFLOW_DISABLE_TELEMETRY"] == "true"
+
+
+def test_models_come_from_the_registry_that_versions_went_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """MLFLOW_REGISTRY_URI is another database's: MLflow's own functions would look there."""
+    new_home(tmp_path / "home", monkeypatch)
+    elsewhere = f"sqlite:///{tmp_path}/elsewhere.db"
+    monkeypatch.setenv("MLFLOW_REGISTRY_URI", elsewhere)
+    tracking_store.connect()
+    assert mlflow.get_registry_uri() == tracking_store.uri(tmp_path / "home")
+    assert os.environ["MLFLOW_REGISTRY_URI"] == elsewhere
 
 
 def _train_and_register(barrier: Any, home: Path, number: int) -> None:
