@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-PASSED_OVER = (".git", "__pycache__", "mlruns", "tmp", "cache", "site", ".venv")
+PASSED_OVER = (".git", "__pycache__", "mlruns", "tmp", "cache", ".venv")
 DIFFERS = ("mlflow.", "promotion.when", "git.", "wbc.process")  # from run to run
 
 

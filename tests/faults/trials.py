@@ -44,7 +44,7 @@ class Place:
         environment = environment_of(self.workspace, self.forks) | command.environment
         environment |= {
             "DVC_ROOT": str(self.workspace),
-            "DVC_SITE_CACHE_DIR": str(self.workspace / ".dvc" / "site"),
+            "DVC_SITE_CACHE_DIR": str(self.workspace / ".dvc" / "tmp" / "site"),
             "LOKY_MAX_CPU_COUNT": "1",  # no workers: the same number is the same event each time
         }
         if command.words[0] == "dvc":
