@@ -47,7 +47,7 @@ unexport PYTHONHOME
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help repro compare sweep test faults fuzz bench ui serve lint format params clean clean-all active scm
+.PHONY: help repro compare sweep test faults fuzz mutants bench ui serve lint format params clean clean-all active scm
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -73,6 +73,10 @@ faults: $(READY) ## kill every stage and command at over 200 counted moments, an
 
 fuzz: $(READY) ## try some 8,000 hostile inputs, new ones each time, several minutes
 	@WBC_FUZZ=nightly $(RUN) -m pytest tests/fuzz -n auto --dist loadfile $(ARGS)
+
+mutants: $(READY) ## change splits, metrics, pixels and registry in thousands of ways, an hour
+	@$(RUN) -m pip install --quiet -r requirements-tests.txt
+	@$(RUN) -m mutmut run $(ARGS)
 
 bench: $(READY) ## measure speed against the reference recipe, a quarter of an hour
 	@$(RUN) -m benchmarks
