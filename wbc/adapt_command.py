@@ -2,7 +2,6 @@
 
 import argparse
 import dataclasses
-import json
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,7 +25,7 @@ from wbc import (
 )
 from wbc.backbones import ARCHITECTURES
 from wbc.cells import CLASSES, write_table
-from wbc.errors import UserError, one_line
+from wbc.errors import UserError
 from wbc.evaluation import predict
 from wbc.framing import Framing
 from wbc.labelled import Draw, draw
@@ -178,11 +177,8 @@ def read_card(folder: Path) -> model.Card:
     Raises:
         UserError: the file is damaged, or the model is no network.
     """
-    try:
-        card: model.Card = json.loads((folder / model.CARD_FILE).read_text(encoding="utf-8"))
-        architecture = card["architecture"]
-    except (OSError, ValueError, KeyError) as error:
-        raise UserError(f"{folder} holds no readable model ({one_line(error, 120)}).") from None
+    card = model.read_card(folder)
+    architecture = card["architecture"]
     if architecture not in ARCHITECTURES:
         raise UserError(
             f"A network is needed to adapt, one of {', '.join(ARCHITECTURES)}, but {folder} holds"

@@ -21,6 +21,7 @@ from typing import IO, Any, Protocol
 
 from tqdm import tqdm
 
+from wbc.disk import is_file
 from wbc.errors import UserError
 
 MAX_DISK_SHARE = 0.95  # of the free disk space that an archive may fill
@@ -74,7 +75,7 @@ class _Entry:
 
 def is_archive(path: Path) -> bool:
     """Whether the file's content (not its name) is a zip or a tar that can be unpacked."""
-    return path.is_file() and kind_of(path) != ""
+    return is_file(path) and kind_of(path) != ""
 
 
 def unpack(archive: Path, target: Path) -> None:

@@ -117,6 +117,14 @@ def is_file(path: Path) -> bool:
         return False
 
 
+def is_folder(path: Path | os.DirEntry[str]) -> bool:
+    """As is_dir, links followed; also of what raises there: a link to itself, too long a name."""
+    try:
+        return path.is_dir()
+    except OSError:
+        return False
+
+
 def is_refused(error: BaseException) -> bool:
     """Whether a file, which the error names, may not be used, by its rights or its disk's."""
     return isinstance(error, OSError) and bool(error.filename) and error.errno in _REFUSED

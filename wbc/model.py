@@ -4,10 +4,11 @@ The card says everything that is needed to use the weights: classes, input, prio
 Both files are deterministic; the SHA-256 over them is the model's identity.
 """
 
+import contextlib
 import hashlib
 import json
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 
-from wbc.backbones import Network
+from wbc.backbones import ARCHITECTURES, Network
 from wbc.cells import CLASSES, CLASSICAL
 from wbc.errors import UserError, one_line, shown
 from wbc.framing import Framing, check_removed
@@ -127,6 +128,31 @@ def write_card(path: Path, card: Card) -> None:
     path.write_text(text + "\n", encoding="utf-8")
 
 
+def read_card(folder: Path) -> Card:
+    """The card of a model that `save` wrote; its weights are there, but nobody has read them.
+
+    Raises:
+        UserError: as `load`.
+    """
+    with _readable(folder):
+        card: Card = json.loads((folder / CARD_FILE).read_text(encoding="utf-8"))
+        check_card(card, str(folder))
+        (folder / WEIGHTS_FILE).stat()
+    return card
+
+
+@contextlib.contextmanager
+def _readable(folder: Path) -> Iterator[None]:
+    """What broken files make of the libraries that read them, as a UserError."""
+    try:
+        yield
+    except (OSError, ValueError, LookupError, RuntimeError, TypeError, SafetensorError) as error:
+        raise UserError(
+            f"{folder} holds no readable model ({one_line(error, 120)}); restore it with"
+            " `dvc checkout`, or train it again with `dvc repro`."
+        ) from None
+
+
 def load(folder: Path, device: str = "cpu", num_processes: int = 1) -> Classifier:
     """Read a model that `save` wrote, of whichever kind.
 
@@ -136,9 +162,8 @@ def load(folder: Path, device: str = "cpu", num_processes: int = 1) -> Classifie
         UserError: a file is missing or damaged, the two do not belong together, or the squares that
             the model learned from can no longer be made.
     """
-    try:
-        card = json.loads((folder / CARD_FILE).read_text(encoding="utf-8"))
-        check_card(card, str(folder))
+    card = read_card(folder)
+    with _readable(folder):
         if card["architecture"] == CLASSICAL:
             # Late, because it brings scikit-image, which no network needs.
             from wbc import classical
@@ -146,11 +171,6 @@ def load(folder: Path, device: str = "cpu", num_processes: int = 1) -> Classifie
             return classical.load(folder, card, num_processes)
         network = Network(card["architecture"], dropout=0.0, frozen_batch_norm=True)
         network.net.load_state_dict(load_file(folder / WEIGHTS_FILE))
-    except (OSError, ValueError, LookupError, RuntimeError, TypeError, SafetensorError) as error:
-        raise UserError(
-            f"{folder} holds no readable model ({one_line(error, 120)}); restore it with"
-            " `dvc checkout`, or train it again with `dvc repro`."
-        ) from None
     return classifier(network, card, device)
 
 
@@ -173,6 +193,7 @@ def check_card(card: Any, owner: str) -> None:
     check_removed(card["input"], owner)
     Framing.of(card["input"])
     wanted = {
+        "architecture": card.get("architecture") in (*ARCHITECTURES, CLASSICAL),
         "classes": card.get("classes") == list(CLASSES),
         "decision": card.get("decision") in ("logit_adjustment", "argmax"),
         "log_prior": _are_logits(card.get("log_prior")),

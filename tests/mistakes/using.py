@@ -62,11 +62,14 @@ def model_without_files(scene: Scene) -> Seen:
     return scene.wbc("predict", "cells", "--model", "models/empty")
 
 
-def model_cut_off(scene: Scene) -> Seen:
-    scene.cells("cells")
-    path = Path(MODEL, "model.safetensors")
-    path.write_bytes(path.read_bytes()[:1000])
-    return scene.wbc("predict", "cells", *BY)
+def model_cut_off(*words: str) -> Callable[[Scene], Seen]:
+    def make(scene: Scene) -> Seen:
+        scene.cells("cells")
+        path = Path(MODEL, "model.safetensors")
+        path.write_bytes(path.read_bytes()[:1000])
+        return scene.wbc(*words)
+
+    return make
 
 
 def html_archive(scene: Scene) -> Seen:
@@ -170,7 +173,8 @@ MAKERS = {
     "--annotate without --fields": predict("cells", "--annotate", "shown", *BY),
     "a probability of 50": predict("cells", "--uncertain-below", "50", *BY),
     "a model folder without files": model_without_files,
-    "a model file cut off": model_cut_off,
+    "a model file cut off": model_cut_off("predict", "cells", *BY),
+    "serving a model whose file is cut off": model_cut_off("serve", *BY, "--port", "5986"),
     "a model's folder misspelt": predict("cells", "--model", "models/googlnet"),
     "a .zip that is an HTML page": html_archive,
     "links that lead in a circle": looping_links,

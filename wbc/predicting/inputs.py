@@ -12,6 +12,7 @@ from pathlib import Path, PurePosixPath
 from typing import Final
 
 from wbc.archives import is_archive
+from wbc.disk import is_folder
 from wbc.errors import UserError
 from wbc.predicting.found import Found, Passed, clean_name, joined
 from wbc.predicting.packed import members
@@ -65,7 +66,7 @@ class Inputs:
                 yield from self._named(Path(path), name)
 
     def _named(self, path: Path, name: str) -> Iterator[Found]:
-        if path.is_dir():
+        if is_folder(path):
             yield from self._walked(path, name)
         elif path.suffix.lower() not in IMAGE_SUFFIXES and is_archive(path):
             yield from members(path, name, self.passed)

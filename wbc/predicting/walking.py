@@ -8,6 +8,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
+from wbc.disk import is_folder
+
 NAMES: Final = 100_000  # of one folder in memory at a time; beyond them it is read once more
 _MAGIC: Final = re.compile(r"[*?[]")
 
@@ -27,7 +29,7 @@ def sorted_names(folder: Path, limit: int = NAMES) -> Iterator[tuple[str, bool]]
     last = ""
     while True:
         with os.scandir(folder) as entries:
-            later = ((entry.name, entry.is_dir()) for entry in entries if entry.name > last)
+            later = ((entry.name, is_folder(entry)) for entry in entries if entry.name > last)
             block = heapq.nsmallest(limit, later)
         yield from block
         if len(block) < limit:
@@ -61,7 +63,7 @@ def _below(folder: Path, parts: Sequence[str]) -> Iterator[Path]:
         return
     if not _MAGIC.search(head):
         path = folder / head
-        if path.exists():
+        if os.path.lexists(path):
             yield from _below(path, rest) if rest else iter([path])
         return
     for name, is_dir in _readable_names(folder):
@@ -75,7 +77,7 @@ def _at_any_depth(folder: Path, rest: Sequence[str]) -> Iterator[Path]:
     """Folders are passed over: what lies in them is matched itself. Links are not followed."""
     while rest[0] == "**" and len(rest) > 1:
         rest = rest[1:]
-    yield from (path for path in _below(folder, rest) if not path.is_dir())
+    yield from (path for path in _below(folder, rest) if not is_folder(path))
     for name, is_dir in _readable_names(folder):
         if is_dir and not is_hidden(name) and not (folder / name).is_symlink():
             yield from _at_any_depth(folder / name, rest)

@@ -13,6 +13,7 @@ from typing import Final
 
 from joblib import cpu_count
 
+from wbc import model
 from wbc.errors import UserError
 from wbc.processes import signals_raise
 from wbc.registry import packaging
@@ -81,9 +82,17 @@ def _version(reference: str) -> Iterator[Path]:
         if (folder.parent / "MLmodel").is_file():
             yield folder.parent
             return
+        model.load(folder)  # a damaged one would be told in the words of three libraries
         with TemporaryDirectory() as scratch:
-            packaging.package(folder, Path(scratch) / "version")
-            yield Path(scratch) / "version"
+            version = Path(scratch) / "version"
+            try:
+                packaging.package(folder, version)
+            except OSError as error:
+                raise UserError(
+                    f"The model could not be copied to {scratch} ({error.strerror}); make room"
+                    " there, or set TMPDIR to a folder with some."
+                ) from None
+            yield version
 
 
 def _check_port(port: int) -> None:

@@ -10,6 +10,7 @@ import hmac
 import io
 import json
 import secrets
+import sys
 from collections.abc import Mapping
 from functools import partial
 from http import HTTPStatus
@@ -49,6 +50,11 @@ class Server(ThreadingHTTPServer):
         self.token = secrets.token_urlsafe(32)
         super().__init__((HOST, port), partial(_Handler, session, self.token, again))
         self.address = f"http://{HOST}:{self.server_port}/"
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A browser that goes away in the middle of an answer is no news for the terminal."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
 
 
 class _Handler(BaseHTTPRequestHandler):

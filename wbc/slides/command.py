@@ -30,7 +30,7 @@ from wbc.slides import index_page, leukocytes, ranges, slide_page
 from wbc.slides.agreement import Agreement, agreement
 from wbc.slides.asked import again_command, alone, check, mark
 from wbc.slides.grouping import FOLDERS, ONE, compiled, file_names, slides_of
-from wbc.slides.judging import Judged, judged, read_card
+from wbc.slides.judging import Judged, judged
 from wbc.slides.pictures import Pictures, pictures
 from wbc.slides.shown_cells import QUEUE, Shown, wanted
 from wbc.slides.tally import Slide, csv_rows, slide_of
@@ -78,7 +78,7 @@ def run(options: argparse.Namespace) -> None:
         folders = list(models.values())
         if options.fields:
             for each in folders:
-                check_crop(read_card(each))
+                check_crop(model.read_card(each))
         try:
             mark(out, options.fields)
             stack.enter_context(alone(out))
@@ -103,7 +103,7 @@ def _models(names: Sequence[str], stack: ExitStack) -> dict[str, Path]:
     by_model = dict[str, tuple[str, Path]]()
     for name in names:
         folder = stack.enter_context(model_folder(name, Path.cwd()))
-        read_card(folder)
+        model.read_card(folder)
         first, kept = by_model.setdefault(model.model_sha256(folder), (name, folder))
         if kept is not folder:
             log.warning("--model %s is the same model as --model %s; it counts once.", name, first)

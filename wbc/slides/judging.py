@@ -15,7 +15,6 @@ from wbc.cells import CLASSES
 from wbc.commands import predicting
 from wbc.digests import digest_of
 from wbc.disk import write_whole
-from wbc.errors import UserError
 from wbc.metrics import decided_probability
 from wbc.predicting import command, version_code
 from wbc.slides import leukocytes
@@ -58,7 +57,7 @@ def judged(
     Raises:
         UserError: as `predict`.
     """
-    card, sha256 = read_card(model_dir), model.model_sha256(model_dir)
+    card, sha256 = model.read_card(model_dir), model.model_sha256(model_dir)
     name = f"{card['architecture']}-{sha256[:8]}"
     lines = out / CELLS / f"{name}.jsonl"
     known = lines.with_suffix(".json")
@@ -124,16 +123,6 @@ def _options(
     given += ["--uncertain-below", str(options.uncertain_below), "--device", options.device]
     given += ["--fields"] * options.fields + ["--restart"] * anew
     return parser.parse_args([*given, "--", str(folder)])
-
-
-def read_card(model_dir: Path) -> model.Card:
-    card: model.Card = _read(model_dir / model.CARD_FILE)
-    if "architecture" not in card or not (model_dir / model.WEIGHTS_FILE).is_file():
-        raise UserError(
-            f"{model_dir} holds no readable model; restore it with `dvc checkout`, or train it"
-            " again with `dvc repro`."
-        )
-    return card
 
 
 def _read(path: Path) -> dict[str, object]:

@@ -60,6 +60,16 @@ def test_links_are_followed_and_each_folder_walked_once(here: Path) -> None:
     assert len(found) == 5
 
 
+def test_what_the_system_refuses_to_look_at_is_itself(here: Path) -> None:
+    """A link to itself, and a name that is too long, raise where others are not there."""
+    (here / "cells" / "loop.png").symlink_to(here / "cells" / "loop.png")
+    beside = names("cells")
+    assert len(beside) == 4 and "cells/loop.png" in beside and "cells/b/2.png" in beside
+    assert "cells/loop.png" in names("cells/*.png")
+    long = "x" * 300
+    assert names("-", lines=f"{long}\none.dat\n".encode()) == [long, "one.dat"]
+
+
 def test_names_are_relative_however_paths_were_typed(here: Path) -> None:
     assert names(str(here / "cells"))[0] == "cells/a.png"
     assert names("../here/cells")[0] == "cells/a.png"

@@ -2,7 +2,10 @@
 
 import http.client
 import json
+import socket
+import struct
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -89,6 +92,20 @@ def test_only_the_page_of_this_address_is_let_in(client: Client) -> None:
     assert client.answer(0, "accept", Origin="http://evil.example")[0] == 403
     assert client.lines() == []
     assert client.answer(0, "accept", Origin=f"http://127.0.0.1:{port}")[0] == 200
+
+
+def test_a_browser_that_goes_away_is_no_news(
+    client: Client, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """It resets the connection in the middle of its request."""
+    for sent in (b"", b"GET / HTTP/1.1\r\nHost:", b"POST /answer HTTP/1.1\r\nContent-Length: 9\r\n"):
+        lost = socket.create_connection(("127.0.0.1", client.server.server_port))
+        lost.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        lost.sendall(sent)
+        lost.close()
+    assert client.ask("GET", "/")[0] == 200
+    time.sleep(0.1)
+    assert capfd.readouterr().err == ""
 
 
 def test_answers_are_recorded_once_and_in_the_words_of_the_journal(client: Client) -> None:

@@ -261,6 +261,16 @@ def test_mistakes_are_one_sentence(home: Path) -> None:
     assert not (home / "out" / command.INDEX).exists()
 
 
+def test_a_model_whose_card_is_not_ours_writes_nowhere(home: Path) -> None:
+    """Its architecture is part of a file's name."""
+    known = json.loads((home / MODEL / "model.json").read_text())
+    for card in ({"architecture": "../../../escaped/x"}, known | {"architecture": "../../x"}):
+        (home / MODEL / "model.json").write_text(json.dumps(card))
+        for fields in ([], ["--fields"]):
+            refused("holds no readable model", "slides", "--out", "out", *fields)
+    assert not (home / "out").exists() and not (home.parent / "escaped").exists()
+
+
 def test_what_review_needs_is_kept(home: Path) -> None:
     differential("--slides", r"^(\d)", below="0.99")
     run = json.loads((home / "out" / "run.json").read_text())
