@@ -98,7 +98,11 @@ def test_a_browser_that_goes_away_is_no_news(
     client: Client, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """It resets the connection in the middle of its request."""
-    for sent in (b"", b"GET / HTTP/1.1\r\nHost:", b"POST /answer HTTP/1.1\r\nContent-Length: 9\r\n"):
+    for sent in (
+        b"",
+        b"GET / HTTP/1.1\r\nHost:",
+        b"POST /answer HTTP/1.1\r\nContent-Length: 9\r\n",
+    ):
         lost = socket.create_connection(("127.0.0.1", client.server.server_port))
         lost.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         lost.sendall(sent)
