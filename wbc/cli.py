@@ -3,6 +3,8 @@
 import argparse
 import logging
 import sys
+from pathlib import Path
+from tempfile import gettempdir
 
 from wbc import disk
 from wbc.commands import (
@@ -34,10 +36,12 @@ def main(arguments: list[str] | None = None) -> None:
         options.run(options)
     except UserError as error:
         sys.exit(f"error: {error}")
-    except OSError as error:
-        if not disk.is_refused(error):
-            raise
-        sys.exit(f"error: {disk.refused_sentence(error)}")
+    except Exception as error:
+        if disk.is_full(error):
+            sys.exit(f"error: {disk.full_sentence(error, [Path.cwd(), Path(gettempdir())])}")
+        if disk.is_refused(error):
+            sys.exit(f"error: {disk.refused_sentence(error)}")
+        raise
     except KeyboardInterrupt:
         sys.exit(130)
 

@@ -66,6 +66,17 @@ def test_params_merges_a_profile_and_lists_it(here: Path) -> None:
     cli.main(["check"])
 
 
+def test_a_full_disk_is_one_sentence_wherever_it_was(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("wbc.params.load", full)
+    with pytest.raises(SystemExit, match=r"^error: No space is left on the disk for .* again"):
+        cli.main(["check"])
+
+
 def test_a_command_that_is_not_there_is_named() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "wbc", "demote"], cwd=ROOT, text=True, capture_output=True

@@ -10,7 +10,8 @@ import pandas as pd
 import pytest
 from PIL import Image, ImageEnhance
 
-from tests.mlflow_home import ARCHITECTURE, write_model, write_reference
+from tests.mlflow_home import ARCHITECTURE, new_home, write_model, write_reference
+from tests.small_disk import small_disk
 from tests.wbc import pictures
 from wbc import cli, imaging, model, reference
 from wbc.drift import command
@@ -124,6 +125,32 @@ def test_a_month_in_other_light_is_named_with_status_3(
     Path("drift", "drift.json").write_text("an older report")
     assert drift("dark", "--name", "2026-11") == 3
     assert before == {path.name: path.read_bytes() for path in Path("drift").iterdir()}
+
+
+def test_what_was_found_is_logged_to_mlflow(
+    template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    new_home(tmp_path / "home", monkeypatch)
+    for name in ("models", "dark"):
+        shutil.copytree(template / name, tmp_path / "home" / name, dirs_exist_ok=True)
+    assert drift("dark", "--name", "2026-11") == 3
+    client = tracking_store.connect(tmp_path / "home").client
+    (run,) = client.search_runs([client.get_experiment_by_name("wbc-drift").experiment_id])
+    said, tags, metrics = found(), run.data.tags, run.data.metrics
+    assert run.info.run_name == f"2026-11: {said['verdict']}" and run.info.status == "FINISHED"
+    assert tags["drift.model_sha256"] == model.model_sha256(Path("models", ARCHITECTURE))
+    assert said["reasons"] and all(reason in tags["drift.reasons"] for reason in said["reasons"])
+    assert metrics["num_cells"] == NUM_CELLS
+    written = {Path(file.path).name for file in client.list_artifacts(run.info.run_id, "drift")}
+    assert written == set(FILES)
+
+
+def test_a_full_disk_is_one_sentence(home: Path) -> None:
+    with small_disk(home / "small", 16 / 1024) as disk:
+        (disk / "full").write_bytes(bytes(12_000))
+        said = drift("like/1.png", "like/2.png", "--out", str(disk / "drift"))
+        assert "drift" in said and "cannot be written (No space left on device)" in said
+        assert not any((disk / "drift").glob("*.html"))
 
 
 def test_the_size_of_batches_changes_nothing(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:

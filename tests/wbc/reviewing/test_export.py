@@ -5,6 +5,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from tests.small_disk import resize, small_disk
 from tests.wbc.reviewing.cases import write_out
 from wbc import cli
 from wbc.digests import digest_of
@@ -93,6 +94,17 @@ def test_mistakes_are_one_sentence(tmp_path: Path) -> None:
     (other / "labels.csv").write_text("path,label\n")
     with pytest.raises(SystemExit, match="was not written by an export"):
         export(out, other)
+
+
+def test_a_full_disk_is_one_sentence_and_then_it_goes_on(tmp_path: Path) -> None:
+    out = write_out(tmp_path, num_cells=2)
+    answer(out, c0="basophil", c1="monocyte")
+    with small_disk(tmp_path / "small", 8 / 1024) as disk:
+        with pytest.raises(SystemExit, match=r"cannot be written .*No space left"):
+            export(out, disk / "reviewed")
+        assert not (disk / "reviewed" / "labels.csv").exists()
+        resize(disk, 1)
+        assert len(export(out, disk / "reviewed")) == 2
 
 
 def test_labels_outlive_the_pictures_that_were_moved_away(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 from tests.mlflow_home import ARCHITECTURE, new_home, write_two_models
+from tests.small_disk import resize, small_disk
 from tests.wbc import pictures
 from tests.wbc.predicting.test_command import stop
 from wbc import cli, model
@@ -269,6 +270,18 @@ def test_a_model_whose_card_is_not_ours_writes_nowhere(home: Path) -> None:
         for fields in ([], ["--fields"]):
             refused("holds no readable model", "slides", "--out", "out", *fields)
     assert not (home / "out").exists() and not (home.parent / "escaped").exists()
+
+
+def test_a_full_disk_is_one_sentence_and_then_it_goes_on(home: Path) -> None:
+    differential()
+    whole = Path("out", "differential.csv").read_bytes()
+    shutil.rmtree("out")
+    with small_disk(home / "small", 24 / 1024) as disk:
+        refused("No space is left on the disk", "slides", "--out", str(disk / "out"))
+        assert not (disk / "out" / command.INDEX).exists()
+        resize(disk, 4)
+        differential("--out", str(disk / "out"))
+        assert (disk / "out" / "differential.csv").read_bytes() == whole
 
 
 def test_what_review_needs_is_kept(home: Path) -> None:
