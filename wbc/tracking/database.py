@@ -69,11 +69,24 @@ def reading(database: Path) -> Iterator[sqlite3.Connection]:
         UserError: whatever SQLite says of the file.
     """
     try:
-        address = f"{database.absolute().as_uri()}?mode=ro"
-        with contextlib.closing(sqlite3.connect(address, uri=True, timeout=_SECONDS)) as connection:
+        _roll_back(database)
+        with contextlib.closing(_connection(database, "ro")) as connection:
             yield connection
     except sqlite3.Error as error:
         raise UserError(unusable(database, error)) from None
+
+
+def _roll_back(database: Path) -> None:
+    """Undo the commit over which a process was killed: only a connection that may write does it,
+    by its first look. The journal of a living process is left alone by SQLite."""
+    if database.with_name(f"{database.name}-journal").exists():
+        with contextlib.closing(_connection(database, "rw")) as connection:
+            connection.execute("SELECT 1 FROM sqlite_master").fetchone()
+
+
+def _connection(database: Path, mode: str) -> sqlite3.Connection:
+    address = f"{database.absolute().as_uri()}?mode={mode}"
+    return sqlite3.connect(address, uri=True, timeout=_SECONDS)
 
 
 def unusable(database: Path, error: sqlite3.Error) -> str:
