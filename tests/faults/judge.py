@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from wbc.tracking.plan import HALF_COPIED  # neither listed nor fetched by MLflow
+
 PASSED_OVER = (".git", "__pycache__", "mlruns", "tmp", "cache", ".venv")
 DIFFERS = ("mlflow.", "promotion.when", "git.", "wbc.process")  # from run to run
 
@@ -154,7 +156,7 @@ def _names(folder: Path) -> dict[str, str]:
         if path.name in free
         else hashlib.sha256(path.read_bytes()).hexdigest()
         for path in sorted(folder.rglob("*"))
-        if path.is_file()
+        if path.is_file() and not path.name.startswith(HALF_COPIED)
     }
 
 

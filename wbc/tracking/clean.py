@@ -3,7 +3,7 @@
 Removed are: what a person has deleted in MLflow; runs that ended FAILED or KILLED before they had
 a model; models whose version a person has deleted; with `--keep-last N`, versions but the newest N
 that have no alias and that no rollback leads to, and checks of `drift` older than a year but each
-model's newest N; leftovers of work in scratch/; and DVC's objects that neither the workspace, nor a
+model's newest N; leftovers of work in scratch/ and of artifacts that MLflow was copying; and DVC's objects that neither the workspace, nor a
 commit that git knows a way to, nor a version that stays, names. Everything else stays.
 """
 
@@ -32,6 +32,7 @@ _KINDS: Final = {  # in the plan's order
     "run": "runs deleted in MLflow, or ended without a model",
     "check": "checks of drift that were deleted, ended early, or are old",
     "scratch": "interrupted work in scratch/, a week old",
+    "copy": "half copies of artifacts that a kill left, a week old",
     "object": "DVC objects that nobody needs",
     "entry": "entries of DVC's run cache that name them",
 }
@@ -93,7 +94,7 @@ def _remove(store: Store, repository: Path, items: Iterable[Item]) -> None:
         tracking_needs.remove_run(store, item.name)
     for item in chosen["scratch"]:
         _remove_scratch(repository / "scratch" / item.name)
-    for item in chosen["entry"]:
+    for item in [*chosen["entry"], *chosen["copy"]]:
         Path(item.name).unlink(missing_ok=True)
     if chosen["object"]:
         lineage_cache.remove(repository, [item.name for item in chosen["object"]])

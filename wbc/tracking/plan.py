@@ -18,6 +18,7 @@ from wbc.tracking.move import path_of
 from wbc.tracking.store import MODEL, Store, uri
 
 _OLD_SECONDS: Final = 7 * 24 * 3600  # a training that nobody has continued for so long
+HALF_COPIED: Final = ".artifact.uploading."  # of MLflow's local artifact store, looked up in 3.17
 _VERSIONS: Final = "mlflow.modelVersions"  # tag of a logged model: [{"name", "version"}, …]
 
 
@@ -55,6 +56,7 @@ def make_plan(store: Store, repository: Path, keep_last: int | None, tips: bool)
         items += _models(store, [*staying, *going], rescue)
         items += _runs(store, repository, staying, rescue)
         items += _checks(store, keep_last)
+        items += _half_copied(local.parent)
     else:
         notes.append("MLflow is a server: its administrator removes runs there with `mlflow gc`.")
         staying = versions
@@ -131,6 +133,13 @@ def _runs(store: Store, repository: Path, versions: list[Any], rescue: list[Any]
 def _checks(store: Store, keep_last: int | None) -> Iterator[Item]:
     for run in tracking_drift.dispensable(store, keep_last):
         yield Item("check", run.info.run_id, _size_at(run.info.artifact_uri))
+
+
+def _half_copied(folder: Path) -> Iterator[Item]:
+    """What MLflow leaves where it is killed while it copies an artifact; it lists it nowhere."""
+    for path in folder.rglob(f"{HALF_COPIED}*"):
+        if path.is_file() and path.stat().st_mtime < _old():
+            yield Item("copy", str(path), path.stat().st_size)
 
 
 def _continued(repository: Path) -> Iterator[str]:

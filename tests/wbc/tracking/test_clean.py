@@ -22,6 +22,7 @@ from wbc.tracking import drift as tracking_drift
 from wbc.tracking import needs as tracking_needs
 from wbc.tracking import runs as tracking
 from wbc.tracking import store as tracking_store
+from wbc.tracking.plan import HALF_COPIED
 
 
 @pytest.fixture
@@ -202,6 +203,17 @@ def test_scratch_goes_after_a_week(home: Path) -> None:
     os.utime(home / "scratch" / "train-a-1", (old, old))
     clean(home)
     assert [path.name for path in (home / "scratch").iterdir()] == ["train-b-2"]
+
+
+def test_half_copies_go_after_a_week(home: Path) -> None:
+    folder = next((home / "mlruns" / "artifacts").glob("*/artifacts"))
+    new, old = (folder / f"{HALF_COPIED}{name}" for name in ("new", "old"))
+    for path in (new, old):
+        path.write_bytes(b"half")
+    a_week_ago = time.time() - 8 * 24 * 3600
+    os.utime(old, (a_week_ago, a_week_ago))
+    clean(home)
+    assert new.is_file() and not old.exists()
 
 
 def test_a_champion_that_does_not_say_what_it_needs_stops_everything(home: Path) -> None:
