@@ -122,6 +122,20 @@ def test_all_formats_and_all_kinds_of_input_say_the_same(home: Path) -> None:
     pd.testing.assert_frame_equal(by_name(pd.read_json("g.jsonl", lines=True), "cells/"), wanted)
 
 
+def test_pictures_of_all_formats_in_one_folder(home: Path) -> None:
+    """What keeps every pixel says the same, to the digit; a GIF is a row that says why not."""
+    (home / "mixed").mkdir()
+    picture = pictures.cell(120, 120, 60, 60)
+    for suffix in ("png", "bmp", "tiff", "tif", "JPG", "jpeg", "gif", "webp"):
+        picture.save(home / "mixed" / f"{suffix}.{suffix}", lossless=True)
+    predict("mixed", "--out", "mixed.csv")
+    table = pd.read_csv("mixed.csv", keep_default_na=False).set_index("path")
+    assert list(table.index[table["unreadable"]]) == ["mixed/gif.gif"] and len(table) == 8
+    assert list(table.index[table["error"] != ""]) == ["mixed/gif.gif"]
+    exact = table.loc[[f"mixed/{name}.{name}" for name in ("bmp", "png", "tif", "tiff", "webp")]]
+    assert len(exact[[f"p_{name}" for name in CLASSES]].drop_duplicates()) == 1
+
+
 def by_name(table: pd.DataFrame, prefix: str) -> pd.DataFrame:
     """Without what may differ: order, the folder's or archive's name, batches' last digits."""
     table = table.assign(path=table["path"].str.removeprefix(prefix)).sort_values("path")

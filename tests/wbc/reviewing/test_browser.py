@@ -14,6 +14,7 @@ import pytest
 from tests import browser
 from tests.wbc import pictures
 from tests.wbc.reviewing.cases import write_out
+from wbc.cells import CLASSES
 from wbc.reviewing import journal
 from wbc.reviewing.session import CHANGED
 
@@ -95,6 +96,12 @@ def test_a_review_survives_a_kill_and_goes_on(tmp_path: Path) -> None:
             assert "python -m wbc differential" in page.text("finished")
             page.press("r")
             page.wait("document.body.dataset.index === '2'")
+            for key, label in (("2", CLASSES[1]), ("3", CLASSES[2]), ("0", "other")):
+                page.press(key)
+                page.wait("document.body.dataset.index === 'none'")
+                assert journal.read(out)[-1].label == label
+                page.press("u")
+                page.wait("document.body.dataset.index === '2'")
             process.send_signal(signal.SIGTERM)
             assert process.wait(20) == 143
     given = journal.by_picture(journal.read(out)).values()
