@@ -47,7 +47,7 @@ unexport PYTHONHOME
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help repro compare sweep test faults fuzz mutants bench ui serve lint format params clean clean-all active scm
+.PHONY: help repro compare sweep test faults fuzz mutants coverage bench ui serve lint format params clean clean-all active scm
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -77,6 +77,11 @@ fuzz: $(READY) ## try some 8,000 hostile inputs, new ones each time, several min
 mutants: $(READY) ## change splits, metrics, pixels and registry in thousands of ways, an hour
 	@$(RUN) -m pip install --quiet -r requirements-tests.txt
 	@$(RUN) -m mutmut run $(ARGS)
+
+coverage: $(READY) ## the tests, and which lines of wbc/ and stages/ they run; below 95 % is an error
+	@$(RUN) -m pip install --quiet -r requirements-tests.txt
+	@$(RUN) -m pytest -n auto --dist loadfile --no-loadscope-reorder --cov --cov-report=term \
+		--cov-fail-under=95 $(ARGS)
 
 bench: $(READY) ## measure speed against the reference recipe, a quarter of an hour
 	@$(RUN) -m benchmarks
