@@ -16,7 +16,9 @@ from tests.standins import offline_pip, pins, write_wheel
 ROOT = Path(__file__).resolve().parents[1]
 REQUIREMENTS = ROOT / "requirements.txt"
 PINS = pins(REQUIREMENTS)
-EXTRAS = (ROOT / f"requirements-{extra}.txt" for extra in ("dask", "onnx", "spark", "team"))
+EXTRAS = (
+    ROOT / f"requirements-{extra}.txt" for extra in ("dask", "onnx", "spark", "team", "tests")
+)
 EXTRA_PINS = {name: pin for path in EXTRAS for name, pin in pins(path).items()}
 TORCH, TORCHVISION = PINS["torch"], PINS["torchvision"]
 ENVIRONMENT = YAML(typ="safe", pure=True).load(ROOT / "environment.yml")
