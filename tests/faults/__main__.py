@@ -8,6 +8,7 @@ MLflow. Exit status 1 if any does not; its workspace then lies in FOLDER/broken.
 """
 
 import argparse
+import hashlib
 import re
 import shutil
 import sys
@@ -19,7 +20,7 @@ from pathlib import Path
 from tests.faults import shim
 from tests.faults.commands import COMMANDS, Command
 from tests.faults.trials import Place, Trial, trial, undisturbed
-from tests.pipeline.conftest import Repository, commit, small_repro
+from tests.pipeline.conftest import ROOT, Repository, commit, small_repro
 
 FINISHED = "finished"
 
@@ -31,7 +32,7 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", choices=[c.name for c in COMMANDS], default=[])
     parser.add_argument("--at", metavar="REGEX", help="at every event whose line matches instead")
     parser.add_argument(
-        "--folder", type=Path, help="to work in, kept; a finished one is used again"
+        "--folder", type=Path, help="to work in, kept; used again for the same code"
     )
     options = parser.parse_args()
     if not shim.compiler():
@@ -68,6 +69,11 @@ def needed(names: list[str]) -> list[Command]:
 
 def prepare(folder: Path) -> Place:
     """A finished small pipeline in FOLDER/workspace, and a `python` that forks."""
+    made_of, code = folder / "templates" / "made_of", _code()
+    if not made_of.is_file() or made_of.read_text(encoding="utf-8") != code:
+        shutil.rmtree(
+            folder / "templates", ignore_errors=True
+        )  # of other code: they would be tried
     (folder / "templates").mkdir(parents=True, exist_ok=True)
     library = shim.build(folder)
     place = Place(folder / "workspace", folder / "templates", library,
@@ -77,9 +83,16 @@ def prepare(folder: Path) -> Place:
         place.workspace.mkdir(parents=True)
         finish(small_repro(place.workspace))
         place.keep(FINISHED)
+        made_of.write_text(code, encoding="utf-8")
     place.workspace.mkdir(exist_ok=True)
     place.bring(FINISHED)
     return place
+
+
+def _code() -> str:
+    """Of what the workspace is a copy of."""
+    paths = [*ROOT.glob("wbc/**/*.py"), *ROOT.glob("stages/*.py"), *ROOT.glob("*.yaml")]
+    return hashlib.sha256(b"".join(path.read_bytes() for path in sorted(paths))).hexdigest()
 
 
 def finish(repository: Repository) -> None:
