@@ -65,6 +65,21 @@ def test_shards_are_mapped_not_loaded(tmp_path: Path) -> None:
     assert all(isinstance(shard, np.memmap) for shard in make_store(tmp_path, ["train"]).shards)
 
 
+def test_what_is_read_is_asked_for_in_advance(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    class Mapped(mmap.mmap):
+        def madvise(self, advice: int, start: int, length: int) -> None:
+            asked.append((advice, self[start : start + length]))
+
+    monkeypatch.setattr(mmap, "mmap", Mapped)  # which NumPy takes too
+    cells = make_store(tmp_path, ["train"] * 7).read([5, 0])
+    for (advice, pages_of_row), pixels in zip(asked, cells, strict=True):
+        assert advice == mmap.MADV_WILLNEED and pixels.tobytes() in pages_of_row
+
+
 @pytest.mark.parametrize("row", [0, 1, 30, 31])
 def test_the_pages_of_a_row_hold_it_and_little_else(tmp_path: Path, row: int) -> None:
     allocate(tmp_path, 32, 100, shard_cells=32)
@@ -94,9 +109,16 @@ def test_a_store_is_named_by_every_pixel_and_row(tmp_path: Path) -> None:
     assert make_store(tmp_path / "b", ["train", "val"]).settings["sha256"] == first
     assert make_store(tmp_path / "c", ["train", "test"]).settings["sha256"] != first
     assert make_store(tmp_path / "d", ["train", "val"], left_out=(1,)).settings["sha256"] != first
-    other = make_store(tmp_path / "e", ["train", "val"])
-    write_cells(other.folder, [((0, 1), squares(1)[0])])
-    assert finish(other.folder, other.table, {"size": SIZE}) != first
+
+
+def test_a_store_of_the_same_rows_with_another_pixel_has_another_name(tmp_path: Path) -> None:
+    store = make_store(tmp_path, ["train", "val"])
+    name = finish(tmp_path, store.table, store.settings)
+    assert finish(tmp_path, store.table, store.settings) == name
+    changed = store.read([1])[0]
+    changed[0, 0, 0] ^= 1
+    write_cells(tmp_path, [((0, 1), changed)])
+    assert finish(tmp_path, store.table, store.settings) != name
 
 
 def test_store_json_does_not_depend_on_the_order_of_settings(tmp_path: Path) -> None:

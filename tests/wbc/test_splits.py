@@ -87,6 +87,7 @@ def random_cells(seed: int) -> pd.DataFrame:
 @pytest.mark.parametrize("seed", range(25))
 def test_smears_and_official_parts_stay_whole(seed: int) -> None:
     table = divide(random_cells(seed), seed=seed).table
+    assert list(table.columns) == [*COLUMNS, "split", "reason"]
     assert (table["split"] != "").all() and (table["reason"] == "").all()
     made = table[~table["split"].isin(["test_a", "test_b", "outside"]) & (table["group"] != "")]
     assert made.groupby(["source", "group"])["split"].nunique().max() == 1
@@ -265,5 +266,11 @@ def test_a_loose_copy_goes_with_the_smear_of_its_picture() -> None:
 def test_unknown_words_are_named(column: str, value: str) -> None:
     cells = source(np.random.default_rng(1), "own", 20, 3)
     cells.loc[7, column] = value
-    with pytest.raises(UserError, match=f"own/00007.jpg is '{value}'; expected one of"):
+    known = {"official_split": "nothing, train, test, test_a", "label": "neutrophil, lymphocyte"}
+    with pytest.raises(
+        UserError,
+        match=f"The {column.replace('_', ' ')} of own/00007.jpg is '{value}'; expected one of"
+        f" {known[column]}, .*; bring data/raw back with `dvc checkout`, or mend the source and"
+        " run `dvc repro`",
+    ):
         divide(cells)
