@@ -41,8 +41,8 @@ def assign(
         UserError: a label or an official split that the pipeline does not know.
     """
     by_path = np.argsort(metadata["path"].to_numpy(dtype=str), kind="stable")
-    outcome = _official(metadata.iloc[by_path].reset_index(drop=True))
-    outcome.reason = [unreadable[row] and f"unreadable: {unreadable[row]}" for row in by_path]
+    reason = [unreadable[row] and f"unreadable: {unreadable[row]}" for row in by_path]
+    outcome = _official(metadata.iloc[by_path].reset_index(drop=True), reason)
     outcome.links = leaks.links(outcome, leaks.reorder(copies, by_path))
     leaks.leave_out_conflicts(outcome)
     leaks.leave_out_crossing(outcome)  # before the division, so that the shares come out right
@@ -88,7 +88,7 @@ def check(outcome: Outcome, settings: params.Split) -> None:
         )
 
 
-def _official(cells: pd.DataFrame) -> Outcome:
+def _official(cells: pd.DataFrame, reason: list[str]) -> Outcome:
     """The parts that roles and publishers fix; all other cells are on the side of training."""
     for column, known in (("label", CLASSES), ("official_split", ("", "train", *TESTS))):
         for word in sorted(set(cells[column]) - set(known)):
@@ -101,9 +101,7 @@ def _official(cells: pd.DataFrame) -> Outcome:
     external = cells["role"] == "external"
     tested = (cells["role"] == "auto") & cells["official_split"].isin(TESTS)
     side = np.where(external, cells["source"], np.where(tested, cells["official_split"], "train"))
-    return Outcome(
-        cells, [str(name) for name in side], (external | tested).tolist(), [""] * len(cells)
-    )
+    return Outcome(cells, [str(name) for name in side], (external | tested).tolist(), reason)
 
 
 def _units(outcome: Outcome) -> NDArray[np.int64]:

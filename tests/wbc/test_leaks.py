@@ -165,7 +165,11 @@ def test_stop_names_a_pair_and_the_report() -> None:
     stop = Split(**{**vars(SETTINGS), "duplicates": "stop"})
     table = cells(TRAIN, TEST_A)
     outcome = divide(table, near=[(0, 1)], settings=stop)
-    with pytest.raises(UserError, match=r"1 pairs.*test_a\.jpg and r/train\.jpg.*duplicates\.csv"):
+    with pytest.raises(
+        UserError,
+        match=r"1 pairs.*test_a\.jpg and r/train\.jpg.*duplicates\.csv, then remove the copies or"
+        r" set split\.duplicates: drop",
+    ):
         splits.check(outcome, stop)
     splits.check(outcome, SETTINGS)
     twins = divide(cells(TRAIN, {**TRAIN, "path": "r/zzz.jpg"}), exact=[(0, 1)], settings=stop)

@@ -19,6 +19,8 @@ from wbc.metrics import (
     metrics_json,
     predictions_table,
     scores,
+    significant,
+    value,
 )
 
 
@@ -71,6 +73,7 @@ def test_a_set_of_two_classes_averages_over_those_two() -> None:
         assert list(result[name]) == ["neutrophil", "lymphocyte"]
 
 
+@pytest.mark.filterwarnings("error")
 def test_one_class_sent_wholly_to_an_absent_one() -> None:
     result = scored([2, 2], [4, 4])
     assert result["accuracy"] == result["balanced_accuracy"] == result["macro_f1"] == 0
@@ -112,16 +115,29 @@ def test_what_cannot_be_scored_is_refused() -> None:
         scored([], [])
     with pytest.raises(ValueError, match="do not belong together"):
         scores(np.array([0, 1]), np.array([0, 1]), one_hot([0]))
-    broken = one_hot([0, 1])
+    broken = one_hot([0, 1, 2])
     broken[1] = np.nan
-    with pytest.raises(UserError, match=r"1 of 2 cells.*train\.learning_rate"):
-        scores(np.array([0, 1]), np.array([0, 1]), broken)
+    broken[2, 0] = np.inf
+    with pytest.raises(
+        UserError,
+        match=r"2 of 3 cells it gives no finite number; lower train\.learning_rate and run `dvc",
+    ):
+        scores(np.array([0, 1, 2]), np.array([0, 1, 2]), broken)
 
 
 def test_class_indices_follow_the_order_of_classes() -> None:
     assert class_indices(["basophil", "neutrophil"]).tolist() == [4, 0]
-    with pytest.raises(UserError, match="'blast'"):
+    assert class_indices([]).dtype == np.int64  # so that no cells still index an array
+    with pytest.raises(
+        UserError,
+        match=r"among neutrophil, lymphocyte, .* but 'blast' .*; check the sources in params\.yaml"
+        r" and run `dvc repro` again",
+    ):
         class_indices(["blast"])
+
+
+def test_a_score_is_read_with_and_without_its_interval() -> None:
+    assert value(0.25) == value({"value": 0.25, "low": 0.1, "high": 0.4}) == 0.25
 
 
 def test_metrics_json_rounds_and_keeps_the_order() -> None:
@@ -132,6 +148,21 @@ def test_metrics_json_rounds_and_keeps_the_order() -> None:
     assert text.index("num_cells") < text.index("accuracy") and text.endswith("}\n")
     with pytest.raises(ValueError):
         metrics_json({"val": {"accuracy": math.nan}})
+
+
+def test_metrics_json_has_a_line_for_every_score() -> None:
+    """So that a changed score is one line in a comparison of two files."""
+    text = metrics_json({"val": {"num_cells": 3, "interval": "cells", "recall": {"monocyte": 0.5}}})
+    assert text == (
+        '{\n  "val": {\n    "num_cells": 3,\n    "interval": "cells",\n'
+        '    "recall": {\n      "monocyte": 0.5\n    }\n  }\n}\n'
+    )
+
+
+def test_no_p_value_is_rounded_to_nothing() -> None:
+    assert significant(0.000123456) == 0.000123
+    written = json.loads(metrics_json({"val": {"p_value_mcnemar": 1.23456e-9, "ece": 1.2e-9}}))
+    assert written == {"val": {"p_value_mcnemar": 1.23e-9, "ece": 0.0}}
 
 
 @pytest.fixture
@@ -186,9 +217,18 @@ def test_choose_mistakes_gives_every_type_its_turn() -> None:
     table = predictions(
         [0, 0, 0, 0, 0, 4, 2], [1, 1, 1, 1, 1, 3, 2], [0.5, 0.6, 0.7, 0.8, 0.9, 0.4, 1]
     )
+    assert choose_mistakes(table, 1).tolist() == [4]
     assert choose_mistakes(table, 3).tolist() == [4, 3, 5]
     assert choose_mistakes(table).tolist() == [4, 3, 2, 1, 0, 5]
     assert choose_mistakes(table.iloc[6:]).tolist() == []
+
+
+def test_turns_are_shared_out_in_the_order_of_types_however_many_there_are() -> None:
+    true = [cell % 5 for cell in range(200)]
+    sure = [0.5 + cell / 1000 for cell in range(200)]
+    table = predictions(true, [(label + 1) % 5 for label in true], sure)
+    assert choose_mistakes(table, 7).tolist() == [195, 190, 196, 191, 197, 198, 199]
+    assert len(choose_mistakes(table)) == 40  # of a contact sheet
 
 
 def test_equal_mistakes_are_chosen_by_path() -> None:

@@ -1,5 +1,6 @@
 """The pixel store: what is written is read, parts and names of sets are exact."""
 
+import hashlib
 import mmap
 from pathlib import Path
 
@@ -48,18 +49,35 @@ def make_store(folder: Path, splits: list[str], left_out: tuple[int, ...] = ()) 
 
 
 def test_cells_come_back_over_shards_and_holes(tmp_path: Path) -> None:
-    store = make_store(tmp_path, ["train"] * 7, left_out=(3,))
-    assert len(store) == 6
-    assert sorted(p.name for p in tmp_path.glob("*.npy")) == [
+    store = make_store(tmp_path / "new" / "folders", ["train"] * 7, left_out=(3,))
+    assert len(store) == store.settings["num_cells"] == 6
+    assert sorted(p.name for p in store.folder.glob("*.npy")) == [
         f"shard-{i:05d}.npy" for i in range(3)
     ]
+    assert [len(shard) for shard in store.shards] == [3, 3, 1]
     kept = [0, 1, 2, 4, 5, 6]
     assert np.array_equal(store.read([5, 0, 3]), squares(7)[[6, 0, 4]])
+    assert store.read([5, 0, 3]).dtype == np.uint8
     assert np.array_equal(np.concatenate(list(store.batches(4))), squares(7)[kept])
 
 
 def test_shards_are_mapped_not_loaded(tmp_path: Path) -> None:
     assert all(isinstance(shard, np.memmap) for shard in make_store(tmp_path, ["train"]).shards)
+
+
+def test_what_is_read_is_asked_for_in_advance(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    class Mapped(mmap.mmap):
+        def madvise(self, advice: int, start: int, length: int) -> None:
+            asked.append((advice, self[start : start + length]))
+
+    monkeypatch.setattr(mmap, "mmap", Mapped)  # which NumPy takes too
+    cells = make_store(tmp_path, ["train"] * 7).read([5, 0])
+    for (advice, pages_of_row), pixels in zip(asked, cells, strict=True):
+        assert advice == mmap.MADV_WILLNEED and pixels.tobytes() in pages_of_row
 
 
 @pytest.mark.parametrize("row", [0, 1, 30, 31])
@@ -76,7 +94,11 @@ def test_the_pages_of_a_row_hold_it_and_little_else(tmp_path: Path, row: int) ->
 def test_parts_and_the_order_of_sets(tmp_path: Path) -> None:
     store = make_store(tmp_path, ["zagreb", "test_b", "train", "val", "test_a", "arad", "val"])
     assert store.evaluation_sets() == ["val", "test_a", "test_b", "arad", "zagreb"]
+    others = make_store(tmp_path / "others", ["arad", "test", "val"])
+    assert others.evaluation_sets() == ["val", "test", "arad"]
     part = store.part("val")
+    assert part.folder == store.folder == tmp_path
+    assert list(part.table.columns) == list(store.table.columns)
     assert list(part.table["path"]) == ["3.png", "6.png"]
     assert np.array_equal(part.read([1]), squares(7)[[6]])
     assert list(part.labels) == [0, 4]
@@ -89,6 +111,24 @@ def test_a_store_is_named_by_every_pixel_and_row(tmp_path: Path) -> None:
     assert make_store(tmp_path / "d", ["train", "val"], left_out=(1,)).settings["sha256"] != first
 
 
+def test_a_store_of_the_same_rows_with_another_pixel_has_another_name(tmp_path: Path) -> None:
+    store = make_store(tmp_path, ["train", "val"])
+    name = finish(tmp_path, store.table, store.settings)
+    assert finish(tmp_path, store.table, store.settings) == name
+    changed = store.read([1])[0]
+    changed[0, 0, 0] ^= 1
+    write_cells(tmp_path, [((0, 1), changed)])
+    assert finish(tmp_path, store.table, store.settings) != name
+
+
+def test_store_json_does_not_depend_on_the_order_of_settings(tmp_path: Path) -> None:
+    store = make_store(tmp_path, ["train", "val"])
+    name = finish(tmp_path, store.table, {"size": SIZE, "context": 1.5})
+    assert (tmp_path / "store.json").read_text() == (
+        f'{{\n  "context": 1.5,\n  "num_cells": 2,\n  "sha256": "{name}",\n  "size": {SIZE}\n}}\n'
+    )
+
+
 def test_an_evaluation_set_is_named_by_its_cells_and_labels_only() -> None:
     rows = table(["val"] * 4)
     name = evaluation_set_sha256(rows)
@@ -96,6 +136,21 @@ def test_an_evaluation_set_is_named_by_its_cells_and_labels_only() -> None:
     assert evaluation_set_sha256(rows.assign(path="other")) == name
     assert evaluation_set_sha256(rows.iloc[1:]) != name
     assert evaluation_set_sha256(rows.assign(label="monocyte")) != name
+
+
+def test_the_name_of_an_evaluation_set_is_the_one_that_older_runs_recorded() -> None:
+    written = f"{0:064x} basophil\n{1:064x} neutrophil\n"
+    name = hashlib.sha256(written.encode()).hexdigest()
+    assert evaluation_set_sha256(table(["val"] * 2)) == name
+
+
+def test_what_is_no_store_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"store\.json was expected but is not there"):
+        open_store(tmp_path)
+    store = make_store(tmp_path, ["train"])
+    finish(tmp_path, store.table.drop(columns="row"), store.settings)
+    with pytest.raises(UserError, match="has no column row"):
+        open_store(tmp_path)
 
 
 def test_reading_needs_no_writing(tmp_path: Path) -> None:
@@ -109,7 +164,9 @@ def test_a_store_that_does_not_fit_is_refused_at_once_and_leaves_the_room(tmp_pa
         places = allocate(disk / "fits", 9, 100, shard_cells=4)
         write_cells(disk / "fits", ((place, np.ones((100, 100, 3), np.uint8)) for place in places))
         with pytest.raises(
-            UserError, match=r"pixels needs 0.0027 GB .* but 0.000[0-9]+ GB are free"
+            UserError,
+            match=r"pixels needs 0.0027 GB .* but 0.000[0-9]+ GB are free .* versions need goes"
+            r" with `dvc gc --workspace --all-commits`\), or lower preprocess\.input_size, and run",
         ):
             allocate(disk / "pixels", 90, 100, shard_cells=4)
         assert list((disk / "pixels").iterdir()) == []

@@ -56,6 +56,13 @@ def source(
     )[list(COLUMNS)]
 
 
+def even_cells(num_cells: int, num_smears: int, of: int = 5) -> pd.DataFrame:
+    """Cells of the first `of` classes in turn, smear after smear, all alike."""
+    cells = source(np.random.default_rng(0), "own", num_cells, 1)
+    group = [f"s{number * num_smears // num_cells}" for number in range(num_cells)]
+    return cells.assign(label=[CLASSES[n % of] for n in range(num_cells)], group=group)
+
+
 def no_copies(cells: pd.DataFrame) -> Copies:
     return Copies(np.arange(len(cells)), np.zeros((0, 3), np.int64))
 
@@ -80,6 +87,7 @@ def random_cells(seed: int) -> pd.DataFrame:
 @pytest.mark.parametrize("seed", range(25))
 def test_smears_and_official_parts_stay_whole(seed: int) -> None:
     table = divide(random_cells(seed), seed=seed).table
+    assert list(table.columns) == [*COLUMNS, "split", "reason"]
     assert (table["split"] != "").all() and (table["reason"] == "").all()
     made = table[~table["split"].isin(["test_a", "test_b", "outside"]) & (table["group"] != "")]
     assert made.groupby(["source", "group"])["split"].nunique().max() == 1
@@ -145,17 +153,72 @@ def test_class_of_one_smear_trains_and_is_missed_in_one_sentence() -> None:
     splits.check(outcome, settings())
 
 
-def test_training_without_a_class_is_refused() -> None:
-    cells = source(np.random.default_rng(1), "own", 400, 20)
-    outcome = divide(cells[cells["label"] != "monocyte"])
-    with pytest.raises(UserError, match=r"Training has no monocyte.*data\.sources"):
+def test_the_only_cell_of_a_class_is_spoken_of_by_its_smear() -> None:
+    """With a copy that has no smear and comes first, and without."""
+    cells = even_cells(100, 10, of=4)
+    cells.loc[99, ["label", "group"]] = "basophil", "only"
+    alone = divide(cells)
+    cells.loc[0, ["label", "group"]] = "basophil", ""
+    copies = Copies(np.arange(100), np.array([(0, 99, 4)]))
+    for outcome in (alone, splits.assign(cells, copies, [""] * 100, settings())):
+        assert outcome.notes == [
+            "Smear only of own holds 100% of the basophils that test could be taken from, so it"
+            " stays in training.",
+            "Smear only of own holds 100% of the basophils that val could be taken from, so it"
+            " stays in training.",
+        ]
+        assert "basophil" in set(outcome.table["label"][outcome.table["split"] == "train"])
+
+
+def test_a_smear_with_just_the_share_that_is_allowed_can_be_held_out() -> None:
+    cells = even_cells(80, 4).assign(role="train")
+    outcome = divide(cells, max_group_share=0.25)
+    assert set(outcome.split) == {"train", "val"} and not outcome.notes
+    stays = divide(cells, max_group_share=0.24)
+    assert set(stays.split) == {"train"} and len(stays.notes) == 4
+
+
+def test_classes_that_training_lacks_are_warned_of_and_refused(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    outcome = divide(even_cells(100, 10, of=3))
+    assert outcome.warnings == [
+        "test has no eosinophil, no basophil.",
+        "train has no eosinophil, no basophil: cannot be learnt.",
+        "val has no eosinophil, no basophil: without a say in choosing the epoch.",
+    ]
+    assert caplog.messages == outcome.warnings
+    with pytest.raises(
+        UserError,
+        match="Training has no eosinophil and no basophil, but every class needs training cells;"
+        r" add some to data\.sources \(data/split/report\.md shows",
+    ):
         splits.check(outcome, settings())
+
+
+def test_pictures_that_all_cannot_be_read_are_refused_with_the_first_reason() -> None:
+    cells = even_cells(4, 2)
+    copies = Copies(np.full(4, -1), np.zeros((0, 3), np.int64))
+    unreadable = ["an empty file", "cut off", "cut off", "no picture"]
+    with pytest.raises(
+        UserError,
+        match=r"none of the 4 files can be read \(own/00000\.jpg: an empty file\); open one in an"
+        " image viewer, and bring the files anew",
+    ):
+        splits.check(splits.assign(cells, copies, unreadable, settings()), settings())
+    some = splits.assign(cells, copies, ["", *unreadable[1:]], settings())
+    with pytest.raises(UserError, match="Training has no"):
+        splits.check(some, settings())
 
 
 def test_one_single_smear_is_refused() -> None:
     outcome = divide(source(np.random.default_rng(1), "own", 200, 1))
     assert set(outcome.split) == {"train"}
-    with pytest.raises(UserError, match=r"Validation has no cells.*max_group_share \(now 0\.3\)"):
+    with pytest.raises(
+        UserError,
+        match="^Validation has no cells, because no smear .*; add smears, or raise"
+        r" split\.max_group_share \(now 0\.3\)",
+    ):
         splits.check(outcome, settings())
 
 
@@ -185,11 +248,29 @@ def test_loose_copies_stay_together_and_smears_are_not_tied() -> None:
         assert not outcome.split[a] or not outcome.split[b] or outcome.side[a] == outcome.side[b]
 
 
+def test_a_loose_copy_goes_with_the_smear_of_its_picture() -> None:
+    """Also where it comes before the smear's first cell."""
+    cells = even_cells(240, 10)
+    cells.loc[[*range(48), *range(192, 240)], "group"] = ""
+    near = [(loose, 48 + loose, 4) for loose in range(48)]
+    near += [(48 + cell, 192 + cell, 4) for cell in range(48)]
+    copies = Copies(np.arange(240), np.array(near))
+    outcome = splits.assign(cells, copies, [""] * 240, settings())
+    assert set(outcome.split) == {"train", "val", "test"}
+    assert all(outcome.side[a] == outcome.side[b] for a, b, _ in near)
+
+
 @pytest.mark.parametrize(
     ("column", "value"), [("official_split", "holdout"), ("label", "erythroblast")]
 )
 def test_unknown_words_are_named(column: str, value: str) -> None:
     cells = source(np.random.default_rng(1), "own", 20, 3)
     cells.loc[7, column] = value
-    with pytest.raises(UserError, match=f"own/00007.jpg is '{value}'; expected one of"):
+    known = {"official_split": "nothing, train, test, test_a", "label": "neutrophil, lymphocyte"}
+    with pytest.raises(
+        UserError,
+        match=f"The {column.replace('_', ' ')} of own/00007.jpg is '{value}'; expected one of"
+        f" {known[column]}, .*; bring data/raw back with `dvc checkout`, or mend the source and"
+        " run `dvc repro`",
+    ):
         divide(cells)
