@@ -7,7 +7,7 @@ would stop too. Other entries of the file, such as a remote's password, stay.
 import sys
 from pathlib import Path
 
-from configobj import ConfigObj
+from configobj import ConfigObj, ConfigObjError
 
 LOCAL = Path(".dvc/config.local")
 
@@ -20,7 +20,13 @@ def main() -> None:
             " the copy left hidden files out; copy all of them, or clone the repository with git."
         )
     has_git = any((folder / ".git").exists() for folder in (here, *here.parents))
-    config = ConfigObj(str(LOCAL))
+    try:
+        config = ConfigObj(str(LOCAL))
+    except (ConfigObjError, UnicodeDecodeError) as error:
+        sys.exit(
+            f"error: {LOCAL} cannot be read ({error}); mend that line, or remove the file and set"
+            " what was in it (a remote's password) again with `dvc config --local`."
+        )
     told = "no_scm" in config.get("core", {})
     if has_git and told:
         del config["core"]["no_scm"]
@@ -30,7 +36,10 @@ def main() -> None:
         config.setdefault("core", {})["no_scm"] = "true"
     else:
         return
-    config.write()
+    part = LOCAL.with_name("config.local.part")
+    with part.open("wb") as file:
+        config.write(file)
+    part.replace(LOCAL)
 
 
 if __name__ == "__main__":

@@ -1,10 +1,13 @@
 """`python -m wbc …`: what a person does beside `dvc repro`."""
 
 import argparse
+import io
 import logging
+import os
 import sys
 from pathlib import Path
 from tempfile import gettempdir
+from typing import TextIO
 
 from wbc import disk
 from wbc.commands import (
@@ -30,7 +33,10 @@ GROUPS = (
 
 def main(arguments: list[str] | None = None) -> None:
     """Run one command; a UserError ends with one sentence and status 1."""
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a terminal that knows only ASCII
+            stream.reconfigure(errors="backslashreplace")
+    logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[_Printing(sys.stdout)])
     options = _parser().parse_args(arguments)
     try:
         options.run(options)
@@ -39,11 +45,26 @@ def main(arguments: list[str] | None = None) -> None:
     except Exception as error:
         if disk.is_full(error):
             sys.exit(f"error: {disk.full_sentence(error, [Path.cwd(), Path(gettempdir())])}")
-        if disk.is_refused(error):
-            sys.exit(f"error: {disk.refused_sentence(error)}")
+        if sentence := disk.refused_sentence(error):
+            sys.exit(f"error: {sentence}")
+        if isinstance(error, MemoryError):
+            sys.exit(
+                "error: the memory of this machine is not enough; end other programs or take"
+                " smaller pictures, and run the same command again"
+            )
         raise
     except KeyboardInterrupt:
         sys.exit(130)
+
+
+class _Printing(logging.StreamHandler[TextIO]):
+    """What is said goes nowhere once nobody reads it any more (`… | head`); the work goes on."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging calls it
+        if isinstance(sys.exception(), BrokenPipeError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), self.stream.fileno())
+        else:
+            super().handleError(record)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -54,11 +54,13 @@ def no_packages(scene: Scene) -> Seen:
     return scene.process("make", "lint", "TORCH=active", f"PYTHON={bare}")
 
 
-def told(scene: Scene, has_dvc: bool) -> Seen:
+def told(scene: Scene, has_dvc: bool, local: str = "") -> Seen:
     """What `make repro` and `make sweep` do first."""
     set_up(scene)
     if has_dvc:
         scene.write(".dvc/config", "[core]\n    analytics = false\n")
+    if local:
+        scene.write(".dvc/config.local", local)
     return scene.process(sys.executable, ".ci/dvc_scm.py")
 
 
@@ -97,5 +99,6 @@ MAKERS = {
     "make clean-all by accident": make("clean-all"),
     "a zip of the repository instead of a clone": lambda scene: told(scene, True),
     "a copy without hidden files: DVC is not initialised": lambda scene: told(scene, False),
+    "a damaged .dvc/config.local": lambda scene: told(scene, True, "['remote \"lab\"']\n   passw"),
     "two repros at once": two_repros,
 }

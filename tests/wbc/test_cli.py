@@ -1,5 +1,6 @@
 """`python -m wbc`: what it prints and how it ends."""
 
+import os
 import shutil
 import subprocess
 import sys
@@ -75,6 +76,56 @@ def test_a_full_disk_is_one_sentence_wherever_it_was(
     monkeypatch.setattr("wbc.params.load", full)
     with pytest.raises(SystemExit, match=r"^error: No space is left on the disk for .* again"):
         cli.main(["check"])
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (MemoryError(), "the memory of this machine is not enough"),
+        (FileNotFoundError(2, "No such file", "data/gone.csv"), "data/gone.csv is not there"),
+    ],
+)
+def test_what_the_system_refuses_is_one_sentence(
+    here: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, words: str
+) -> None:
+    def refuse(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr("wbc.params.load", refuse)
+    with pytest.raises(SystemExit, match=f"^error: {words}.* again|error: {words}.* brings"):
+        cli.main(["check"])
+
+
+def test_nobody_who_reads_is_no_traceback_and_the_work_goes_on(here: Path) -> None:
+    """`python -m wbc params raabin | head -0`, on a terminal that knows only ASCII."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = subprocess.run(
+        [sys.executable, "-m", "wbc", "params", "raabin"],
+        stdout=writing,
+        stderr=subprocess.PIPE,
+        env=os.environ | {"PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "ascii"},
+    )
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert "raabin" in (here / "params.yaml").read_text(encoding="utf-8")
+
+
+def test_letters_that_the_terminal_does_not_know_are_written_otherwise() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "wbc", "differential", "--help"],
+        cwd=ROOT, env=os.environ | {"PYTHONIOENCODING": "ascii"}, text=True, capture_output=True,
+    )  # fmt: skip
+    assert done.returncode == 0 and done.stderr == "" and "usage" in done.stdout
+
+
+def test_a_path_that_a_databases_address_would_bend_is_refused_before_any_work(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("a?b", "a%20b"):
+        monkeypatch.setenv("DVC_ROOT", str(here / name))
+        with pytest.raises(SystemExit, match=r"^error: .* without % and \?.*rename the folder"):
+            cli.main(["check"])
 
 
 def test_a_command_that_is_not_there_is_named() -> None:

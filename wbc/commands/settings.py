@@ -20,7 +20,9 @@ def add(commands: Any) -> None:
 
 def _check(_options: argparse.Namespace) -> None:
     from wbc.lineage import lock
+    from wbc.tracking import reach, store
 
+    reach.check_path(store.uri(store.root()))
     mended = lock.mend(Path())
     if mended:
         log.warning("%s", mended)

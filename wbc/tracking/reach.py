@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 from wbc.errors import UserError, one_line, without_password
 
 NEEDED: Final = 3  # MLflow's version on the server; older ones have no logged models
+_MEANING: Final = "%?"  # to SQLAlchemy: another file would be made, or none
 _DATABASES: Final = ("sqlite", "postgresql", "mysql", "mssql")
 _REMEDY: Final = "check MLFLOW_TRACKING_URI, or start the server"
 
@@ -54,6 +55,17 @@ def _check_database(address: str) -> None:
         raise UserError(
             f"MLFLOW_TRACKING_URI is {without_password(address)}, but should begin with https://,"
             " http:// or sqlite:///; mend it, or unset it: without it, mlruns/mlflow.db is used."
+        )
+    check_path(address)
+
+
+def check_path(address: str) -> None:
+    """Raises UserError where a SQLite file would be made under another name than its path's."""
+    if address.startswith("sqlite") and set(address) & set(_MEANING):
+        raise UserError(
+            f"{address.partition(':///')[2]} was expected to be a path without % and ?, which mean"
+            " something else in a database's address; rename the folder, or set"
+            " MLFLOW_TRACKING_URI to sqlite:/// and a file elsewhere."
         )
 
 

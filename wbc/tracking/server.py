@@ -27,6 +27,8 @@ def ui(port: int) -> None:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(("127.0.0.1", port))
+        except OverflowError:
+            raise UserError(f"A port from 1 to 65535 was expected, not {port}.") from None
         except OSError:
             raise UserError(
                 f"Port {port} on 127.0.0.1 is taken, perhaps by another MLflow: open"

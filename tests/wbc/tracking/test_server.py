@@ -16,6 +16,8 @@ def test_ui_refuses_what_cannot_work(tmp_path: Path, monkeypatch: pytest.MonkeyP
         port = taken.getsockname()[1]
         with pytest.raises(UserError, match=f"Port {port} on 127.0.0.1 is taken"):
             tracking.ui(port)
+    with pytest.raises(UserError, match="A port from 1 to 65535 was expected, not 99999"):
+        tracking.ui(99999)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://mlflow.example.org")
     with pytest.raises(UserError, match=r"https://mlflow\.example\.org, a server with its own UI"):
         tracking.ui(0)
