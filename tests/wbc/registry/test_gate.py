@@ -31,8 +31,9 @@ def test_a_shown_gain_without_a_loss_passes_and_says_its_numbers() -> None:
         {"balanced_accuracy": 0.967, "macro_f1_gain": 0.217, "macro_f1_p": 0.0,
          "balanced_accuracy_gain": 0.217, "mcnemar_p": 0.0}, abs=1e-3,
     )  # fmt: skip
-    assert found.facts.count("neutrophil") == 1 and "neutrophil 0.967, was 0.750, +0.1" in (
-        found.facts.split("; ")[0]
+    assert (
+        found.facts.count("neutrophil") == 1
+        and "neutrophil 0.967, was 0.750, +0.1" in (found.facts.split("; ")[0])
     )
     assert "not shown" not in found.facts and "too few" not in found.facts
     assert found.set == "test_a"

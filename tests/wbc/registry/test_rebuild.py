@@ -38,7 +38,9 @@ def stored(cache: Path, content: bytes, ending: str = "") -> str:
 
 
 def listed(files: Mapping[str, bytes]) -> bytes:
-    return json.dumps([{"md5": md5(text), "relpath": name} for name, text in files.items()]).encode()
+    return json.dumps(
+        [{"md5": md5(text), "relpath": name} for name, text in files.items()]
+    ).encode()
 
 
 def lock_of(outs: Mapping[str, str], code: bytes = b"train\n") -> bytes:
@@ -238,9 +240,7 @@ def test_a_lock_that_names_no_inputs_is_one_sentence(repository: Repository, pat
 
 
 @pytest.mark.parametrize("stage", ["split", "preprocess", "train@resnet18", "evaluate@resnet18"])
-def test_a_stage_that_fails_ends_it_and_its_log_is_kept(
-    repository: Repository, stage: str
-) -> None:
+def test_a_stage_that_fails_ends_it_and_its_log_is_kept(repository: Repository, stage: str) -> None:
     repository.fails = stage
     with pytest.raises(UserError) as error:
         make(repository)
