@@ -155,7 +155,7 @@ def test_auto_takes_the_first_test_set_with_all_classes() -> None:
         choose(pd.concat([val, test, lab]), "auto")
     with pytest.raises(MissingEvidence, match="the set other"):
         choose(val, "other")
-    with pytest.raises(MissingEvidence, match="but on nothing$"):
+    with pytest.raises(MissingEvidence, match=r"but on nothing$"):
         choose(val.head(0), "auto")
 
 

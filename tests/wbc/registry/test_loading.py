@@ -245,7 +245,7 @@ def test_files_are_compared_with_what_was_registered(
     loading.check_files(store, version)
     assert given == [("models:/wbc-classifier/3/artifacts", True)]
     (tmp_path / "model.json").write_bytes(b"{ }")
-    with pytest.raises(Unreadable, match="^its files are no longer those that were registered$"):
+    with pytest.raises(Unreadable, match=r"^its files are no longer those that were registered$"):
         loading.check_files(store, version)
     (tmp_path / "model.json").unlink()
     with pytest.raises(Unreadable, match=r"^its files cannot be read \(x{1,160}\)$"):

@@ -328,8 +328,9 @@ def test_verify_refuses_records_and_hands_on(
     assert asked == [(store, "champion")]
     assert given == [(store, here, record.origin, here / "work", False)]
     assert record.origin.words in caplog.text
-    (model, number, name, text), note = tags[0], json.loads(tags[0][3])
-    assert (model, number, name) == ("wbc-classifier", "3", "verified")
+    *named, text = tags[0]
+    note = json.loads(text)
+    assert named == ["wbc-classifier", "3", "verified"]
     assert note == {"when": note["when"], "commit": "ab" * 20, "verdict": "differs"}
     assert note["when"].endswith("+00:00") and len(note["when"]) == 25
     record.change(patch_note="too large for the patch: x")
