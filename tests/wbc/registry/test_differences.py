@@ -74,10 +74,10 @@ def test_a_difference_is_of_values_not_of_sums_and_whole_numbers_do_not_overflow
     assert differences.of_weights(tmp_path / "one", tmp_path / "two") == (
         "tensor n: largest difference 3; 2 of 2 tensors differ"
     )
-    save_file({"b": np.array([-1.0], np.float32), "a": np.array([2.0], np.float32)},
+    save_file({"b": np.array([-1.0], np.float32), "a": np.array([-2.0], np.float32)},
               tmp_path / "one")  # fmt: skip
     save_file({"b": np.array([4.0], np.float32), "a": np.array([4.0], np.float32)},
               tmp_path / "two")  # fmt: skip
     assert differences.of_weights(tmp_path / "one", tmp_path / "two") == (
-        "tensor b: largest difference 5; 2 of 2 tensors differ"
+        "tensor a: largest difference 6; 2 of 2 tensors differ"
     )

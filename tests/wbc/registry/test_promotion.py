@@ -238,14 +238,14 @@ def test_whole_paragraphs(quick: Registry) -> None:
         rf"V{re.escape(_name(quick, one))} does not become champion: the lower limit of its"
         r" balanced accuracy, 0\.\d{3}, is not above promotion\.floor 0\.8, as the first champion's"
         r" must be\. Nobody is champion\. It was loaded\. On test_a, .*; the floor is 0\.8\. test_a"
-        r" has .* this was look 1 at it for promotion\. `python -m wbc list` shows the versions that"
-        r' there are; `promote --force --reason "…"` overrules this\.',
+        r" has .* this was look 1 at it for promotion\. `python -m wbc list` shows the versions"
+        r' that there are; `promote --force --reason "…"` overrules this\.',
         said,
     )
     forced = promote(quick, one, "the only one", force=True).paragraph
     assert re.match(
-        rf"V{re.escape(_name(quick, one))} is champion now, the first one by force \(the only one\),"
-        r" although the lower limit of .* must be\. It was loaded\. On test_a, ",
+        rf"V{re.escape(_name(quick, one))} is champion now, the first one by force \(the only"
+        r" one\), although the lower limit of .* must be\. It was loaded\. On test_a, ",
         forced,
     )
     followed = promote(quick, two).paragraph

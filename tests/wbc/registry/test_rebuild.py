@@ -121,7 +121,7 @@ class Repository:
 def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Repository:
     made = Repository(tmp_path / "repository")
     monkeypatch.setattr(lineage_dvc, "run_stage", made.run_stage)
-    monkeypatch.setattr(lineage_dvc, "cache_dir", lambda _: made.cache)
+    monkeypatch.setattr(lineage_dvc, "cache_dir", lambda path: path / "cache")
     return made
 
 
@@ -185,6 +185,7 @@ def test_other_parameters_at_the_commit_decide_before_anything_runs(
     with rebuild.work_folder(repository.path) as folder:
         made = rebuild.make_model(repository.path, origin, card, folder)
     where = f"params.yaml of {origin.commit[:12]}"
+    assert made.copy == folder / "repository"
     assert made.contradictions == (f"train.epochs: 3 recorded, 2 in {where}",)
     assert made.changed_code == (CODE,) and repository.ran == []
 
@@ -218,6 +219,7 @@ def test_damaged_data_are_a_contradiction(repository: Repository) -> None:
     with rebuild.work_folder(repository.path) as folder:
         made = rebuild.make_model(repository.path, origin, CARD, folder)
     (words,) = made.contradictions
+    assert made.copy == folder / "repository"
     assert words.startswith("data/raw: data hash differs: ") and "is damaged" in words
     assert repository.ran == []
 

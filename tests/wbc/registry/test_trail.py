@@ -150,7 +150,7 @@ def test_a_number_that_another_machine_took_is_left_to_it(
 
     monkeypatch.setattr(kind, "set_registered_model_tag", overwritten)
     if times == 5:
-        with pytest.raises(RuntimeError, match="^others write to the audit trail all the time$"):
+        with pytest.raises(RuntimeError, match=r"^others write to the audit trail all the time$"):
             trail.append(store, Event("force", "9"))
         return
     assert trail.append(store, Event("force", "9")) == f"event/{times + 1:04}"

@@ -206,7 +206,7 @@ def test_without_commit_and_score_there_are_no_such_tags(logged: Logged, tmp_pat
     assert "log_outputs" not in [words[0] for words in logged.done]
     (made,) = (words for words in logged.done if words[0] == "create_model_version")
     assert made[2]["tags"] == logged.run.data.tags | {"run_name": "x-ab"}
-    assert versions._VERSION_TAGS == tuple(logged.run.data.tags)
+    assert tuple(logged.run.data.tags) == versions._VERSION_TAGS
 
 
 def test_a_model_that_has_a_version_gets_no_other(logged: Logged, tmp_path: Path) -> None:
