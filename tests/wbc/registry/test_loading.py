@@ -88,7 +88,14 @@ def recorded() -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    "row", [answer(error="broken"), answer("unreadable"), answer(share=np.nan)]
+    "row",
+    [
+        answer(error="broken"),
+        answer("unreadable"),
+        answer(share=np.nan),
+        answer() | {"p_monocyte": 0.06},
+        answer() | {"p_monocyte": 0.04},
+    ],
 )
 def test_no_sound_answer_is_refused(row: dict[str, Any]) -> None:
     with pytest.raises(Unreadable, match="it gives no sound answer"):
@@ -191,6 +198,15 @@ def test_what_was_tried_is_said_and_what_differs_is_refused(asked: Asked) -> Non
     )
     with pytest.raises(Unreadable, match=r"^it cannot be loaded \(no such key\)$"):
         asked.check([known], error="no such key")
+    asked.script.write_text(f"ANSWERS = {{'error': 'no such file'}}\n{ANSWERS}")  # and no hash
+    with pytest.raises(Unreadable, match=r"^it cannot be loaded \(no such file\)$"):
+        loading.check(asked.store, asked.version, [known])
+    asked.version.tags = {}  # a version that somebody else registered
+    with pytest.raises(Unreadable, match=r"^it cannot be loaded \(no such file\)$"):
+        loading.check(asked.store, asked.version, [known])
+    assert loading._ask(asked.store, asked.version, [known])["seen"]["job"]["sha256"] == ""
+    with pytest.raises(Unreadable, match="SHA-256 abababab instead of , as registered"):
+        asked.check([known])
 
 
 def test_a_gpus_answers_may_differ_more(asked: Asked) -> None:
@@ -208,7 +224,7 @@ def test_a_process_that_cannot_start_hangs_or_dies_is_named(
     asked.script.write_text("import sys\nsys.exit(4)\n")
     with pytest.raises(Unreadable, match=r"^the process that loaded it died \(status 4\)$"):
         loading.check(asked.store, asked.version, [])
-    asked.script.write_text("import sys\nsys.exit('a\\n' + 200 * 'b')\n")
+    asked.script.write_text("import sys\nsys.exit('a\\nb\\n' + 200 * 'b')\n")
     with pytest.raises(Unreadable, match=rf"died \({'b' * 160}\)$"):
         loading.check(asked.store, asked.version, [])
     asked.script.write_text("import time\ntime.sleep(60)\n")
@@ -269,3 +285,15 @@ def test_at_most_two_cells_a_class_are_looked_for_among_the_first_twenty(tmp_pat
     (tmp_path / "19.png").unlink()
     assert [cell.recorded for cell in loading.some_cells(rows, tmp_path)] == [None] * 5
     assert len(loading.some_cells(None, tmp_path)) == 5
+
+
+def test_of_each_class_one_cell_is_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn = []
+
+    def draw_cell(cell: Any, size: int) -> bytes:
+        drawn.append((cell.label, size))
+        return cell.label.encode()  # type: ignore[no-any-return]
+
+    monkeypatch.setattr("wbc.sources.sample.draw_cell", draw_cell)
+    assert loading.drawn_cells() == [Cell(name.encode(), None) for name in CLASSES]
+    assert drawn == [(name, 128) for name in CLASSES]

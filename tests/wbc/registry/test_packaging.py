@@ -33,14 +33,14 @@ def test_a_version_has_its_own_code_files_and_signature(
         warnings.warn("another", UserWarning, stacklevel=1)
 
     monkeypatch.setattr(mlflow.pyfunc, "save_model", save)
+    here = model_dir / "here" / "wbc"
+    (here / "sub" / "__pycache__").mkdir(parents=True)
+    for name in ("__init__.py", "serving.py", "page.html", "old.pyc", "sub/__pycache__/x"):
+        (here / name).write_text("x")
+    monkeypatch.setattr(wbc, "__file__", str(here / "__init__.py"))
     packaging.package(model_dir, model_dir / "version", "m-1", "run-1")
     assert given["path"] == str(model_dir / "version")
-    here = Path(wbc.__file__).parent
-    assert given["names"] == {
-        path.relative_to(here).as_posix()
-        for path in here.rglob("*")
-        if "__pycache__" not in path.parts and path.suffix != ".pyc"
-    }
+    assert given["names"] == {"__init__.py", "serving.py", "page.html", "sub"}
     assert given["artifacts"] == packaging.artifacts(model_dir)
     assert given["pip_requirements"] == packaging.requirements()
     model = given["mlflow_model"]

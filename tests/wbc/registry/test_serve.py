@@ -129,9 +129,10 @@ def test_the_servers_command_and_environment(monkeypatch: pytest.MonkeyPatch) ->
     )
     monkeypatch.setattr(serve, "cpu_count", lambda: 8)
     monkeypatch.setenv("MINE", "stays")
+    monkeypatch.setenv("MLFLOW_DISABLE_TELEMETRY", "false")
     found = serve.environment(Path("version"), 3)
-    assert found["MINE"] == "stays" and found["OMP_NUM_THREADS"] == "2"
     assert found["MLFLOW_DISABLE_TELEMETRY"] == "true"
+    assert found["MINE"] == "stays" and found["OMP_NUM_THREADS"] == "2"
     assert found["MLFLOW_SCORING_SERVER_REQUEST_TIMEOUT"] == "3600"
     assert "version" in found.values()
     assert serve.environment(Path("version"), 9)["OMP_NUM_THREADS"] == "1"
@@ -202,8 +203,12 @@ def test_a_server_that_ends_by_itself_is_said_and_none_is_left(
         serve, "model_folder", lambda *words: contextlib.nullcontext(tmp_path / str(words[0]))
     )
     monkeypatch.setattr(serve.packaging, "package", package)
-    with pytest.raises(UserError, match="The server ended by itself with status 3; its own words"):
+    with pytest.raises(UserError) as error:
         serve.serve("models", free_port, 2)
+    assert str(error.value) == (
+        "The server ended by itself with status 3; its own words are above. Choose another version"
+        " with --model, or mend that."
+    )
     assert server.told == ["wait None", "terminate", "wait 20.0", "kill"]
     assert server.command == serve.command_line(free_port, 2)
     ((folder, target),) = packed

@@ -117,8 +117,13 @@ def test_an_incomplete_patch_is_refused(
     if not refused:
         verification._refuse(Path(), _origin(patch_note=note), anyway)
         return
-    with pytest.raises(UserError, match="recorded in part only"):
+    with pytest.raises(UserError) as error:
         verification._refuse(Path(), _origin(patch_note=note), anyway)
+    assert str(error.value) == (
+        f"Version 3 was trained with changes that were recorded in part only ({note}), so it cannot"
+        " be made again for certain; --anyway tries without files that were too large. Commit"
+        " before you train."
+    )
 
 
 def _model(folder: Path, weight: float, **card: Any) -> Path:
@@ -147,6 +152,29 @@ def test_models_differ_in_a_tensor_and_a_line_of_the_card(tmp_path: Path) -> Non
     assert verification._compare_models(recorded, padded) == [
         "the files of equal tensors and an equal card have other bytes."
     ]
+
+
+def test_of_several_lines_of_a_card_and_scores_only_the_first_is_said(tmp_path: Path) -> None:
+    recorded = _model(tmp_path / "recorded", 1.0, start="random")
+    rebuilt = _model(tmp_path / "rebuilt", 1.0, temperature=1.5, start="file")
+    assert len(verification._compare_models(recorded, rebuilt)) == 1
+    (said,) = verification._compare_scores({"a": 1, "b": 1, "c": 1}, {"a": 2, "b": 2, "c": 1})
+    assert said == "metrics.json: a: 1 recorded, 2 rebuilt; 2 of 3 values differ"
+
+
+def test_the_device_is_picked_as_train_would(monkeypatch: pytest.MonkeyPatch) -> None:
+    from wbc import device
+
+    asked = []
+
+    def pick(*words: Any, local_size: int) -> Any:
+        asked.append((*words, local_size))
+        return SimpleNamespace(name="CPU")
+
+    monkeypatch.setattr(device, "pick", pick)
+    parameters = {**PARAMETERS, "train.precision": 16, "train.threads": 4, "train.processes": 2}
+    assert verification._other_device("2 x CPU", parameters) == []
+    assert asked == [("cpu", 16, 4, 2)]
 
 
 def test_scores_differ_by_name_with_both_values() -> None:
@@ -186,9 +214,13 @@ class Record:
         self.origin = _origin(
             model_sha256=tracking_record.identity(self.recorded), tags=dict(RECORDED)
         )
-        monkeypatch.setattr(origin, "download", lambda *_: (self.recorded, self.scores))
+        monkeypatch.setattr(origin, "download", self.download)
         monkeypatch.setattr(rebuild, "make_model", self.make_model)
         monkeypatch.setattr(rebuild, "evaluate", self.evaluate)
+
+    def download(self, store: Any, found: Origin, target: Path) -> Any:
+        assert (store, found, target) == ("store", self.origin, self.path / "recorded")
+        return self.recorded, self.scores
 
     def make_model(self, repository: Path, found: Origin, card: Any, folder: Path) -> Rebuilt:
         assert (repository, found, folder) == (Path("here"), self.origin, self.path)
@@ -208,7 +240,7 @@ class Record:
         (report / "metrics.json").write_text(json.dumps(self.rebuilt_scores))
 
     def verdict(self, anyway: bool = False) -> Verdict:
-        store: Any = None
+        store: Any = "store"
         return verification._verify(store, Path("here"), self.origin, self.path, anyway)
 
     def change(self, **changes: Any) -> None:
@@ -312,7 +344,9 @@ def test_verify_refuses_records_and_hands_on(
             tags.append(words)
 
     store = SimpleNamespace(client=Client())
-    monkeypatch.setattr(access, "opened", lambda path: contextlib.nullcontext(store))
+    monkeypatch.setattr(
+        access, "opened", lambda path: contextlib.nullcontext(store if path == here else None)
+    )
     monkeypatch.setattr(origin, "read", lambda *words: asked.append(words) or record.origin)
     monkeypatch.setattr(lineage_git, "has_commit", lambda *words: words == (here, "ab" * 20))
     monkeypatch.setattr(rebuild, "work_folder", lambda path: contextlib.nullcontext(path / "work"))

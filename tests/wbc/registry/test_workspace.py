@@ -11,6 +11,7 @@ import pytest
 
 from wbc.errors import UserError
 from wbc.lineage import dvc as lineage_dvc
+from wbc.lineage import git as lineage_git
 from wbc.registry import access, origin, workspace
 from wbc.registry.origin import Origin
 
@@ -81,14 +82,18 @@ class Checkout:
             commit=self.commit, patch=b"", patch_note="", lock=b"{}\n", tags={}, run_id="",
         )  # fmt: skip
         store = object()
-        monkeypatch.setattr(access, "opened", lambda _: contextlib.nullcontext(store))
+        monkeypatch.setattr(
+            access, "opened", lambda where: contextlib.nullcontext(store if where == path else None)
+        )
         monkeypatch.setattr(
             origin, "read", lambda *words: self.origin if words == (store, "champion") else None
         )
         monkeypatch.setattr(lineage_dvc, "without_contradictions", lambda lock: lock)
         monkeypatch.setattr(lineage_dvc, "checkout", self.dvc_checkout)
-        monkeypatch.setattr(lineage_dvc, "stage_names", lambda _: self.stages)
-        monkeypatch.setattr(lineage_dvc, "cache_dir", lambda _: path / "data" / "cache")
+        monkeypatch.setattr(
+            lineage_dvc, "stage_names", lambda where: self.stages if where == path else 0
+        )
+        monkeypatch.setattr(lineage_dvc, "cache_dir", lambda where: where / "data" / "cache")
 
     def dvc_checkout(self, path: Path) -> list[str]:
         assert path == self.path and (path / "code.py").read_text() != "new\n"
@@ -163,6 +168,23 @@ def test_patch_and_lock_lie_in_a_commit_on_top(made: Checkout) -> None:
     assert f"`git switch --detach {state[:12]}`" in again[-1]
 
 
+def test_data_that_neither_the_workspace_nor_the_cache_has_are_named(made: Checkout) -> None:
+    pointer = made.path / "data" / "incoming" / "cells.zip.dvc"
+    pointer.parent.mkdir(parents=True)
+    pointer.write_text(f"outs:\n- md5: {FILE}\n  path: cells.zip\n")
+    (made.path / "code.py").write_text("old\n")
+    git(made.path, "add", "-f", ".")
+    git(made.path, "commit", "-qm", "pointer")
+    lock = LOCK.replace(b"evaluate@", b"other@") + b"  stage: {cmd: x}\n"
+    made.stages |= {"other@resnet18", "stage"}
+    said = made.run(commit=git(made.path, "rev-parse", "HEAD"), lock=lock)
+    assert said[2].startswith("Not in DVC's cache: models/resnet18, data/incoming/cells.zip; `dvc")
+    (made.path / "models" / "resnet18").mkdir(parents=True)
+    assert workspace._missing(made.path, lock) == ["data/incoming/cells.zip"]
+    pointer.with_suffix("").write_text("x")
+    assert workspace._missing(made.path, lock) == []
+
+
 def test_a_patch_that_does_not_fit_changes_nothing(made: Checkout) -> None:
     patch = b"diff --git a/code.py b/code.py\n--- a/code.py\n+++ b/code.py\n@@ -1 +1 @@\n-x\n+y\n"
     said = made.refusal(patch=patch)
@@ -178,23 +200,41 @@ def test_uncommitted_changes_are_not_lost(made: Checkout) -> None:
         "Uncommitted changes would be lost (code.py); commit them, or put them aside with `git"
         " stash`, and run the same command again."
     )
-    for number in range(4):
-        (made.path / f"{number}.py").write_text("x")
-    git(made.path, "add", ".")
-    assert "(0.py, 1.py, 2.py and 2 more)" in made.refusal()
+    for number, words in ((1, "0.py, 1.py, code.py"), (2, "0.py, 1.py, 2.py and 1 more")):
+        for name in range(number + 1):
+            (made.path / f"{name}.py").write_text("x")
+        git(made.path, "add", ".")
+        assert f"({words}); commit" in made.refusal()
 
 
 def test_files_in_the_way_are_named(made: Checkout) -> None:
     git(made.path, "checkout", "-q", made.commit)
-    (made.path / "old.py").write_text("x")
+    for name in ("old.py", "older.py", "z1.py", "z2.py"):
+        (made.path / name).write_text("x")
     git(made.path, "add", ".")
     git(made.path, "commit", "-qm", "with old.py")
     made.commit = git(made.path, "rev-parse", "HEAD")
     git(made.path, "checkout", "-q", "main")
     (made.path / "old.py").write_text("mine")
     said = made.refusal(commit=made.commit)
-    assert said.startswith("Files that git does not follow are in the way (old.py); move them")
+    assert said == (
+        "Files that git does not follow are in the way (old.py); move them away and run the same"
+        " command again. Nothing was changed."
+    )
     assert (made.path / "old.py").read_text() == "mine"
+    for name in ("older.py", "z1.py", "z2.py"):
+        (made.path / name).write_text("mine")
+    assert "(old.py, older.py, z1.py); move" in made.refusal(commit=made.commit)
+
+
+def test_what_else_git_says_is_told_in_one_line(
+    made: Checkout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def switch_to(*_: object) -> None:
+        raise lineage_git.GitError("no\nroom " + "x" * 300)
+
+    monkeypatch.setattr(lineage_git, "switch_to", switch_to)
+    assert f"(no room {'x' * 192}); move" in made.refusal()
 
 
 def test_data_that_only_the_workspace_has_are_not_lost(made: Checkout) -> None:
@@ -202,6 +242,7 @@ def test_data_that_only_the_workspace_has_are_not_lost(made: Checkout) -> None:
     said = made.refusal()
     assert said.startswith("Data would be lost that DVC's cache does not have (data/a, data/b, dat")
     assert "data/c); save them with `dvc commit`" in said
+    assert said.endswith("and run the same command again. Nothing was changed.")
     made.unsaved = [*made.unsaved, "data/d"]
     assert "(data/a, data/b, data/c and 1 more);" in made.refusal()
 
