@@ -32,6 +32,11 @@ def registry(
 
 
 @pytest.fixture
+def quick(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Registry:
+    return new_registry(tmp_path / "home", monkeypatch, "in_memory")
+
+
+@pytest.fixture
 def in_mlflow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Registry:
     return new_registry(tmp_path / "home", monkeypatch)
 
@@ -171,26 +176,26 @@ def move(registry: Registry, number: str, before: str, **tags: Any) -> str:
     return aliases.move(registry.store, registry.version(number), event, tags)
 
 
-def test_a_move_writes_everything_and_says_where_a_rollback_would_go(registry: Registry) -> None:
-    one, two, three = (registry.add(None) for _ in range(3))
-    assert move(registry, one, "", **{one: {"a": "1"}, "9": {"a": "1"}}) == ""
-    assert registry.aliases() == {"champion": "1"}
-    assert registry.version(one).tags["a"] == "1"
-    assert move(registry, two, one) == one
-    assert registry.aliases() == {"champion": two, "previous": one}
-    record = json.loads(registry.tags()["champion"])
-    tags = registry.version(two).tags
+def test_a_move_writes_everything_and_says_where_a_rollback_would_go(quick: Registry) -> None:
+    one, two, three = (quick.add(None) for _ in range(3))
+    assert move(quick, one, "", **{one: {"a": "1"}, "9": {"a": "1"}}) == ""
+    assert quick.aliases() == {"champion": "1"}
+    assert quick.version(one).tags["a"] == "1"
+    assert move(quick, two, one) == one
+    assert quick.aliases() == {"champion": two, "previous": one}
+    record = json.loads(quick.tags()["champion"])
+    tags = quick.version(two).tags
     assert record == {
         "version": two, "model_sha256": tags["model_sha256"], "name": tags["run_name"],
     }  # fmt: skip
-    assert "champion.moving" not in registry.tags()
-    registry.store.client.delete_model_version(MODEL, one)
-    assert move(registry, three, two) == two
-    registry.store.client.delete_model_version(MODEL, two)
+    assert "champion.moving" not in quick.tags()
+    quick.store.client.delete_model_version(MODEL, one)
+    assert move(quick, three, two) == two
+    quick.store.client.delete_model_version(MODEL, two)
     back = Event("rollback", three, three, "Ada", "now")
-    assert aliases.move(registry.store, registry.version(three), back, {}) == ""
-    assert registry.aliases() == {"champion": three}  # previous is taken away where none can be
-    assert events(registry) == ["force 1", "force 2", "force 3", "rollback 3"]
+    assert aliases.move(quick.store, quick.version(three), back, {}) == ""
+    assert quick.aliases() == {"champion": three}  # previous is taken away where none can be
+    assert events(quick) == ["force 1", "force 2", "force 3", "rollback 3"]
 
 
 def test_a_failed_move_gives_every_tag_back(
@@ -230,102 +235,102 @@ def test_a_failed_move_gives_every_tag_back(
     assert registry.version(two).tags["kept"] == "new"
 
 
-def test_what_is_noted_before_a_move(registry: Registry) -> None:
-    one, two = registry.add(None, kept="old"), registry.add(None)
+def test_what_is_noted_before_a_move(quick: Registry) -> None:
+    one, two = quick.add(None, kept="old"), quick.add(None)
     event = Event("force", two, one, "Ada", "today", "x")
-    known = {number: registry.version(number) for number in (one, two)}
-    begun = aliases._begin(registry.store, two, event, {one: {"kept": "x", "made": "y"}}, known)
-    assert begun == json.loads(registry.tags()["champion.moving"])
+    known = {number: quick.version(number) for number in (one, two)}
+    begun = aliases._begin(quick.store, two, event, {one: {"kept": "x", "made": "y"}}, known)
+    assert begun == json.loads(quick.tags()["champion.moving"])
     assert begun == {
         "process": processes.own_name(), "number": two, "champion": "", "previous": "",
         "record": None, "event": {"event": "force", "version": two, "when": "today"},
         "tags": {one: {"kept": "old", "made": None}},
     }  # fmt: skip
-    registry.store.client.set_model_version_tag(MODEL, one, "kept", "w" * 4900)
-    registry.store.client.set_registered_model_alias(MODEL, "champion", one)
-    registry.store.client.set_registered_model_alias(MODEL, "previous", two)
-    registry.store.client.set_registered_model_tag(MODEL, "champion", "record")
-    known = {number: registry.version(number) for number in (one, two)}
-    begun = aliases._begin(registry.store, two, event, {one: {"kept": "x"}}, known)
+    quick.store.client.set_model_version_tag(MODEL, one, "kept", "w" * 4900)
+    quick.store.client.set_registered_model_alias(MODEL, "champion", one)
+    quick.store.client.set_registered_model_alias(MODEL, "previous", two)
+    quick.store.client.set_registered_model_tag(MODEL, "champion", "record")
+    known = {number: quick.version(number) for number in (one, two)}
+    begun = aliases._begin(quick.store, two, event, {one: {"kept": "x"}}, known)
     assert begun["tags"] == {one: {"kept": None}}  # too long for the database's column
     assert (begun["champion"], begun["previous"], begun["record"]) == (one, two, "record")
 
 
 def test_only_moves_of_the_dead_are_undone(
-    registry: Registry, monkeypatch: pytest.MonkeyPatch
+    quick: Registry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    one, two = registry.add(None), registry.add(None)
-    move(registry, one, "")
-    store = registry.store
+    one, two = quick.add(None), quick.add(None)
+    move(quick, one, "")
+    store = quick.store
     aliases.recover(store)  # nothing was begun
     event = Event("force", two, one, "Ada", "today", "x")
-    known = {number: registry.version(number) for number in (one, two)}
+    known = {number: quick.version(number) for number in (one, two)}
     aliases._begin(store, two, event, {}, known)
     store.client.set_registered_model_alias(MODEL, "champion", two)
     monkeypatch.setattr(processes, "is_dead", lambda name: False)
     aliases.recover(store)
-    assert registry.aliases() == {"champion": two} and "champion.moving" in registry.tags()
+    assert quick.aliases() == {"champion": two} and "champion.moving" in quick.tags()
     monkeypatch.setattr(processes, "is_dead", lambda name: name == processes.own_name())
     aliases.recover(store)
-    assert registry.aliases() == {"champion": one} and "champion.moving" not in registry.tags()
+    assert quick.aliases() == {"champion": one} and "champion.moving" not in quick.tags()
 
 
 def test_a_move_of_the_dead_does_not_touch_a_later_champion(
-    registry: Registry, monkeypatch: pytest.MonkeyPatch
+    quick: Registry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    one, two, three = (registry.add(None) for _ in range(3))
-    move(registry, one, "")
-    known = {number: registry.version(number) for number in (one, two)}
-    aliases._begin(registry.store, two, Event("force", two, one), {}, known)
-    registry.store.client.set_registered_model_alias(MODEL, "champion", three)
+    one, two, three = (quick.add(None) for _ in range(3))
+    move(quick, one, "")
+    known = {number: quick.version(number) for number in (one, two)}
+    aliases._begin(quick.store, two, Event("force", two, one), {}, known)
+    quick.store.client.set_registered_model_alias(MODEL, "champion", three)
     monkeypatch.setattr(processes, "is_dead", lambda name: True)
-    aliases.recover(registry.store)
-    assert registry.aliases() == {"champion": three}
+    aliases.recover(quick.store)
+    assert quick.aliases() == {"champion": three}
 
 
-def test_who_came_first_is_said_as_it_was(registry: Registry) -> None:
-    one, two = registry.add(None), registry.add(None)
+def test_who_came_first_is_said_as_it_was(quick: Registry) -> None:
+    one, two = quick.add(None), quick.add(None)
 
     def said(event: Event) -> str:
         with pytest.raises(UserError) as error:
-            aliases.move(registry.store, registry.version(two), event, {})
+            aliases.move(quick.store, quick.version(two), event, {})
         return str(error.value)
 
     end = "; nothing was changed, run it again to compare with the new state"
     assert said(Event("promote", two, one)) == (
         f"The champion went away while this command was looking at version 1{end}."
     )
-    move(registry, one, "")
-    name = registry.version(one).tags["run_name"]
+    move(quick, one, "")
+    name = quick.version(one).tags["run_name"]
     assert said(Event("promote", two, "", scores={"p": 1.0}, set="test_a")) == (
         f"Version 1 ({name}) became champion while this command saw no champion, set by Ada at"
         f" today{end} (only its look at test_a was counted)."
     )
-    registry.store.client.set_registered_model_alias(MODEL, "champion", two)
+    quick.store.client.set_registered_model_alias(MODEL, "champion", two)
     assert "saw no champion; nothing" in said(Event("promote", two, ""))
 
 
 def test_a_champion_set_by_hand_is_acknowledged_unless_it_changed_again(
-    registry: Registry,
+    quick: Registry,
 ) -> None:
-    one, two = registry.add(None), registry.add(None)
-    move(registry, one, "")
-    registry.store.client.set_registered_model_alias(MODEL, "champion", two)
-    now = champion.standing(registry.store)
+    one, two = quick.add(None), quick.add(None)
+    move(quick, one, "")
+    quick.store.client.set_registered_model_alias(MODEL, "champion", two)
+    now = champion.standing(quick.store)
     moved = Event("moved", two, one)
-    registry.store.client.set_registered_model_alias(MODEL, "champion", one)
-    aliases.acknowledge(registry.store, now, moved)
-    assert events(registry) == ["force 1"]
-    registry.store.client.set_registered_model_alias(MODEL, "champion", two)
-    aliases.acknowledge(registry.store, now, moved)
-    assert events(registry) == ["force 1", "moved 2"]
-    assert champion.standing(registry.store).recorded == two
+    quick.store.client.set_registered_model_alias(MODEL, "champion", one)
+    aliases.acknowledge(quick.store, now, moved)
+    assert events(quick) == ["force 1"]
+    quick.store.client.set_registered_model_alias(MODEL, "champion", two)
+    aliases.acknowledge(quick.store, now, moved)
+    assert events(quick) == ["force 1", "moved 2"]
+    assert champion.standing(quick.store).recorded == two
     with pytest.raises(UserError) as error:
-        aliases._check_kept(registry.store, one)
+        aliases._check_kept(quick.store, one)
     assert str(error.value) == (
         "Version 1 was made champion, but another machine made version 2 champion in the same"
         " moment, which holds; `python -m wbc history` shows both."
     )
-    registry.store.client.delete_registered_model_alias(MODEL, "champion")
+    quick.store.client.delete_registered_model_alias(MODEL, "champion")
     with pytest.raises(UserError, match="made version none champion"):
-        aliases._check_kept(registry.store, one)
+        aliases._check_kept(quick.store, one)

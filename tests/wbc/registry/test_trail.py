@@ -20,6 +20,11 @@ def registry(
     return new_registry(tmp_path / "home", monkeypatch, request.param)
 
 
+@pytest.fixture
+def quick(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Registry:
+    return new_registry(tmp_path / "home", monkeypatch, "in_memory")
+
+
 def test_events_are_numbered_tags_read_in_order(registry: Registry) -> None:
     store = registry.store
     events = [Event("promote", str(number), scores={"gain": 0.5}) for number in range(1, 12)]
@@ -109,9 +114,9 @@ def test_the_way_back_passes_over_what_is_gone(
 
 
 def test_only_numbered_events_count_and_only_those_that_are_meant_are_removed(
-    registry: Registry,
+    quick: Registry,
 ) -> None:
-    store = registry.store
+    store = quick.store
     kept = [Event("promote", "1", who="Ada"), Event("force", "1", who="Ada", scores={"p": 0.5})]
     for event in kept:
         trail.append(store, event)
@@ -124,23 +129,23 @@ def test_only_numbered_events_count_and_only_those_that_are_meant_are_removed(
     assert trail.append(store, Event("force", "2")) == "event/0004"
     trail.remove(store, {"event": "force", "version": "1"})
     assert [event.version for event in trail.read(store)] == ["1", "2"]
-    assert "event/0003" in registry.tags()  # what nobody can read stays
-    assert json.loads(registry.tags()["event/0004"])["why"] == ""
+    assert "event/0003" in quick.tags()  # what nobody can read stays
+    assert json.loads(quick.tags()["event/0004"])["why"] == ""
 
 
-def test_numbers_go_on_after_9999(registry: Registry) -> None:
+def test_numbers_go_on_after_9999(quick: Registry) -> None:
     text = json.dumps({"event": "promote", "version": "1"})
     for number in ("9999", "10000"):
-        registry.store.client.set_registered_model_tag(MODEL, f"event/{number}", text)
-    assert trail.append(registry.store, Event("promote", "2")) == "event/10001"
-    assert trail.read(registry.store)[-1].version == "2"
+        quick.store.client.set_registered_model_tag(MODEL, f"event/{number}", text)
+    assert trail.append(quick.store, Event("promote", "2")) == "event/10001"
+    assert trail.read(quick.store)[-1].version == "2"
 
 
 @pytest.mark.parametrize("times", [1, 4, 5])
 def test_a_number_that_another_machine_took_is_left_to_it(
-    registry: Registry, monkeypatch: pytest.MonkeyPatch, times: int
+    quick: Registry, monkeypatch: pytest.MonkeyPatch, times: int
 ) -> None:
-    store, taken = registry.store, []
+    store, taken = quick.store, []
     kind, write = type(store.client), type(store.client).set_registered_model_tag
 
     def overwritten(client: Any, model: str, name: str, text: str) -> None:
@@ -175,7 +180,7 @@ def test_now_is_utc_to_the_second() -> None:
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00", trail.now())
 
 
-def test_a_look_is_a_tag_of_its_own_with_its_time(registry: Registry) -> None:
-    trail.look(registry.store, "a" * 64)
-    ((name, text),) = [(n, t) for n, t in registry.tags().items() if n.startswith("looks/")]
+def test_a_look_is_a_tag_of_its_own_with_its_time(quick: Registry) -> None:
+    trail.look(quick.store, "a" * 64)
+    ((name, text),) = [(n, t) for n, t in quick.tags().items() if n.startswith("looks/")]
     assert re.fullmatch(rf"looks/{'a' * 64}/[0-9a-f]{{32}}", name) and text.endswith("+00:00")
