@@ -198,17 +198,21 @@ def test_a_move_writes_everything_and_says_where_a_rollback_would_go(quick: Regi
     assert events(quick) == ["force 1", "force 2", "force 3", "rollback 3"]
 
 
+@pytest.mark.parametrize("is_first", [False, True])
 def test_a_failed_move_gives_every_tag_back(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_first: bool
 ) -> None:
     """It fails after each of its writes in turn."""
     registry = new_registry(tmp_path / "home", monkeypatch, "in_memory")
     one, two = registry.add(None), registry.add(None, kept="old")
-    move(registry, one, "")
+    if not is_first:
+        move(registry, one, "")
+    replaces = "" if is_first else one
+    writes = 6 if is_first else 7  # the note, trail, previous, two tags, champion, record
     client = type(registry.store.client)
     names = ("set_registered_model_tag", "set_registered_model_alias", "set_model_version_tag")
     before = state(registry, two)
-    for last in range(1, 9):
+    for last in range(1, writes + 2):
         with monkeypatch.context() as patch:
             done: list[str] = []
 
@@ -223,11 +227,11 @@ def test_a_failed_move_gives_every_tag_back(
 
             for name in names:
                 patch.setattr(client, name, failing(getattr(client, name), name))
-            if last == 8:  # the note, trail, previous, two tags, champion, record: all is done
-                move(registry, two, one, **{two: {"kept": "new", "made": "new"}, one: {}})
+            if last > writes:
+                move(registry, two, replaces, **{two: {"kept": "new", "made": "new"}})
                 break
             with pytest.raises(OSError, match="the server is gone"):
-                move(registry, two, one, **{two: {"kept": "new", "made": "new"}, one: {}})
+                move(registry, two, replaces, **{two: {"kept": "new", "made": "new"}})
         if last == 1:  # only the note itself may be there, and says that nothing was begun
             monkeypatch.setattr(processes, "is_dead", lambda name: name == processes.own_name())
             aliases.recover(registry.store)

@@ -122,6 +122,15 @@ def test_without_a_way_back_only_force_is_offered(empty: Registry) -> None:
         champion.check_there(empty.store)
 
 
+def test_where_nobody_is_champion_no_files_are_read(
+    empty: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loading, "check_files", lambda *_: pytest.fail("they were read"))
+    assert champion.inspect(empty.store) == champion.Standing(None)
+    recorded(empty)
+    assert "was deleted" in champion.inspect(empty.store).problem
+
+
 def test_a_record_that_cannot_be_read_is_none(empty: Registry) -> None:
     number = empty.add(None)
     empty.store.client.set_registered_model_alias(MODEL, "champion", number)

@@ -191,6 +191,15 @@ def test_an_origin_is_all_that_the_run_records(recorded: Recorded) -> None:
     assert (found.patch, found.patch_note) == (b"patch", "cut at 5 of 9 bytes")
 
 
+def test_a_version_is_meant_by_its_number_or_alias(recorded: Recorded) -> None:
+    recorded.registry.add(None)
+    recorded.store.client.set_registered_model_alias("wbc-classifier", "X-ray", "2")
+    for words, number in (("1", "1"), ("X-ray", "2"), ("models:/wbc-classifier@X-ray", "2")):
+        assert origin.find(recorded.store, words).version == number
+    with pytest.raises(UserError, match="no alias 1x; "):
+        origin.find(recorded.store, "1x")
+
+
 def test_what_is_lacking_is_named_together(recorded: Recorded) -> None:
     (recorded.folder / "lineage" / "dvc.lock").unlink()
     del recorded.run.data.tags["git.commit"]
@@ -213,6 +222,7 @@ def test_an_adapted_version_names_what_to_do(recorded: Recorded) -> None:
         " which is no stage of the pipeline, so it cannot be made again from its record; verify the"
         " version that it was adapted from, and run `adapt` again."
     )
+    assert "cdcdcdcdcdcd to our-lab by `python" in recorded.refusal(adapted_to="our-lab")
 
 
 def test_files_and_scores_are_downloaded_or_said_to_be_lost(
@@ -239,7 +249,9 @@ def test_files_and_scores_are_downloaded_or_said_to_be_lost(
     assert str(error.value).startswith(
         "The files of version 1 cannot be had from the registry (Expecting value: "
     )
-    assert "restore mlruns/artifacts from a backup" in str(error.value)
+    assert str(error.value).endswith(
+        "; restore mlruns/artifacts from a backup, or check the server's artifact store."
+    )
 
     def fails(**_: object) -> None:
         raise OSError("y" * 300)

@@ -110,7 +110,7 @@ class Logged:
 
     def __init__(self) -> None:
         self.done: list[Any] = []
-        tags = {"model_sha256": "ab" * 32, "data_sha256": "cd" * 32, "architecture": "x",
+        tags = {"model_sha256": "x" * 64, "data_sha256": "cd" * 32, "architecture": "x",
                 "start": "random", "drawn": "false", "git.commit": "0123"}  # fmt: skip
         self.run = SimpleNamespace(
             info=SimpleNamespace(run_name="x-ab"), data=SimpleNamespace(tags=tags), outputs=None
@@ -127,7 +127,7 @@ class Logged:
         return self.begun
 
     def search_model_versions(self, words: str) -> list[Any]:
-        assert words == f"name = 'wbc-classifier' and tags.model_sha256 = '{'ab' * 32}'"
+        assert words == f"name = 'wbc-classifier' and tags.model_sha256 = '{'x' * 64}'"
         return self.known
 
     def create_model_version(self, name: str, **named: Any) -> Any:
@@ -155,12 +155,12 @@ def logged(monkeypatch: pytest.MonkeyPatch) -> Logged:
         folder.mkdir()
 
     monkeypatch.setattr(versions, "package", package)
-    monkeypatch.setattr(versions, "patience", lambda folder: contextlib.nullcontext())
-    monkeypatch.setattr(versions.tracking_record, "identity", lambda path: "ab" * 32)
+    monkeypatch.setattr(versions, "patience", lambda folder: contextlib.nullcontext(folder.name))
+    monkeypatch.setattr(versions.tracking_record, "identity", lambda path: path.name * 64)
     monkeypatch.setattr(versions.tracking_record, "sentence", lambda *words: f"said {words}")
     monkeypatch.setattr(
         versions.tracking_log, "log_tags", lambda store, run_id, tags: client.done.append(
-            ("log_tags", run_id, tags)
+            ("log_tags", run_id, tags, *([] if store.client is client else [store]))
         )
     )  # fmt: skip
     return client
