@@ -1,5 +1,6 @@
 """For all tests: few threads, no network variables, no telemetry, ears for signals."""
 
+import gc
 import os
 import signal
 import sys
@@ -16,6 +17,11 @@ for name in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI", "DVC_ROOT"):
 if threading.current_thread() is threading.main_thread():  # nohup and `&` make deaf to these
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_configure() -> None:
+    if "MUTANT_UNDER_TEST" in os.environ:  # mutmut forks a large process for each mutant
+        gc.freeze()
 
 
 @pytest.fixture(autouse=True)

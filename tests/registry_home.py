@@ -14,14 +14,18 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from tests.memory_registry import memory_store
 from tests.mlflow_home import new_home
+from wbc import ece_interval, paired
 from wbc.cells import CLASSES, write_table
+from wbc.lineage import state as lineage
 from wbc.params import Promotion
 from wbc.registry import loading, promotion, trail
 from wbc.registry.promotion import Outcome, Request
 from wbc.tracking import store as tracking_store
 from wbc.tracking.store import MODEL, Store
 
+WHERE = ("in_memory", "in_mlflow")  # rules are tried in both
 RULES = Promotion(set="auto", recall_margin=0.05, floor=0.8)
 
 
@@ -97,11 +101,21 @@ def loads_everything(monkeypatch: pytest.MonkeyPatch) -> None:
 GOOD, BAD = answers(2), answers(15)
 
 
-def new_registry(home: Path, monkeypatch: pytest.MonkeyPatch) -> Registry:
-    """Of a person called Ada, in which every version can be loaded."""
-    new_home(home, monkeypatch)
-    subprocess.run(["git", "init", "-q"], cwd=home, check=True)
-    subprocess.run(["git", "config", "user.name", "Ada"], cwd=home, check=True)
+def new_registry(home: Path, monkeypatch: pytest.MonkeyPatch, where: str = "in_mlflow") -> Registry:
+    """Of a person called Ada, in which every version can be loaded; `where` of WHERE."""
+    if where == "in_memory":
+        (home / "mlruns").mkdir(parents=True)
+        monkeypatch.setenv("DVC_ROOT", str(home))
+        monkeypatch.chdir(home)
+        store = memory_store(home)
+        monkeypatch.setattr(tracking_store, "connect", lambda *_: store)
+        monkeypatch.setattr(lineage, "user_name", lambda _: "Ada")
+        monkeypatch.setattr(paired, "NUM_DRAWS", 200)
+        monkeypatch.setattr(ece_interval, "NUM_SIMULATED", 20)
+    else:
+        new_home(home, monkeypatch)
+        subprocess.run(["git", "init", "-q"], cwd=home, check=True)
+        subprocess.run(["git", "config", "user.name", "Ada"], cwd=home, check=True)
     loads_everything(monkeypatch)
     return Registry(home)
 

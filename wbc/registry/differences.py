@@ -11,9 +11,9 @@ _MISSING: Final = "missing"
 _ORDER: Final = ("parameters.", "inputs.", "architecture", "num_train", "input.", "log_prior")
 
 
-def of_values(recorded: Any, rebuilt: Any, name: str = "") -> list[str]:
+def of_values(recorded: Any, rebuilt: Any) -> list[str]:
     """Every leaf of two JSON documents that differs, as `name: A recorded, B rebuilt`."""
-    left, right = dict(_leaves(recorded, name)), dict(_leaves(rebuilt, name))
+    left, right = dict(_leaves(recorded)), dict(_leaves(rebuilt))
     return [
         f"{key}: {left.get(key, _MISSING)} recorded, {right.get(key, _MISSING)} rebuilt"
         for key in [*left, *(key for key in right if key not in left)]
@@ -64,7 +64,7 @@ def of_weights(recorded_path: Path, rebuilt_path: Path) -> str:
 
 def num_leaves(document: Any) -> int:
     """How many numbers and words a JSON document holds."""
-    return sum(1 for _ in _leaves(document, ""))
+    return sum(1 for _ in _leaves(document))
 
 
 def _gap(left: np.ndarray[Any, Any], right: np.ndarray[Any, Any]) -> float:
@@ -79,7 +79,7 @@ def _tensors(path: Path) -> dict[str, np.ndarray[Any, Any]]:
     return dict(load_file(path))
 
 
-def _leaves(document: Any, name: str) -> Iterator[tuple[str, Any]]:
+def _leaves(document: Any, name: str = "") -> Iterator[tuple[str, Any]]:
     if isinstance(document, Mapping):
         for key, value in document.items():
             yield from _leaves(value, f"{name}.{key}" if name else str(key))

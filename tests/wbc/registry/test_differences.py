@@ -60,3 +60,24 @@ def test_a_tensor_of_another_shape_goes_before_all_others(tmp_path: Path) -> Non
     assert differences.of_weights(tmp_path / "recorded", tmp_path / "rebuilt") == (
         "tensor b: float32 (2,) recorded, float32 (3,) rebuilt"
     )
+    save_file({"b": np.ones(2, np.float32), "c": np.ones(2, np.float32)}, tmp_path / "rebuilt")
+    assert differences.of_weights(tmp_path / "recorded", tmp_path / "rebuilt") == (
+        "tensor a: float32 (2,) recorded, missing rebuilt"
+    )
+
+
+def test_a_difference_is_of_values_not_of_sums_and_whole_numbers_do_not_overflow(
+    tmp_path: Path,
+) -> None:
+    save_file({"a": np.array([1.0], np.float32), "n": np.array([0], np.uint8)}, tmp_path / "one")
+    save_file({"a": np.array([1.5], np.float32), "n": np.array([3], np.uint8)}, tmp_path / "two")
+    assert differences.of_weights(tmp_path / "one", tmp_path / "two") == (
+        "tensor n: largest difference 3; 2 of 2 tensors differ"
+    )
+    save_file({"b": np.array([-1.0], np.float32), "a": np.array([-2.0], np.float32)},
+              tmp_path / "one")  # fmt: skip
+    save_file({"b": np.array([4.0], np.float32), "a": np.array([4.0], np.float32)},
+              tmp_path / "two")  # fmt: skip
+    assert differences.of_weights(tmp_path / "one", tmp_path / "two") == (
+        "tensor a: largest difference 6; 2 of 2 tensors differ"
+    )

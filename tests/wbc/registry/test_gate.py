@@ -27,7 +27,17 @@ def test_a_shown_gain_without_a_loss_passes_and_says_its_numbers() -> None:
         "this was look 1 at it for promotion.",
     ):
         assert words in found.facts
-    assert found.scores["macro_f1_gain"] == pytest.approx(0.217, abs=1e-3)
+    assert found.scores == pytest.approx(
+        {"balanced_accuracy": 0.967, "macro_f1_gain": 0.217, "macro_f1_p": 0.0,
+         "balanced_accuracy_gain": 0.217, "mcnemar_p": 0.0}, abs=1e-3,
+    )  # fmt: skip
+    assert (
+        found.facts.count("neutrophil") == 1
+        and "neutrophil 0.967, was 0.750, +0.1" in (found.facts.split("; ")[0])
+    )
+    assert "not shown" not in found.facts and "too few" not in found.facts
+    assert found.set == "test_a"
+    assert f"SHA-256 {found.set_sha256[:8]}; this was" in found.facts
 
 
 def test_a_tie_is_refused() -> None:
@@ -45,6 +55,32 @@ def test_a_worse_model_is_refused() -> None:
     (gain, *lost) = _verdict(answers(15), answers(2)).reasons
     assert gain == "its macro-F1 is not above the champion's (-0.217)"
     assert lost == [f"the recall of {name} may have fallen by 0.05 or more" for name in CLASSES]
+    facts = _verdict(answers(15), answers(2)).facts
+    assert "macro-F1 is 0.217 lower than the champion's (95 % interval -0." in facts
+    recalls = facts.split("to lie above -0.05): ")[1].partition(". test_a has ")[0].split("; ")
+    assert len(recalls) == len(CLASSES) and all(one.endswith(", not shown") for one in recalls)
+    assert recalls[0].startswith("neutrophil 0.750, was 0.967, -0.")
+
+
+def test_other_answers_are_no_tie_and_equal_scores_no_gain() -> None:
+    """As many cells gained as lost, in other classes; then the same in each class."""
+    mixed = answers(4)
+    monocytes = answers(8)["label"] == "monocyte"
+    mixed[monocytes] = answers(8)[monocytes]
+    basophils = answers(0)["label"] == "basophil"
+    mixed[basophils] = answers(0)[basophils]
+    assert "macro-F1" in _verdict(mixed, answers(4)).reasons[0]
+    assert "ties" not in _verdict(mixed, answers(4)).reasons[0]
+    (reason, *_) = _verdict(answers(4, from_end=True), answers(4)).reasons
+    assert reason == "it ties with the champion: macro-F1 is the same"
+
+
+def test_a_set_without_smears_and_a_single_cell_are_said_as_such() -> None:
+    new, old = answers(2).assign(group=""), answers(2).assign(group="")
+    old.loc[5, "predicted"] = "monocyte"
+    facts = _verdict(new, old).facts
+    assert "alone is right on 1 cell, the champion alone on 0 (" in facts
+    assert "test_a has 300 cells, SHA-256 " in facts
 
 
 def _with_basophils(size: int, wrong: int) -> pd.DataFrame:
@@ -83,6 +119,7 @@ def test_of_few_cells_only_a_significant_loss_refuses() -> None:
         "the recall of basophil has fallen: of 20 cells, the champion alone is right on 6, the new"
         " one alone on 0 (p 0.031)",
     )
+    assert "20 cells: too few to prove" in strict.facts
 
 
 def test_looks_are_said() -> None:
@@ -98,7 +135,13 @@ def test_the_first_must_be_surely_above_the_floor() -> None:
     assert 0.85 < low < 0.95
     passed = gate.first(new, 1, replace(RULES, floor=low - 0.01))
     assert passed.passed and f"(95 % interval {low:.3f} to " in passed.facts
-    refused = gate.first(new, 1, replace(RULES, floor=low + 0.01))
+    assert passed.scores == pytest.approx(
+        {"balanced_accuracy": 0.95, "balanced_accuracy_low": low}, abs=1e-6
+    )
+    assert (passed.set, passed.set_sha256) == ("test_a", new.sha256)
+    refused = gate.first(new, 3, replace(RULES, floor=low + 0.01))
+    assert "this was look 3 at it for promotion, and each makes" in refused.facts
+    assert not gate.first(new, 1, replace(RULES, floor=low)).passed  # not above is not enough
     assert f"the lower limit of its balanced accuracy, {low:.3f}, is not above" in refused.words
 
 
@@ -108,10 +151,14 @@ def test_auto_takes_the_first_test_set_with_all_classes() -> None:
     test = test[test["label"] != "basophil"]
     assert choose(pd.concat([val, test, test_a, lab]), "auto").name == "test_a"
     assert choose(pd.concat([val, lab, test_a]), "lab").name == "lab"
-    with pytest.raises(MissingEvidence, match=r"five classes \(promotion.set: auto\), but on val"):
+    with pytest.raises(
+        MissingEvidence, match=r"five classes \(promotion.set: auto\), but on val, test, lab$"
+    ):
         choose(pd.concat([val, test, lab]), "auto")
     with pytest.raises(MissingEvidence, match="the set other"):
         choose(val, "other")
+    with pytest.raises(MissingEvidence, match=r"but on nothing$"):
+        choose(val.head(0), "auto")
 
 
 def test_a_set_is_known_by_its_cells_and_labels_not_by_name_or_path() -> None:

@@ -1,20 +1,25 @@
 """wbc.registry.listing: tables that a person can read."""
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
+from mlflow.exceptions import MlflowException
 
-from tests.mlflow_home import new_home
-from tests.registry_home import RULES, Registry, answers, loads_everything
-from wbc.registry import listing, promotion
+from tests.registry_home import RULES, WHERE, Registry, answers, new_registry
+from wbc.errors import UserError
+from wbc.registry import champion, listing, promotion, trail
 from wbc.registry.promotion import Request
+from wbc.registry.trail import Event
 from wbc.tracking.store import MODEL
 
 
-@pytest.fixture
-def registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Registry:
-    loads_everything(monkeypatch)
-    return Registry(new_home(tmp_path / "home", monkeypatch))
+@pytest.fixture(params=WHERE)
+def registry(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> Registry:
+    return new_registry(tmp_path / "home", monkeypatch, request.param)
 
 
 def test_versions_are_listed_with_what_they_are(registry: Registry) -> None:
@@ -83,3 +88,115 @@ def test_long_reasons_are_shortened_unless_asked_for(registry: Registry) -> None
 
 def test_columns_are_aligned() -> None:
     assert listing.table([["a", "bb", "c"], ["aaa", "b", ""]]) == ["a    bb  c", "aaa  b"]
+
+
+@pytest.fixture
+def quick(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Registry:
+    return new_registry(tmp_path / "home", monkeypatch, "in_memory")
+
+
+def test_what_a_version_does_not_say_is_a_dash(quick: Registry) -> None:
+    store = quick.store
+    for tags in ({}, {"drawn": "maybe"}, {"drawn": "true", "git.commit": "0123456789"}):
+        quick.add(None, **tags)
+    for name in ("b", "a"):
+        store.client.set_registered_model_alias(MODEL, name, "3")
+    store.client.versions["1"].tags.clear()
+    store.client.versions["1"].run_id = ""  # registered without a run
+    store.client.versions["2"].run_id = "gone"
+    store.client.log_metric(quick.version("3").run_id, "test_b/macro_f1", 0.5)
+    head, first, second, third = listing.versions(quick.home)
+    assert first.split() == ["1", *"-" * 9]
+    assert second.split() == ["2", "-", "resnet18", "random", *"-" * 6]
+    assert third.split() == [
+        "3", "a,", "b", "resnet18", "random", "-", "01234567", "-", "0.500", "test_b", "yes",
+    ]  # fmt: skip
+    for column, cell in (("architecture", "resnet18"), ("commit", "01234567"), ("set", "test_b")):
+        assert head.index(column) == third.index(cell), column
+    assert head.index("val macro-F1") == third.index("-  ", third.index("0123"))
+    assert head.index("test macro-F1") == third.index("0.500")
+    assert head.index("aliases") == third.index("a, b")
+
+
+def test_a_run_that_cannot_be_asked_for_is_no_missing_run(
+    quick: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quick.add(None)
+
+    def fails(*_: object) -> None:
+        raise MlflowException("the server is gone")
+
+    monkeypatch.setattr(type(quick.store.client), "get_run", fails)
+    with pytest.raises(UserError, match="the server is gone"):
+        listing.versions(quick.home)
+
+
+EVENT = Event("promote", "2", "1", "Ada", "2026-01-02T03:04:05+00:00", "why", "test_a", "ab" * 32,
+              "passed", {"macro_f1_gain": 0.0125})  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({}, "why (macro-F1 +0.013)"),
+        ({"why": ""}, "macro-F1 +0.013"),
+        ({"scores": {}}, "why (above the floor)"),
+        ({"scores": {}, "why": ""}, "above the floor"),
+        ({"event": "force", "verdict": "refused: x"}, "why (refused: x)"),
+        ({"event": "refuse"}, "why"),
+        ({"event": "moved", "why": ""}, "-"),
+    ],
+)
+def test_an_event_is_a_row(changes: dict[str, Any], why: str) -> None:
+    event = replace(EVENT, **changes)
+    assert listing._event(3, event) == [
+        "3", "2026-01-02 03:04", event.event, "2", "1", "test_a abababab", "Ada", why,
+    ]  # fmt: skip
+
+
+def test_an_event_without_set_and_predecessor_has_dashes() -> None:
+    row = listing._event(1, replace(EVENT, set="", replaces=""))
+    assert row[4:6] == ["-", "-"]
+
+
+def test_history_is_shortened_at_100_characters(quick: Registry) -> None:
+    for why in ("x" * 100, "y " * 51):
+        trail.append(quick.store, Event("refuse", "1", "", "Ada", "now", why))
+    head, first, second, hint, *_ = listing.history(quick.home)
+    assert head.split()[0] == "when" and head.endswith("why")
+    assert first.startswith("1  now") and first.endswith(" " + "x" * 100)
+    assert second.startswith("2  now") and second.endswith(" y …")
+    assert hint == "`python -m wbc history --full` has the reasons in full."
+    full = listing.history(quick.home, full=True)
+    assert full[2].endswith("y y") and "--full" not in full[3:]
+
+
+def test_an_empty_history_says_what_writes_the_first_line(quick: Registry) -> None:
+    assert listing.history(quick.home) == [
+        "Nothing was promoted yet; `python -m wbc promote` writes the first line."
+    ]
+
+
+def test_previous_is_looked_after(quick: Registry) -> None:
+    store = quick.store
+    one, two, three = (quick.add(None) for _ in range(3))
+    for number, before in ((one, ""), (two, one), (three, two)):
+        trail.append(store, Event("promote", number, before))
+    champion.write_record(store, quick.version(three))
+    store.client.set_registered_model_alias(MODEL, "champion", three)
+
+    def notice() -> str:
+        return listing.history(quick.home)[4:][0] if len(listing.history(quick.home)) > 4 else ""
+
+    assert notice() == (
+        "The alias previous was moved outside of promote and rollback: it is at no version, the"
+        " trail says 2, which is where `rollback` goes."
+    )
+    store.client.set_registered_model_alias(MODEL, "previous", two)
+    assert notice() == ""
+    store.client.delete_model_version(MODEL, two)  # its alias goes with it
+    assert notice() == ""
+    store.client.set_registered_model_alias(MODEL, "previous", three)
+    assert "it is at 3, the trail says 1, which" in notice()
+    store.client.delete_model_version(MODEL, one)
+    assert "it is at 3, the trail says none, which" in notice()

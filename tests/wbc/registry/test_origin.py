@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from tests.mlflow_home import ARCHITECTURE, new_home, write_model
+from tests.registry_home import new_registry
 from wbc import cli
 from wbc.errors import UserError
 from wbc.lineage import state as lineage
@@ -148,3 +149,113 @@ def test_no_password_is_printed(home: Path, monkeypatch: pytest.MonkeyPatch, com
     with pytest.raises(SystemExit) as stopped:
         cli.main([command, *(["1"] if command in ("verify", "checkout") else [])])
     assert "127.0.0.1:9" in str(stopped.value) and "geheim" not in str(stopped.value)
+
+
+class Recorded:
+    """A version in memory, and what its run records."""
+
+    def __init__(self, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.registry = new_registry(home, monkeypatch, "in_memory")
+        self.store = self.registry.store
+        self.number = self.registry.add(None, model_sha256="ab" * 32)
+        self.run = self.store.client.get_run(self.registry.version(self.number).run_id)
+        self.run.data.tags.update({"git.commit": COMMIT, "processor": "A CPU"})
+        self.folder = home / "runs" / self.run.info.run_id
+        (self.folder / "lineage").mkdir(parents=True)
+        (self.folder / "lineage" / "dvc.lock").write_bytes(b"lock")
+
+    def refusal(self, **tags: str) -> str:
+        self.run.data.tags.update(tags)
+        with pytest.raises(UserError) as error:
+            origin.read(self.store, self.number)
+        return str(error.value)
+
+
+@pytest.fixture
+def recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Recorded:
+    return Recorded(tmp_path / "home", monkeypatch)
+
+
+def test_an_origin_is_all_that_the_run_records(recorded: Recorded) -> None:
+    run = recorded.run
+    assert origin.read(recorded.store, "models:/wbc-classifier/1") == origin.Origin(
+        version="1", name=run.info.run_name, architecture="resnet18", model_sha256="ab" * 32,
+        commit=COMMIT, patch=b"", patch_note="", lock=b"lock",
+        tags={"git.commit": COMMIT, "processor": "A CPU"}, run_id=run.info.run_id,
+    )  # fmt: skip
+    found = origin.read(recorded.store, "1")
+    assert found.words == f"version 1 ({run.info.run_name}): commit 012345678901"
+    run.data.tags.update({"git.dirty": "true", "git.patch": "cut at 5 of 9 bytes"})
+    (recorded.folder / "lineage" / "uncommitted.patch").write_bytes(b"patch")
+    found = origin.read(recorded.store, "1")
+    assert (found.patch, found.patch_note) == (b"patch", "cut at 5 of 9 bytes")
+
+
+def test_a_version_is_meant_by_its_number_or_alias(recorded: Recorded) -> None:
+    recorded.registry.add(None)
+    recorded.store.client.set_registered_model_alias("wbc-classifier", "X-ray", "2")
+    for words, number in (("1", "1"), ("X-ray", "2"), ("models:/wbc-classifier@X-ray", "2")):
+        assert origin.find(recorded.store, words).version == number
+    with pytest.raises(UserError, match="no alias 1x; "):
+        origin.find(recorded.store, "1x")
+
+
+def test_what_is_lacking_is_named_together(recorded: Recorded) -> None:
+    (recorded.folder / "lineage" / "dvc.lock").unlink()
+    del recorded.run.data.tags["git.commit"]
+    said = recorded.refusal(**{"git.dirty": "true"})
+    assert said == (
+        "Version 1 cannot be made again, because its run records no git commit and no dvc.lock and"
+        " no patch of what was not committed: it was registered where git or DVC could not be"
+        " asked; train it again with `dvc repro` in a git repository."
+    )
+    said = recorded.refusal(recorded="afterwards", **{"git.dirty": "false", "git.commit": "x"})
+    assert said.startswith("Version 1 cannot be made again, because its run records no dvc.lock: it"
+                           " was registered afterwards, where git")  # fmt: skip
+    (recorded.folder / "lineage").rmdir()
+    assert "records no dvc.lock:" in recorded.refusal()
+
+
+def test_an_adapted_version_names_what_to_do(recorded: Recorded) -> None:
+    assert recorded.refusal(adapted_from="cd" * 32) == (
+        "Version 1 was adapted from cdcdcdcdcdcd to another laboratory by `python -m wbc adapt`,"
+        " which is no stage of the pipeline, so it cannot be made again from its record; verify the"
+        " version that it was adapted from, and run `adapt` again."
+    )
+    assert "cdcdcdcdcdcd to our-lab by `python" in recorded.refusal(adapted_to="our-lab")
+
+
+def test_files_and_scores_are_downloaded_or_said_to_be_lost(
+    recorded: Recorded, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = origin.read(recorded.store, "1")
+    given = []
+
+    def download(artifact_uri: str, dst_path: str) -> str:
+        given.append((artifact_uri, dst_path, Path(dst_path).is_dir()))
+        return f"{dst_path}/files"
+
+    monkeypatch.setattr("mlflow.artifacts.download_artifacts", download)
+    (recorded.folder / "report").mkdir()
+    (recorded.folder / "report" / "metrics.json").write_text('{"µ": 1}', encoding="utf-8")
+    target = tmp_path / "deep" / "target"
+    for _ in range(2):  # a folder that is there already is as good
+        folder, scores = origin.download(recorded.store, found, target)
+        assert (folder, scores) == (target / "files" / "artifacts", {"µ": 1})
+    assert given == [("models:/wbc-classifier/1", str(target), True)] * 2
+    (recorded.folder / "report" / "metrics.json").write_text("x" * 300)
+    with pytest.raises(UserError) as error:
+        origin.download(recorded.store, found, target)
+    assert str(error.value).startswith(
+        "The files of version 1 cannot be had from the registry (Expecting value: "
+    )
+    assert str(error.value).endswith(
+        "; restore mlruns/artifacts from a backup, or check the server's artifact store."
+    )
+
+    def fails(**_: object) -> None:
+        raise OSError("y" * 300)
+
+    monkeypatch.setattr("mlflow.artifacts.download_artifacts", fails)
+    with pytest.raises(UserError, match=r"registry \(y{1,160}\); restore"):
+        origin.download(recorded.store, found, target)

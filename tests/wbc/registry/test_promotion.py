@@ -1,14 +1,17 @@
 """wbc.registry.promotion: the rules, with versions whose answers are made up."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 
 from tests.registry_home import (
     BAD,
     GOOD,
+    WHERE,
     Registry,
     answers,
     events,
@@ -23,9 +26,11 @@ from wbc.registry.loading import Unreadable
 from wbc.tracking.store import MODEL
 
 
-@pytest.fixture
-def registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Registry:
-    return new_registry(tmp_path / "home", monkeypatch)
+@pytest.fixture(params=WHERE)
+def registry(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> Registry:
+    return new_registry(tmp_path / "home", monkeypatch, request.param)
 
 
 def test_the_first_needs_the_floor(registry: Registry) -> None:
@@ -215,3 +220,157 @@ def test_a_deleted_champion_can_be_replaced_by_force(registry: Registry) -> None
     forced = promote(registry, new, "the old one is gone", force=True)
     assert forced.done and "no sound champion to compare with" in forced.paragraph
     assert registry.aliases()["champion"] == new
+
+
+@pytest.fixture
+def quick(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Registry:
+    return new_registry(tmp_path / "home", monkeypatch, "in_memory")
+
+
+def _name(registry: Registry, number: str) -> str:
+    return f"ersion {number} ({registry.version(number).tags['run_name']})"
+
+
+def test_whole_paragraphs(quick: Registry) -> None:
+    one, two = quick.add(BAD), quick.add(GOOD)
+    said = promote(quick, one).paragraph
+    assert re.fullmatch(
+        rf"V{re.escape(_name(quick, one))} does not become champion: the lower limit of its"
+        r" balanced accuracy, 0\.\d{3}, is not above promotion\.floor 0\.8, as the first champion's"
+        r" must be\. Nobody is champion\. It was loaded\. On test_a, .*; the floor is 0\.8\. test_a"
+        r" has .* this was look 1 at it for promotion\. `python -m wbc list` shows the versions"
+        r' that there are; `promote --force --reason "…"` overrules this\.',
+        said,
+    )
+    forced = promote(quick, one, "the only one", force=True).paragraph
+    assert re.match(
+        rf"V{re.escape(_name(quick, one))} is champion now, the first one by force \(the only"
+        r" one\), although the lower limit of .* must be\. It was loaded\. On test_a, ",
+        forced,
+    )
+    followed = promote(quick, two).paragraph
+    assert followed.startswith(
+        f"V{_name(quick, two)} is champion now, instead of v{_name(quick, one)}. It was loaded. On"
+        " test_a, macro-F1"
+    )
+    again = promote(quick, two).paragraph
+    assert again == (
+        f"V{_name(quick, two)} does not become champion: it is champion already. `python -m wbc"
+        " list` shows the versions that there are."
+    )
+    back = promotion.rollback(quick.home, "").paragraph
+    assert back == (
+        f"V{_name(quick, one)} is champion again, instead of v{_name(quick, two)}: it was loaded."
+    )
+
+
+def test_what_is_written_down(quick: Registry) -> None:
+    one, two, three = quick.add(BAD), quick.add(GOOD), quick.add(answers(0))
+    promote(quick, one, force=True)
+    tags = quick.version(one).tags
+    assert tags["promotion.replaces"] == "nobody"
+    assert tags["promotion.why"] == "no reason was given"
+    assert tags["promotion.verdict"].startswith("refused: the lower limit of")
+    assert json.loads(tags["promotion.scores"]).keys() == {
+        "balanced_accuracy", "balanced_accuracy_low",
+    }  # fmt: skip
+    promote(quick, two)
+    promote(quick, three, "x", force=True)
+    promotion.rollback(quick.home, "alarms")
+    first, second, third, back = trail.read(quick.store)
+    set_sha256 = second.set_sha256
+    assert (first.event, first.version, first.replaces, first.set) == ("force", one, "", "test_a")
+    assert first.set_sha256 == set_sha256 and len(set_sha256) == 64
+    assert first.verdict.startswith("refused: the lower limit") and first.scores
+    assert (second.event, second.replaces, second.verdict) == ("promote", one, "passed")
+    assert second.scores == json.loads(quick.version(two).tags["promotion.scores"])
+    assert (third.why, third.who) == ("x", "Ada")
+    assert (back.event, back.version, back.replaces, back.why) == ("rollback", two, three, "alarms")
+    assert (back.who, back.verdict, back.scores) == ("Ada", "", {}) and back.when.endswith("+00:00")
+    rolled = quick.version(three).tags
+    assert (rolled["rolled_back.who"], rolled["rolled_back.when"]) == ("Ada", back.when)
+
+
+def test_cells_come_from_the_repositorys_own_data(
+    quick: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Any] = []
+
+    def some_cells(predictions: Any, raw_dir: Path) -> list[str]:
+        asked.append((None if predictions is None else len(predictions), raw_dir))
+        return ["cells"]
+
+    def check(store: Any, version: Any, cells: Any) -> str:
+        asked.append((store, version.version, cells))
+        return "it was tried"
+
+    monkeypatch.setattr(loading, "some_cells", some_cells)
+    monkeypatch.setattr(loading, "check", check)
+    one, two = quick.add(GOOD), quick.add(None)
+    raw = quick.home / "data" / "raw"
+    promote(quick, one)
+    promote(quick, two, "x", force=True)
+    promotion.rollback(quick.home, "")
+    assert asked == [
+        (300, raw), (quick.store, one, ["cells"]), (None, raw), (quick.store, two, ["cells"]),
+        (300, raw), (quick.store, one, ["cells"]),
+    ]  # fmt: skip
+
+
+def test_sets_are_chosen_by_the_rules_and_others_are_named(quick: Registry) -> None:
+    lab = answers(2, cells="b", name="lab")
+    one = quick.add(pd.concat([answers(15), lab]))
+    assert "On lab, balanced accuracy" in promote(quick, one, set="lab").paragraph
+    other = quick.add(answers(0, cells="c", name="lab"))
+    refused = promote(quick, other, set="lab")
+    last = trail.read(quick.store)[-1]
+    assert re.search(
+        rf"other cells than the champion, v{re.escape(_name(quick, one))}, which never saw its lab"
+        rf" \(SHA-256 {last.set_sha256[:8]}\); evaluate both on the same data\. ",
+        refused.paragraph,
+    )
+    assert (last.event, last.set, last.version, last.replaces) == ("refuse", "lab", other, one)
+    assert last.why.startswith("promote: it was evaluated on other cells")
+    promote(quick, quick.add(None), "x", force=True)
+    refused = promote(quick, quick.add(GOOD)).paragraph
+    assert f"with the champion, v{_name(quick, '3')}: its run has no report/" in refused
+
+
+def test_a_drawn_champion_counts_for_drawn_versions_only(quick: Registry) -> None:
+    drawn, real = quick.add(GOOD, drawn="true"), quick.add(BAD)
+    assert promote(quick, drawn).done
+    worse = quick.add(BAD, drawn="true")
+    assert "not above the champion's" in promote(quick, worse, floor=0.5).paragraph
+    assert promote(quick, real, floor=0.5).done  # worse, but of real cells: the floor counts
+    assert "it learned from drawn cells, and the champion from real ones." in (
+        promote(quick, drawn).paragraph
+    )
+
+
+def test_a_champion_moved_by_hand_is_written_down_with_who_noticed(quick: Registry) -> None:
+    one, two = quick.add(BAD), quick.add(GOOD)
+    promote(quick, one, floor=0.5)
+    quick.store.client.set_registered_model_alias(MODEL, "champion", two)
+    promote(quick, one)
+    moved = trail.read(quick.store)[1]
+    assert (moved.event, moved.version, moved.replaces) == ("moved", two, one)
+    assert moved.who == "noticed by Ada" and moved.when.endswith("+00:00")
+    assert moved.why.startswith("The alias champion was set outside of promote: it is at version 2")
+
+
+def test_gone_versions_are_listed(quick: Registry) -> None:
+    numbers = [quick.add(None) for _ in range(5)]
+    for number in numbers:
+        promote(quick, number, "x", force=True)
+    for gone in ("2", "3", "4"):
+        quick.store.client.delete_model_version(MODEL, gone)
+    assert promotion.rollback(quick.home, "").paragraph.endswith(
+        "Versions 4, 3 and 2 are gone, so back to version 1."
+    )
+    assert promotion._are_gone(["3", "2"]) == "Versions 3 and 2 are gone"
+    with pytest.raises(UserError) as error:
+        promotion.rollback(quick.home, "")
+    assert str(error.value) == (
+        "Version 1 was the first champion, so there is no champion to go back to; `python -m wbc"
+        ' promote --version N --force --reason "…"` sets another.'
+    )

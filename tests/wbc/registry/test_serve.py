@@ -3,10 +3,14 @@
 import base64
 import contextlib
 import json
+import logging
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +18,7 @@ import requests
 import uvicorn
 
 from wbc import guard
+from wbc.errors import UserError
 from wbc.registry import serve
 
 IMAGE = base64.b64encode(b"\x89PNG and more").decode()
@@ -110,3 +115,109 @@ def test_what_does_not_fit_is_refused_and_the_others_are_served(
         assert ask(port, json.dumps({"inputs": [IMAGE]})).status_code == 200
         assert heard(slow).startswith(b"HTTP/1.1 408 ")
     assert ask(port, bytes(99_000)).status_code == 400  # there is room again
+
+
+def test_the_servers_command_and_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    command = serve.command_line(5001, 2)
+    assert command[:3] == [sys.executable, "-m", "uvicorn"]
+    assert command[-1] == "wbc.registry.scoring_app:app"
+    options = " ".join(command[3:-1])
+    root = Path(serve.__file__).parents[2]
+    assert options == (
+        "--host 127.0.0.1 --port 5001 --workers 2 --http wbc.registry.bounded_head:BoundedHead"
+        f" --no-access-log --log-level warning --app-dir {root}"
+    )
+    monkeypatch.setattr(serve, "cpu_count", lambda: 8)
+    monkeypatch.setenv("MINE", "stays")
+    monkeypatch.setenv("MLFLOW_DISABLE_TELEMETRY", "false")
+    found = serve.environment(Path("version"), 3)
+    assert found["MLFLOW_DISABLE_TELEMETRY"] == "true"
+    assert found["MINE"] == "stays" and found["OMP_NUM_THREADS"] == "2"
+    assert found["MLFLOW_SCORING_SERVER_REQUEST_TIMEOUT"] == "3600"
+    assert "version" in found.values()
+    assert serve.environment(Path("version"), 9)["OMP_NUM_THREADS"] == "1"
+
+
+def test_a_port_that_is_taken_is_one_sentence() -> None:
+    with socket.create_server((serve.HOST, 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(UserError) as error:
+            serve._check_port(port)
+    assert str(error.value) == (
+        f"Port {port} on 127.0.0.1 cannot be had, perhaps another server uses it; choose another:"
+        f" `make serve PORT={port % 60000 + 1}`."
+    )
+    serve._check_port(port)  # free again
+    with pytest.raises(UserError, match="Port 70000 on"):
+        serve._check_port(70000)
+
+
+class Server:
+    """In the place of uvicorn's process; it ends by itself, or hangs when it is told to end."""
+
+    def __init__(self, status: int | BaseException = 3, hangs: bool = False) -> None:
+        self.status, self.hangs, self.told = status, hangs, []  # type: ignore[var-annotated]
+
+    def __call__(self, command: list[str], env: dict[str, str]) -> "Server":
+        self.command, self.env = command, env
+        return self
+
+    def wait(self, seconds: float | None = None) -> int:
+        self.told.append(f"wait {seconds}")
+        if seconds is not None and self.hangs:
+            raise subprocess.TimeoutExpired("x", seconds)
+        if isinstance(self.status, BaseException):
+            if seconds is None:
+                raise self.status
+            return 0
+        return self.status
+
+    def terminate(self) -> None:
+        self.told.append("terminate")
+
+    def kill(self) -> None:
+        self.told.append("kill")
+
+
+@pytest.fixture
+def free_port() -> int:
+    with socket.create_server((serve.HOST, 0)) as free:
+        port: int = free.getsockname()[1]
+    return port
+
+
+@pytest.mark.parametrize("hangs", [False, True])
+def test_a_server_that_ends_by_itself_is_said_and_none_is_left(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, free_port: int, hangs: bool,
+    caplog: pytest.LogCaptureFixture,
+) -> None:  # fmt: skip
+    caplog.set_level(logging.INFO)
+    server, packed = Server(hangs=hangs), []
+
+    def package(folder: Path, target: Path) -> None:
+        packed.append((folder, target))
+        assert target.parent.is_dir()
+
+    monkeypatch.setattr(subprocess, "Popen", server)
+    monkeypatch.setattr(
+        serve, "model_folder", lambda *words: contextlib.nullcontext(tmp_path / str(words[0]))
+    )
+    monkeypatch.setattr(serve.packaging, "package", package)
+    with pytest.raises(UserError) as error:
+        serve.serve("models", free_port, 2)
+    assert str(error.value) == (
+        "The server ended by itself with status 3; its own words are above. Choose another version"
+        " with --model, or mend that."
+    )
+    assert server.told == ["wait None", "terminate", "wait 20.0", "kill"]
+    assert server.command == serve.command_line(free_port, 2)
+    ((folder, target),) = packed
+    assert folder == tmp_path / "models" and str(target) in server.env.values()
+    assert server.env["OMP_NUM_THREADS"] == serve.environment(target, 2)["OMP_NUM_THREADS"]
+    assert f"models: in 10 to 30 s on http://127.0.0.1:{free_port}/invocations" in caplog.text
+    server = Server(KeyboardInterrupt())
+    monkeypatch.setattr(subprocess, "Popen", server)
+    (tmp_path / "MLmodel").write_text("x")  # of the registry: served as it is
+    with pytest.raises(KeyboardInterrupt):
+        serve.serve("models", free_port, 2)
+    assert server.told[-1] == "kill" and str(tmp_path) in server.env.values() and len(packed) == 1
