@@ -2,7 +2,9 @@
 
 import contextlib
 import io
+import shlex
 import time
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -15,6 +17,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from wbc.disk import write_whole
+from wbc.errors import UserError, one_line
 from wbc.processes import waiting
 from wbc.team import ALONE, Team, is_broken_connection
 
@@ -24,10 +27,11 @@ _SAVE: Final = 0
 
 
 class WholeFiles(TorchCheckpointIO):
-    """Writes beside the old file and renames.
+    """Writes beside the old file and renames; reads what is as it was written.
 
     Lightning's own way writes to the folder for temporary files; where that is another file system
-    its last move is a copy, and a process that is killed meanwhile leaves half a checkpoint.
+    its last move is a copy, and a process that is killed meanwhile leaves half a checkpoint. torch
+    does not look at the checksums that it writes.
     """
 
     def save_checkpoint(
@@ -36,6 +40,21 @@ class WholeFiles(TorchCheckpointIO):
         buffer = io.BytesIO()
         torch.save(checkpoint, buffer)
         write_whole(Path(path), buffer.getbuffer())
+
+    def load_checkpoint(self, path: Any, *arguments: Any, **options: Any) -> dict[str, Any]:
+        """As torch loads it.
+
+        Raises:
+            UserError: the file is damaged.
+        """
+        damage = _damage(Path(path))
+        if damage:
+            raise UserError(
+                f"The checkpoint {path}, from which the interrupted training should go on, is"
+                f" damaged ({damage}); remove it (rm {shlex.quote(str(path))}) and run the same"
+                " command again: the training begins anew."
+            )
+        return super().load_checkpoint(path, *arguments, **options)
 
 
 class SaveLast(Checkpoint):
@@ -157,6 +176,19 @@ class BestWeights(Callback):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.weights = state_dict["weights"]
+
+
+def _damage(path: Path) -> str:
+    """What is wrong with a file that torch.save wrote, an archive with checksums; "" if nothing."""
+    with path.open("rb") as file:
+        try:
+            with zipfile.ZipFile(file) as archive:
+                wrong = archive.testzip()
+        except MemoryError:
+            raise
+        except Exception as error:  # bits that changed make zipfile raise a dozen kinds
+            return one_line(error)
+    return f"{wrong} has another checksum" if wrong else ""
 
 
 @contextlib.contextmanager

@@ -21,6 +21,7 @@ from wbc import params, sweep_table
 from wbc.errors import UserError
 from wbc.lineage import experiments
 from wbc.profiles import merged
+from wbc.sweep_names import short_names, value_name
 from wbc.tracking import sweep as tracking_sweep
 from wbc.tracking.store import Store
 
@@ -67,7 +68,7 @@ def parse(grid: str) -> list[Point]:
     """`train.epochs=5,10 seed=1,2` -> four points, in the order in which they are written.
 
     Raises:
-        UserError: a word that is not KEY=VALUE,VALUE, or a key that is named twice.
+        UserError: a word that is not KEY=VALUE,VALUE, or a key or a value that is named twice.
     """
     axes: dict[str, list[str]] = {}
     for word in grid.split():
@@ -89,17 +90,16 @@ def parse(grid: str) -> list[Point]:
     points = []
     for chosen in itertools.product(*axes.values()):
         settings = dict(zip(axes, chosen, strict=True))
-        name = ",".join(f"{short[key]}={_plain(value)}" for key, value in settings.items())
+        parsed = {key: params.read_yaml(text, f"{key}={text}") for key, text in settings.items()}
+        name = ",".join(f"{short[key]}={value_name(value)}" for key, value in parsed.items())
         points.append(Point(name, settings))
+    name, times = Counter(point.name for point in points).most_common(1)[0]
+    if times > 1:
+        raise UserError(
+            f"Each experiment of the grid should be another one, but {name} is in it {times} times;"
+            " write each value of a setting once (0.1 and .1 are one)."
+        )
     return points
-
-
-def short_names(keys: Sequence[str]) -> dict[str, str]:
-    """train.learning_rate -> learning_rate, unless two keys would be called the same."""
-    last = Counter(key.rpartition(".")[2] for key in keys)
-    return {
-        key: key.rpartition(".")[2] if last[key.rpartition(".")[2]] == 1 else key for key in keys
-    }
 
 
 def check(path: Path, points: Sequence[Point]) -> None:
@@ -219,8 +219,3 @@ def reason(printed: str) -> str:
 def _split(values: str) -> list[str]:
     """Part at the commas that are not inside brackets: "[1,2],[3]" -> "[1,2]", "[3]"."""
     return [part.strip() for part in re.split(r",(?![^\[]*\])", values)]
-
-
-def _plain(value: str) -> str:
-    """A value as a part of a git reference's name."""
-    return re.sub(r"[^A-Za-z0-9.]+", "-", value).strip("-.") or "none"

@@ -9,11 +9,14 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import torch
 
 from tests.wbc.stores import make_store
 from tests.wbc.test_training import settings
 from wbc import checkpoints, device, params, training
 from wbc.backbones import Network
+from wbc.checkpoints import WholeFiles
+from wbc.errors import UserError
 from wbc.plan import make_plan
 from wbc.processes import signals_raise, waiting
 
@@ -166,3 +169,26 @@ def test_no_signal_waits_where_nobody_looks_for_it(tmp_path: Path) -> None:
     assert not waiting.allowed and not waiting.number
     with pytest.raises(KeyboardInterrupt), signals_raise():
         os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_a_damaged_checkpoint_is_named_with_what_to_do(tmp_path: Path) -> None:
+    path, files = tmp_path / "last.ckpt", WholeFiles()
+    weights = torch.arange(1000.0)
+    files.save_checkpoint({"weights": weights}, path)
+    assert torch.equal(files.load_checkpoint(path, weights_only=True)["weights"], weights)
+    whole = path.read_bytes()
+    middle = whole.index(weights.numpy().tobytes()) + 2000
+    flipped = whole[:middle] + bytes([whole[middle] ^ 1]) + whole[middle + 1 :]
+    for damaged in (whole[: len(whole) // 2], bytes(len(whole)), flipped):
+        path.write_bytes(damaged)
+        with pytest.raises(UserError, match=r"last\.ckpt, .* is damaged .*; remove it \(rm "):
+            files.load_checkpoint(path, weights_only=True)
+
+
+def test_no_training_goes_on_from_a_damaged_checkpoint(tmp_path: Path) -> None:
+    (tmp_path / "scratch").mkdir()
+    path = tmp_path / "scratch" / "last.ckpt"
+    path.write_bytes(b"")
+    with pytest.raises(UserError, match="the training begins anew"):
+        fit(tmp_path, CHOSEN)
+    assert path.is_file()  # whoever has a copy may put it back

@@ -17,6 +17,7 @@ from wbc.registry import champion, trail
 from wbc.registry.champion import CHAMPION, PREVIOUS, name_of
 from wbc.registry.trail import Event
 from wbc.registry.versions import all_versions
+from wbc.tracking import log as tracking_log
 from wbc.tracking.store import MODEL, Store
 
 _BEGUN: Final = "champion.moving"  # tag of the registered model while the aliases move
@@ -63,13 +64,16 @@ def move(
 
 
 def recover(store: Store) -> None:
-    """Undo a move over which a process of this machine was killed; one that was done holds."""
+    """Undo a move over which a process was killed; one that was done holds.
+
+    With a server only one of this machine's.
+    """
     if _BEGUN not in store.client.get_registered_model(MODEL).tags:
         return
     with store.lock():
         text = store.client.get_registered_model(MODEL).tags.get(_BEGUN)
         begun = json.loads(text) if text else {}
-        if not begun or not processes.is_dead(begun["process"]):
+        if not begun or not tracking_log.is_gone(store, begun["process"]):
             return
         now = champion.standing(store)
         if now.number == begun["number"] == now.recorded:

@@ -107,12 +107,11 @@ def _create_version(store: Store, run_id: str, model_dir: Path, scores: dict[str
 
 
 def _begun(store: Store, run_id: str) -> Any | None:
-    """A logged model of the run that a process of this machine was killed over, or None."""
+    """A logged model of the run that a process was killed over, or None."""
     found = store.client.search_logged_models([store.experiment_id], f"source_run_id = '{run_id}'")
     begun = [model for model in found if _KNOWN_AS not in model.tags]
-    return next(
-        (m for m in begun if processes.is_dead(m.tags.get(tracking_log.PROCESS_TAG, ""))), None
-    )
+    tag = tracking_log.PROCESS_TAG
+    return next((m for m in begun if tracking_log.is_gone(store, m.tags.get(tag, ""))), None)
 
 
 def _tell_logged_model(store: Store, version: Any) -> None:

@@ -1,11 +1,11 @@
 """`python -m wbc clean`: frees disk in MLflow and DVC together; a plan first, then a question.
 
 Removed are: what a person has deleted in MLflow; runs that ended FAILED or KILLED before they had a
-model; models whose version a person has deleted; with `--keep-last N`, versions but the newest N
-that have no alias and that no rollback leads to, and checks of `drift` older than a year but each
-model's newest N; leftovers of work in scratch/ and of artifacts that MLflow was copying; and DVC's
-objects that neither the workspace, nor a commit that git knows a way to, nor a version that stays,
-names. Everything else stays.
+model, or have been silent for a week; models whose version a person has deleted; with
+`--keep-last N`, versions but the newest N that have no alias and that no rollback leads to, and
+checks of `drift` older than a year but each model's newest N; leftovers of work in scratch/ and of
+artifacts that MLflow was copying; and DVC's objects that neither the workspace, nor a commit that
+git knows a way to, nor a version that stays, names. Everything else stays.
 """
 
 import logging
@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 _KINDS: Final = {  # in the plan's order
     "version": "versions of the model without an alias",
     "model": "models whose version is gone",
-    "run": "runs deleted in MLflow, or ended without a model",
+    "run": "runs deleted in MLflow, ended without a model, or silent for a week",
     "check": "checks of drift that were deleted, ended early, or are old",
     "scratch": "interrupted work in scratch/, a week old",
     "copy": "half copies of artifacts that a kill left, a week old",

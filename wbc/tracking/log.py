@@ -16,6 +16,7 @@ from wbc import processes
 from wbc.lineage import state as lineage
 from wbc.tracking import overtaken
 from wbc.tracking import record as tracking_record
+from wbc.tracking.database import file_of
 from wbc.tracking.store import Store
 
 # Of the training, to know a run whose process is gone; the UI hides names that begin so.
@@ -92,6 +93,16 @@ def close_dead_runs(store: Store) -> None:
     for run in running:
         if processes.is_dead(run.data.tags.get(PROCESS_TAG, "")):
             store.client.set_terminated(run.info.run_id, "KILLED")
+
+
+def is_gone(store: Store, process: str) -> bool:
+    """Whether the process with this `own_name` is no longer at what it does under the store's lock.
+
+    The caller holds that lock. Beside a local database it keeps out everybody who writes there, a
+    container of another name too, so nobody else can be at it. With a server it is this machine's,
+    and nothing is known of others.
+    """
+    return file_of(store.client.tracking_uri) is not None or processes.is_dead(process)
 
 
 @overtaken.repeated

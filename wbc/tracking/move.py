@@ -184,12 +184,18 @@ def _bring(row: Row, database: str) -> bool:
     """Copy what was written into an old home after the move.
 
     Where the original still stands (a database beside the files), its files are its own, and only
-    what this repository lacks altogether is copied.
+    what this repository lacks altogether is copied. A folder that is there counts as whole, so a
+    new one gets its name when all of it has been copied.
     """
     original = _exists(row.home / database)
     if not _exists(row.old) or (original and _exists(row.new)):
         return False
-    shutil.copytree(row.old, row.new, dirs_exist_ok=True)
+    if _exists(row.new):
+        shutil.copytree(row.old, row.new, dirs_exist_ok=True)
+        return True
+    part = row.new.with_name(f"{row.new.name}.part")
+    shutil.copytree(row.old, part, dirs_exist_ok=True)
+    part.rename(row.new)
     return True
 
 

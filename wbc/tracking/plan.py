@@ -112,22 +112,39 @@ def _models(store: Store, versions: list[Any], rescue: list[Any]) -> Iterator[It
 
 
 def _runs(store: Store, repository: Path, versions: list[Any], rescue: list[Any]) -> Iterator[Item]:
-    """Deleted runs, and those without a model that nothing continues; never a version's."""
+    """Deleted runs, and those without a model that nothing continues; never a version's.
+
+    One that still runs, as MLflow says, has been killed where it has been silent for a week: in a
+    container, or on another machine, whose processes nobody sees from here.
+    """
     from mlflow.entities import ViewType
 
     needed = {version.run_id for version in versions} | set(_continued(repository))
     needed |= {model.source_run_id for model in rescue}
     deleted = store.client.search_runs([store.experiment_id], "", ViewType.DELETED_ONLY, 10_000)
-    ended = "attributes.status = 'FAILED'", "attributes.status = 'KILLED'"
     failed = [
         run
-        for query in ended
-        for run in store.client.search_runs([store.experiment_id], query, max_results=10_000)
+        for status in ("FAILED", "KILLED", "RUNNING")
+        for run in store.client.search_runs(
+            [store.experiment_id], f"attributes.status = '{status}'", max_results=10_000
+        )
         if "recorded" in run.data.tags and "model_sha256" not in run.data.tags
+        if status != "RUNNING" or _last_heard(store, run) < _old()
     ]
     for found in [*deleted, *failed]:
         if found.info.run_id not in needed:
             yield Item("run", found.info.run_id, _size_at(found.info.artifact_uri))
+
+
+def _last_heard(store: Store, run: Any) -> float:
+    """When the run began or, if that was later, logged an epoch; seconds since 1970."""
+    points = [
+        point.timestamp
+        for name in run.data.metrics
+        for point in store.client.get_metric_history(run.info.run_id, name)
+    ]
+    milliseconds: int = max([run.info.start_time, *points])
+    return milliseconds / 1000
 
 
 def _checks(store: Store, keep_last: int | None) -> Iterator[Item]:

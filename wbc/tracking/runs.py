@@ -72,8 +72,9 @@ class TrainingRun:
         """Name the run after the model that it made; a note is left where MLflow does not hear."""
         if self._store:
             sha256 = identity(model_dir)
-            tracking_open.remember(self._store, sha256, self._run_id)
             with self._best_effort():
+                tracking_open.remember(self._store, sha256, self._run_id)
+            with self._best_effort():  # also where the note could not be written
                 self._greet_first()
                 name_after_model(self._store, self._run_id, model_dir)
                 tracking_open.forget(self._store, sha256)

@@ -79,7 +79,7 @@ def test_a_registration_that_was_killed_is_continued(
     from mlflow import MlflowClient
 
     _without_artifacts(monkeypatch)
-    monkeypatch.setattr(processes, "is_dead", lambda name: name == processes.own_name())
+    monkeypatch.setattr(processes, "is_dead", lambda _: False)  # as of another container's
     real = getattr(MlflowClient, last)
     with monkeypatch.context() as patch:
 

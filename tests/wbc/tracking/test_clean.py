@@ -113,6 +113,21 @@ def test_runs_that_nothing_needs_go(home: Path) -> None:
     assert (home / "mlruns" / "artifacts" / made["theirs"]).exists()
 
 
+def test_runs_that_were_killed_unseen_go_after_a_silent_week(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in a container, whose processes are another machine's to the next one."""
+    home = new_home(tmp_path / "home", monkeypatch)
+    client, experiment = tracking_store.connect().client, tracking_store.connect().experiment_id
+    old = int(1000 * (time.time() - 8 * 24 * 3600))
+    for name, start, epoch in (("silent", old, old), ("learning", old, 0), ("new", None, old)):
+        run = client.create_run(experiment, start, {"recorded": "live"}, name).info.run_id
+        client.log_metric(run, "epoch/train/loss", 1.0, epoch or None, step=1)
+    clean(home)
+    running = client.search_runs([experiment], "attributes.status = 'RUNNING'")
+    assert {run.info.run_name for run in running} == {"learning", "new"}
+
+
 def test_the_model_of_a_deleted_version_goes(home: Path) -> None:
     store = tracking_store.connect()
     store.client.delete_model_version("wbc-classifier", "2")

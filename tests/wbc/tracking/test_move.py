@@ -120,6 +120,33 @@ def test_what_a_run_wrote_into_the_old_folder_comes_along(
     assert place and place.is_relative_to(new) and (place / "late.txt").read_text() == "late"
 
 
+def test_a_copy_that_was_cut_off_is_made_whole(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A repository that was copied without its artifacts, and `relocate` killed in their middle."""
+    copy, real = tmp_path / "copy", shutil.copyfile
+    shutil.copytree(home, copy, ignore=shutil.ignore_patterns("artifacts"))
+    enter(copy, monkeypatch)
+
+    def cut_off(source: str, target: str, **options: Any) -> Any:
+        if "MLmodel" in str(target):
+            Path(target).write_text("ha")
+            raise KeyboardInterrupt
+        return real(source, target, **options)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(shutil, "copyfile", cut_off)
+        with pytest.raises(KeyboardInterrupt):
+            tracking_relocate.relocate(copy)
+    assert len(list(copy.rglob("MLmodel"))) == 1  # half of it, and under another name
+    tracking_relocate.relocate(copy)
+    assert _contents(copy / "mlruns/artifacts") == _contents(home / "mlruns/artifacts")
+
+
+def _contents(folder: Path) -> dict[Path, bytes]:
+    return {p.relative_to(folder): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
 def test_a_database_without_its_files_is_not_bent(
     home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

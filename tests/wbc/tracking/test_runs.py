@@ -318,3 +318,16 @@ def test_a_server_that_dies_halfway_leaves_gaps_that_are_filled(
     run = _only_run()
     assert run.info.status == "FINISHED"
     assert _curve(run, "epoch/train/loss") == [(1, 1.5), (2, 1.25)]
+
+
+def test_a_note_that_cannot_be_written_fails_no_training(
+    home: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    model_dir, _ = write_model(home)
+    (home / "mlruns" / "open_runs").write_text("no folder")
+    _train(model_dir)
+    (warning,) = [r.getMessage() for r in caplog.records if r.levelno >= logging.WARNING]
+    assert "open_runs" in warning
+    run = _only_run()
+    assert run.info.status == "FINISHED"
+    assert run.data.tags["model_sha256"] == model_sha256(model_dir)
