@@ -203,6 +203,7 @@ def test_a_server_that_ends_by_itself_is_said_and_none_is_left(
         serve, "model_folder", lambda *words: contextlib.nullcontext(tmp_path / str(words[0]))
     )
     monkeypatch.setattr(serve.packaging, "package", package)
+    monkeypatch.setattr(serve.model, "load", lambda folder: None)
     with pytest.raises(UserError) as error:
         serve.serve("models", free_port, 2)
     assert str(error.value) == (
