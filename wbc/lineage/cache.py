@@ -20,8 +20,9 @@ from typing import Any, Final
 
 import psutil
 
-from wbc.errors import UserError
+from wbc.errors import UserError, one_line
 from wbc.lineage import dvc as lineage_dvc
+from wbc.lineage import git as lineage_git
 from wbc.lineage import state as lineage
 
 _HASH: Final = re.compile(rb"(?<![0-9a-f])[0-9a-f]{32}(?:\.dir)?(?![0-9a-f])")
@@ -119,9 +120,9 @@ def in_git(directory: Path, tips_only: bool) -> set[str]:
     tips_only: of the newest commit of each branch, tag, experiment and stash only.
 
     Raises:
-        UserError: git failed; nothing may be taken for unneeded then.
+        UserError: git failed or does not answer; nothing may be taken for unneeded then.
     """
-    if not _git(directory, b"", "rev-parse", "--git-dir", may_fail=True):
+    if not lineage_git.is_repository(directory):
         return set()
     which: tuple[str, ...] = ("--all", "--reflog", "--indexed-objects")
     if tips_only:
@@ -226,14 +227,10 @@ def _in_objects(directory: Path, listed: bytes) -> set[str]:
 
 def _git(directory: Path, text: bytes, *arguments: str, may_fail: bool = False) -> bytes:
     try:
-        done = subprocess.run(
-            ["git", *arguments], cwd=directory, input=text, capture_output=True, check=False
-        )
-    except OSError:
+        return lineage_git.output(directory, *arguments, text=text)
+    except lineage_git.GitError as error:
         if may_fail:
             return b""
-        raise UserError("git is needed to tell which data nobody needs; install it.") from None
-    if done.returncode and not may_fail:
-        reason = done.stderr.decode(errors="replace").strip()
-        raise UserError(f"git could not list what is committed ({reason}); see `git fsck`.")
-    return done.stdout if done.returncode == 0 else b""
+        raise UserError(
+            f"git could not list what is committed ({one_line(error)}); see `git fsck`."
+        ) from None

@@ -78,6 +78,39 @@ def test_without_git_nothing_is_named_and_a_broken_one_is_no_answer(
     assert lineage_cache.in_git(plain, tips_only=False) == set()
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"PATH": ""},
+        {
+            "GIT_TEST_ASSUME_DIFFERENT_OWNER": "1",
+            "GIT_CONFIG_GLOBAL": os.devnull,
+            "GIT_CONFIG_SYSTEM": os.devnull,
+        },
+    ],
+    ids=["no git", "another's folder"],
+)
+def test_a_git_that_does_not_answer_is_no_answer(
+    repository: Path, monkeypatch: pytest.MonkeyPatch, changes: dict[str, str]
+) -> None:
+    commit(repository, HASHES[0])
+    below = repository / "below"
+    below.mkdir()
+    for name, value in changes.items():
+        monkeypatch.setenv(name, value)
+    for folder in (repository, below):
+        with pytest.raises(UserError, match="but git does not answer there"):
+            lineage_cache.in_git(folder, tips_only=False)
+
+
+def test_the_callers_environment_leads_to_no_other_repository(
+    repository: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commit(repository, HASHES[0])
+    monkeypatch.setenv("GIT_DIR", str(repository / "elsewhere"))  # a hook, or dotfiles in git
+    assert lineage_cache.in_git(repository, tips_only=False) == {HASHES[0]}
+
+
 def test_the_workspace_and_experiments_that_run(tmp_path: Path) -> None:
     for number, name in enumerate(
         ("dvc.lock", "data/incoming/lab.dvc", ".dvc/tmp/exps/x/dvc.lock", ".dvc/cache/dvc.lock")
