@@ -20,6 +20,8 @@ from ruamel.yaml import YAML
 
 MAX_PATCH_BYTES: Final = 5_000_000  # of one patch
 MAX_UNTRACKED_BYTES: Final = 1_000_000  # of one new file; larger ones are only named
+_HEADER_BYTES: Final = 500  # of a new file in a patch, at least with a name that is not too long
+_MAX_NAMED: Final = 20  # files that the note names
 _NOT_DVC_LOCK: Final = (".", ":(exclude)dvc.lock")
 
 
@@ -136,9 +138,8 @@ def _patch(directory: Path, fresh: dict[str, str]) -> tuple[bytes, str]:
     list_new = ("ls-files", "--others", "--exclude-standard", "-z", "--", ".")
     listed = _git(directory, *list_new, environment=fresh)
     names = [name.decode(errors="surrogateescape") for name in listed.split(b"\0") if name]
-    small = [name for name in names if _size(directory / name) <= MAX_UNTRACKED_BYTES]
-    left_out = sorted(set(names) - set(small))
-    note = f"too large for the patch: {', '.join(left_out)}" if left_out else ""
+    small = _fitting({name: _size(directory / name) for name in names})
+    note = _left_out_note(sorted(set(names) - set(small)))
     if small:
         wanted = "\0".join(f":(literal){name}" for name in small)
         add = ("add", "--intent-to-add", "--pathspec-from-file=-", "--pathspec-file-nul")
@@ -148,6 +149,27 @@ def _patch(directory: Path, fresh: dict[str, str]) -> tuple[bytes, str]:
     if len(patch) > MAX_PATCH_BYTES:
         return patch[:MAX_PATCH_BYTES], f"cut at {MAX_PATCH_BYTES} of {len(patch)} bytes"
     return patch, note
+
+
+def _fitting(sizes: dict[str, int]) -> list[str]:
+    """New files for the patch, until half of it is full: as text each may double there.
+
+    A folder of pictures that nobody told git to ignore would otherwise be read and packed in
+    memory at the start of every stage. The smallest come first, which code is among.
+    """
+    chosen, room = [], MAX_PATCH_BYTES // 2
+    for name, size in sorted(sizes.items(), key=lambda item: item[1]):
+        if size <= MAX_UNTRACKED_BYTES and size + _HEADER_BYTES <= room:
+            chosen.append(name)
+            room -= size + _HEADER_BYTES
+    return chosen
+
+
+def _left_out_note(names: list[str]) -> str:
+    if not names:
+        return ""
+    more = f" and {len(names) - _MAX_NAMED} more" if len(names) > _MAX_NAMED else ""
+    return f"too large for the patch: {', '.join(names[:_MAX_NAMED])}{more}"
 
 
 def _size(path: Path) -> int:

@@ -98,6 +98,25 @@ def test_a_large_new_file_is_named_and_not_copied(
     assert b"small.py" in found.patch
 
 
+def test_many_new_files_are_named_and_not_copied(
+    repository: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Pictures in a folder that nobody told git to ignore."""
+    monkeypatch.setattr(lineage, "MAX_PATCH_BYTES", 20_000)
+    (repository / "cells").mkdir()
+    for number in range(40):
+        (repository / "cells" / f"{number:02d}.png").write_bytes(os.urandom(1500))
+    (repository / "new.py").write_text("x = 1\n")
+    (repository / "params.yaml").write_text("seed: 2\n")
+
+    found = lineage.read(repository)
+
+    assert len(found.patch) < 20_000 and b"+seed: 2" in found.patch
+    assert b"+x = 1" in found.patch and found.patch.count(b"new file mode") == 1 + 4
+    assert found.patch_note.startswith("too large for the patch: cells/04.png, cells/05.png, ")
+    assert found.patch_note.endswith("cells/23.png and 16 more")
+
+
 def test_a_huge_patch_is_cut_and_says_so(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lineage, "MAX_PATCH_BYTES", 50)
     (repository / "params.yaml").write_text("seed: 2\n" * 100)
