@@ -22,6 +22,12 @@ MAX_PATCH_BYTES: Final = 5_000_000  # of one patch
 MAX_UNTRACKED_BYTES: Final = 1_000_000  # of one new file; larger ones are only named
 _HEADER_BYTES: Final = 500  # of a new file in a patch, at least with a name that is not too long
 _MAX_NAMED: Final = 20  # files that the note names
+# What `git apply` can read, whatever the user has set for the eye: nbdime's and other converters,
+# other prefixes, few lines of context, a log in place of a submodule's commit.
+_APPLICABLE: Final = (
+    *("--binary", "--no-color", "--no-ext-diff", "--no-textconv", "--no-relative"),
+    *("--src-prefix=a/", "--dst-prefix=b/", "--unified=3", "--submodule=short"),
+)
 _NOT_DVC_LOCK: Final = (".", ":(exclude)dvc.lock")
 
 
@@ -144,8 +150,8 @@ def _patch(directory: Path, fresh: dict[str, str]) -> tuple[bytes, str]:
         wanted = "\0".join(f":(literal){name}" for name in small)
         add = ("add", "--intent-to-add", "--pathspec-from-file=-", "--pathspec-file-nul")
         _git(directory, *add, environment=fresh, text=wanted.encode(errors="surrogateescape"))
-    diff = ("-c", "diff.noprefix=false", "diff", "--binary", "--no-color", "--no-ext-diff")
-    patch = _git(directory, *diff, "HEAD", "--", *_NOT_DVC_LOCK, environment=fresh)
+    diff = ("diff", *_APPLICABLE, "HEAD", "--", *_NOT_DVC_LOCK)
+    patch = _git(directory, *diff, environment=fresh)
     if len(patch) > MAX_PATCH_BYTES:
         return patch[:MAX_PATCH_BYTES], f"cut at {MAX_PATCH_BYTES} of {len(patch)} bytes"
     return patch, note

@@ -84,6 +84,32 @@ def test_the_patch_brings_every_change_back(repository: Path, tmp_path: Path) ->
     assert not (clone / "data").exists()
 
 
+def test_a_patch_can_be_applied_however_the_user_likes_to_see_it(
+    repository: Path, tmp_path: Path
+) -> None:
+    (repository / "sub").mkdir()
+    (repository / "sub" / "params.yaml").write_text("seed: 1\nepochs: 2\nsize: 3\n")
+    _git(repository, "init", "-q", "sub/other")
+    _git(repository / "sub" / "other", "commit", "-qm", "a submodule", "--allow-empty")
+    (repository / ".gitattributes").write_text("*.yaml diff=shout\n")
+    _git(repository, "add", ".")
+    _git(repository, "commit", "-qm", "second")
+    _git(tmp_path, "clone", "-q", str(repository), "clone")
+    for setting in (
+        *("diff.shout.textconv=tr a-z A-Z <", "diff.context=0", "diff.noprefix=true"),
+        *("diff.relative=true", "diff.mnemonicPrefix=true", "diff.submodule=log"),
+    ):
+        _git(repository, "config", *setting.split("=", 1))
+    (repository / "sub" / "params.yaml").write_text("seed: 1\nepochs: 9\nsize: 3\n")
+    _git(repository / "sub" / "other", "commit", "-qm", "changed", "--allow-empty")
+
+    found = lineage.read(repository / "sub")
+
+    _git(tmp_path / "clone", "apply", text=found.patch)
+    assert "epochs: 9\n" in (tmp_path / "clone" / "sub" / "params.yaml").read_text()
+    assert b"+Subproject commit" in found.patch
+
+
 def test_a_large_new_file_is_named_and_not_copied(
     repository: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
