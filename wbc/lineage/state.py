@@ -9,14 +9,19 @@ every upstream stage rewrites it while the pipeline runs.
 import functools
 import getpass
 import hashlib
+import logging
 import os
-import subprocess
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from ruamel.yaml import YAML
+
+from wbc.errors import UserError
+from wbc.lineage import git as lineage_git
+
+log = logging.getLogger(__name__)
 
 MAX_PATCH_BYTES: Final = 5_000_000  # of one patch
 MAX_UNTRACKED_BYTES: Final = 1_000_000  # of one new file; larger ones are only named
@@ -52,7 +57,9 @@ def read(directory: Path) -> Lineage:
     """
     commit = _git(directory, "rev-parse", "HEAD").decode().strip()
     changed, patch, note = b"", b"", ""
-    if commit:
+    if not commit:
+        _warn_where_git_fails(directory)
+    else:
         with tempfile.TemporaryDirectory() as scratch:
             fresh = {"GIT_INDEX_FILE": str(Path(scratch) / "index")}
             _git(directory, "read-tree", "HEAD", environment=fresh)
@@ -139,6 +146,15 @@ def outs_of(lock: bytes) -> dict[str, str]:
     return {out["path"]: out["md5"] for out in outs if "md5" in out}
 
 
+@functools.cache
+def _warn_where_git_fails(directory: Path) -> None:
+    """Once: a stage goes on without a commit, but nobody is to find out when it is wanted."""
+    try:
+        lineage_git.is_repository(directory)
+    except UserError as error:
+        log.warning("No commit is recorded, without which no model can be verified: %s", error)
+
+
 def _patch(directory: Path, fresh: dict[str, str]) -> tuple[bytes, str]:
     """Everything that differs from HEAD, new files included, and what was left out of it."""
     list_new = ("ls-files", "--others", "--exclude-standard", "-z", "--", ".")
@@ -190,14 +206,11 @@ def _git(
 ) -> bytes:
     """What git prints; b"" where there is no git, no repository or no commit yet."""
     try:
-        done = subprocess.run(
-            ["git", *arguments],
-            cwd=directory,
-            env={**os.environ, "GIT_OPTIONAL_LOCKS": "0", **(environment or {})},
-            input=text,
-            capture_output=True,
-            check=False,
+        return lineage_git.output(
+            directory,
+            *arguments,
+            environment={"GIT_OPTIONAL_LOCKS": "0", **(environment or {})},
+            text=text,
         )
-    except OSError:
+    except lineage_git.GitError:
         return b""
-    return done.stdout if done.returncode == 0 else b""

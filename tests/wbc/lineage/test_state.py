@@ -158,13 +158,36 @@ def test_a_subdirectory_sees_its_repository(repository: Path) -> None:
     assert lineage.read(repository / "sub").commit == lineage.read(repository).commit
 
 
-def test_without_git_there_is_no_commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_git_there_is_no_commit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
     found = lineage.read(tmp_path)
     assert (found.commit, found.dirty, found.patch) == ("", False, b"")
 
     monkeypatch.setenv("PATH", "")
     assert lineage.read(tmp_path).commit == ""
+    assert caplog.messages == []
+
+
+def test_a_git_that_does_not_answer_is_said_once(
+    repository: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")  # git refuses another user's folder
+    for scope in ("GLOBAL", "SYSTEM"):
+        monkeypatch.setenv(f"GIT_CONFIG_{scope}", os.devnull)
+
+    assert [lineage.read(repository).commit for _ in range(2)] == ["", ""]
+
+    [said] = caplog.messages
+    assert "No commit is recorded" in said and "git config --global --add safe.directory" in said
+
+
+def test_the_commit_is_the_directorys_and_not_the_environments(
+    repository: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GIT_DIR", str(repository / "elsewhere"))  # a hook, or dotfiles in git
+    assert lineage.read(repository).commit
 
 
 def test_the_experiment_is_dvcs(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
