@@ -164,9 +164,11 @@ def _run(repository: Path, points: Sequence[Point], jobs: int) -> list[str]:
     """Queue the points and wait for them; returns the names of those that failed."""
     names = [point.name for point in points]
     experiments.forget(repository, names)  # what an earlier sweep left there
+    running = experiments.queue(repository).open(names)  # still, after that sweep was killed
     try:
         for point in points:
-            experiments.enqueue(repository, point.name, point.settings)
+            if point.name not in running:
+                experiments.enqueue(repository, point.name, point.settings)
         experiments.start_workers(repository, jobs)
         return _wait(repository, names, jobs)
     except KeyboardInterrupt:

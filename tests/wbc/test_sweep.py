@@ -9,6 +9,7 @@ import pytest
 from wbc import sweep, sweep_table
 from wbc.errors import UserError
 from wbc.lineage import experiments
+from wbc.lineage.experiments import Queue
 from wbc.sweep_table import Row
 
 ROOT = Path(__file__).parent.parent.parent
@@ -85,6 +86,20 @@ def test_results_that_the_cache_has_lost_are_named(
     monkeypatch.setattr(sweep.tracking_sweep, "connect", lambda _: None)
     with pytest.raises(UserError, match=r"has lost the results of 1 .*: dvc exp remove seed=1,"):
         sweep.run(tmp_path, "seed=1", jobs=1)
+
+
+def test_what_a_killed_sweep_left_running_is_waited_for_and_not_run_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    queued: list[str] = []
+    looks = iter([Queue({"seed=1": "Running"}, 1)])
+    after = Queue({"seed=1": "Success", "seed=2": "Success"}, 0)
+    monkeypatch.setattr(experiments, "forget", lambda *_: None)
+    monkeypatch.setattr(experiments, "queue", lambda _: next(looks, after))
+    monkeypatch.setattr(experiments, "enqueue", lambda _, name, settings: queued.append(name))
+    monkeypatch.setattr(experiments, "start_workers", lambda *_: None)
+    assert sweep._run(tmp_path, sweep.parse("seed=1,2"), jobs=2) == []
+    assert queued == ["seed=2"]
 
 
 def test_ranking_is_by_validation_and_among_equal_starts() -> None:
