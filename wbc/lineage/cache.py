@@ -26,7 +26,7 @@ from wbc.lineage import git as lineage_git
 from wbc.lineage import state as lineage
 
 _HASH: Final = re.compile(rb"(?<![0-9a-f])[0-9a-f]{32}(?:\.dir)?(?![0-9a-f])")
-_MAX_BYTES: Final = 20_000_000  # of a file in git; larger ones are no dvc.lock
+_MAX_BYTES: Final = 20_000_000  # of a file in git, larger ones are no dvc.lock; and of a batch
 _MODEL_STAGES: Final = ("download", "split", "preprocess")
 _ARCHITECTURE_STAGES: Final = ("weights", "train", "evaluate")
 
@@ -217,12 +217,25 @@ def _in_objects(directory: Path, listed: bytes) -> set[str]:
         directory, names, "cat-file", "--batch-check=%(objecttype) %(objectsize) %(objectname)"
     )
     rows = [line.split() for line in about.splitlines()]
-    wanted = [name for kind, size, name in rows if kind == b"blob" and int(size) <= _MAX_BYTES]
-    return (
-        hashes_in(_git(directory, b"\n".join(wanted) + b"\n", "cat-file", "--batch"))
-        if wanted
-        else set()
-    )
+    blobs = {name: int(size) for kind, size, name in rows if kind == b"blob"}
+    found: set[str] = set()
+    for batch in _batches({name: size for name, size in blobs.items() if size <= _MAX_BYTES}):
+        found |= hashes_in(_git(directory, b"\n".join(batch) + b"\n", "cat-file", "--batch"))
+    return found
+
+
+def _batches(sizes: dict[bytes, int]) -> Iterator[list[bytes]]:
+    """Names whose contents are at most _MAX_BYTES together: a history may not fit in memory."""
+    batch: list[bytes] = []
+    room = _MAX_BYTES
+    for name, size in sizes.items():
+        if size > room:
+            yield batch
+            batch, room = [], _MAX_BYTES
+        batch.append(name)
+        room -= size
+    if batch:
+        yield batch
 
 
 def _git(directory: Path, text: bytes, *arguments: str, may_fail: bool = False) -> bytes:

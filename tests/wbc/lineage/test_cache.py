@@ -10,6 +10,7 @@ import pytest
 
 from wbc.errors import UserError
 from wbc.lineage import cache as lineage_cache
+from wbc.lineage import git as lineage_git
 
 HASHES = [f"{number:032x}" for number in range(1, 10)]
 
@@ -61,6 +62,26 @@ def test_what_git_can_bring_back_is_needed(repository: Path) -> None:
     assert tips == everything - {old, reset}
     assert lineage_cache.in_commit(repository, experiment) == {exp}
     assert lineage_cache.in_commit(repository, "0" * 40) == set()
+
+
+def test_a_long_history_is_not_held_in_memory_at_once(
+    repository: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lineage_cache, "_MAX_BYTES", 1000)
+    for name in HASHES[:3]:
+        commit(repository, f"{name} {'x' * 600}")
+    commit(repository, f"{HASHES[3]} {'x' * 1000}")  # larger than any dvc.lock
+    answers: list[int] = []
+    ask = lineage_git.output
+
+    def listened(directory: Path, *words: str, text: bytes = b"") -> bytes:
+        answer = ask(directory, *words, text=text)
+        answers.extend([len(answer)] if words == ("cat-file", "--batch") else [])
+        return answer
+
+    monkeypatch.setattr(lineage_git, "output", listened)
+    assert lineage_cache.in_git(repository, tips_only=False) == set(HASHES[:3])
+    assert len(answers) == 3 and max(answers) < 1000
 
 
 def test_without_git_nothing_is_named_and_a_broken_one_is_no_answer(
