@@ -176,17 +176,23 @@ def remove(directory: Path, names: Iterable[str]) -> None:
 
 
 def _refuse_if_used(rwlock: Path) -> None:
-    """DVC names there who reads and writes which path; entries of dead processes do not count."""
+    """DVC names there who reads and writes which path; entries of dead processes do not count.
+
+    After a kill another program may have got the number, in containers always the same one: this
+    one is no `dvc`, and of others the user is asked, since a clock that was set makes a living
+    `dvc` look younger than its entry.
+    """
     try:
         content: Any = json.loads(rwlock.read_text(encoding="utf-8") or "{}")
     except (OSError, ValueError):
         content = {}
     pids = {int(pid) for pid in re.findall(r'"pid": (\d+)', json.dumps(content))}
-    alive = [pid for pid in sorted(pids) if psutil.pid_exists(pid)]
+    alive = [pid for pid in sorted(pids - {os.getpid()}) if psutil.pid_exists(pid)]
     if alive:
         raise UserError(
             f"`dvc` is running in this repository (process {alive[0]}); wait until it has ended and"
-            " type the same again."
+            " type the same again. If that process is no `dvc`, one was killed here: remove"
+            f" {rwlock} first."
         )
 
 

@@ -160,13 +160,18 @@ def test_it_waits_for_no_dvc_that_is_at_work(repository: Path) -> None:
     subprocess.run([sys.executable, "-m", "dvc", "init", "-q"], cwd=repository, check=True)
     tmp = repository / ".dvc" / "tmp"
     tmp.mkdir(exist_ok=True)
-    (tmp / "rwlock").write_text(json.dumps({"a": {"write": {"pid": 2**22 + 1, "cmd": "repro"}}}))
+    gone = {"write": {"pid": 2**22 + 1, "cmd": "repro"}}
+    ours = {"write": {"pid": os.getpid(), "cmd": "repro"}}  # as the only process of a container
+    (tmp / "rwlock").write_text(json.dumps({"a": gone, "b": ours}))
     first, second = lineage_cache.alone(repository), lineage_cache.alone(repository)
     with first, pytest.raises(UserError, match="DVC is at work"), second:
         pass  # what a process that is gone had written did not matter
     (tmp / "exps" / "x").mkdir(parents=True)
     (tmp / "exps" / "x" / "rwlock").write_text(
-        json.dumps({"a": {"read": [{"pid": os.getpid(), "cmd": "dvc repro"}]}})
+        json.dumps({"a": {"read": [{"pid": os.getppid(), "cmd": "dvc repro"}]}})
     )
-    with pytest.raises(UserError, match=f"process {os.getpid()}"), lineage_cache.alone(repository):
+    words = (
+        rf"process {os.getppid()}\).* is no `dvc`.* remove {tmp / 'exps' / 'x' / 'rwlock'} first"
+    )
+    with pytest.raises(UserError, match=words), lineage_cache.alone(repository):
         pass
