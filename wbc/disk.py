@@ -103,9 +103,9 @@ def full_sentence(error: BaseException, folders: Iterable[Path]) -> str:
     where = min(free, key=lambda folder: free[folder])
     return (
         f"No space is left on the disk for {where} (free: {free[where]} MB, or a quota is used up);"
-        " all that was finished is kept. Make room there (what only old versions need goes with"
-        " `dvc gc --workspace --all-commits`, what lies in scratch/ belongs to stages that have not"
-        " finished) and run the same command again (`dvc repro`), which goes on from there."
+        " all that was finished is kept. Make room there (`python -m wbc clean` shows and removes"
+        " what nobody needs; what lies in scratch/ belongs to stages that have not finished) and"
+        " run the same command again (`dvc repro`), which goes on from there."
     )
 
 

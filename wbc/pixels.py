@@ -60,9 +60,9 @@ def _create(path: Path, shape: tuple[int, ...], num_bytes_in_all: int) -> None:
         free = shutil.disk_usage(path.parent).free
         raise UserError(
             f"{path.parent} needs {num_bytes_in_all / 1e9:.3g} GB for the cells, but"
-            f" {free / 1e9:.3g} GB are free there, or a quota is used up; make room (what only old"
-            " versions need goes with `dvc gc --workspace --all-commits`), or lower"
-            " preprocess.input_size, and run the same command again."
+            f" {free / 1e9:.3g} GB are free there, or a quota is used up; make room"
+            " (`python -m wbc clean` removes what nobody needs), or lower preprocess.input_size,"
+            " and run the same command again."
         ) from None
 
 

@@ -45,7 +45,7 @@ def run(repository: Path, grid: str, jobs: int) -> None:
 
     Raises:
         UserError: the grid is impossible or the tree is not committed, both before any work; or
-            experiments failed, after the table of the others.
+            experiments failed or have lost their results, after the table of the others.
     """
     points = parse(grid)
     check(repository / "params.yaml", points)
@@ -57,11 +57,23 @@ def run(repository: Path, grid: str, jobs: int) -> None:
     failed = _run(repository, new, jobs) if new else []
     done = [point for point in points if point.name not in failed]
     store = tracking_sweep.connect(repository)
-    rows = [row for point in done for row in read(repository, point, store)]
+    rows: list[sweep_table.Row] = []
+    lost: list[str] = []
+    for point in done:
+        try:
+            rows += read(repository, point, store)
+        except FileNotFoundError:
+            lost.append(point.name)
     if rows:
         log.info("%s", sweep_table.report(rows))
     if failed:
         raise UserError(_failure(repository, failed, len(points)))
+    if lost:
+        raise UserError(
+            f"DVC's cache has lost the results of {len(lost)} of {len(points)} experiments, as"
+            f" after `dvc gc`; type: dvc exp remove {' '.join(lost)}, and then the same sweep,"
+            " which runs them again."
+        )
 
 
 def parse(grid: str) -> list[Point]:
@@ -122,7 +134,11 @@ def check(path: Path, points: Sequence[Point]) -> None:
 
 
 def read(repository: Path, point: Point, store: Store | None) -> list[sweep_table.Row]:
-    """The validation scores of an experiment, a row for each of its networks."""
+    """The validation scores of an experiment, a row for each of its networks.
+
+    Raises:
+        FileNotFoundError: DVC's cache has no longer what it made.
+    """
     results = experiments.Results(repository, point.name)
     settings = params.read_yaml(results.text("params.yaml"), "params.yaml")
     short = short_names(list(point.settings))
@@ -148,9 +164,11 @@ def _run(repository: Path, points: Sequence[Point], jobs: int) -> list[str]:
     """Queue the points and wait for them; returns the names of those that failed."""
     names = [point.name for point in points]
     experiments.forget(repository, names)  # what an earlier sweep left there
+    running = experiments.queue(repository).open(names)  # still, after that sweep was killed
     try:
         for point in points:
-            experiments.enqueue(repository, point.name, point.settings)
+            if point.name not in running:
+                experiments.enqueue(repository, point.name, point.settings)
         experiments.start_workers(repository, jobs)
         return _wait(repository, names, jobs)
     except KeyboardInterrupt:

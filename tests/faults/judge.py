@@ -11,7 +11,7 @@ from typing import Any
 
 from wbc.tracking.plan import HALF_COPIED  # neither listed nor fetched by MLflow
 
-PASSED_OVER = (".git", "__pycache__", "mlruns", "tmp", "cache", ".venv")
+PASSED_OVER = (".git", "__pycache__", "mlruns", "tmp", "cache", ".venv", "dvc.lock.damaged")
 DIFFERS = ("mlflow.", "promotion.when", "git.", "wbc.process")  # from run to run
 
 

@@ -165,8 +165,8 @@ def test_a_store_that_does_not_fit_is_refused_at_once_and_leaves_the_room(tmp_pa
         write_cells(disk / "fits", ((place, np.ones((100, 100, 3), np.uint8)) for place in places))
         with pytest.raises(
             UserError,
-            match=r"pixels needs 0.0027 GB .* but 0.000[0-9]+ GB are free .* versions need goes"
-            r" with `dvc gc --workspace --all-commits`\), or lower preprocess\.input_size, and run",
+            match=r"pixels needs 0.0027 GB .* but 0.000[0-9]+ GB are free .* make room"
+            r" \(`python -m wbc clean` .*\), or lower preprocess\.input_size, and run",
         ):
             allocate(disk / "pixels", 90, 100, shard_cells=4)
         assert list((disk / "pixels").iterdir()) == []

@@ -1,12 +1,15 @@
 """wbc.sweep: the grid, its names, the ranking; tests/pipeline/test_sweep.py runs it."""
 
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from wbc import sweep, sweep_table
 from wbc.errors import UserError
+from wbc.lineage import experiments
+from wbc.lineage.experiments import Queue
 from wbc.sweep_table import Row
 
 ROOT = Path(__file__).parent.parent.parent
@@ -46,6 +49,51 @@ def test_an_impossible_grid_is_named_before_any_work(grid: str, words: str, tmp_
     shutil.copy(ROOT / "params.yaml", tmp_path)
     with pytest.raises(UserError, match=words):
         sweep.run(tmp_path, grid, jobs=2)
+
+
+METRICS = "reports/googlenet/metrics.json"
+LOCK = f"""schema: '2.0'
+stages:
+  evaluate:
+    cmd: x
+    outs:
+    - path: {METRICS}
+      hash: md5
+      md5: {"a" * 32}
+      size: 12
+"""
+
+
+def test_results_that_the_cache_has_lost_are_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As `dvc gc` leaves finished experiments: their commits are there, their data are not."""
+    shutil.copy(ROOT / "params.yaml", tmp_path)
+    (tmp_path / ".dvc").mkdir()
+    (tmp_path / ".dvc" / "config").touch()
+    (tmp_path / "dvc.yaml").write_text(f"stages: {{evaluate: {{cmd: x, outs: [{METRICS}]}}}}")
+    (tmp_path / "dvc.lock").write_text(LOCK)
+    who = ("-c", "user.name=t", "-c", "user.email=t@example.org")
+    for words in (("init", "-q"), ("add", "."), ("commit", "-qm", "x"), ("tag", "seed=1")):
+        subprocess.run(["git", *who, *words], cwd=tmp_path, check=True)
+    monkeypatch.setattr(experiments, "finished", lambda _: {"seed=1"})
+    monkeypatch.setattr(sweep.tracking_sweep, "connect", lambda _: None)
+    with pytest.raises(UserError, match=r"has lost the results of 1 .*: dvc exp remove seed=1,"):
+        sweep.run(tmp_path, "seed=1", jobs=1)
+
+
+def test_what_a_killed_sweep_left_running_is_waited_for_and_not_run_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    queued: list[str] = []
+    looks = iter([Queue({"seed=1": "Running"}, 1)])
+    after = Queue({"seed=1": "Success", "seed=2": "Success"}, 0)
+    monkeypatch.setattr(experiments, "forget", lambda *_: None)
+    monkeypatch.setattr(experiments, "queue", lambda _: next(looks, after))
+    monkeypatch.setattr(experiments, "enqueue", lambda _, name, settings: queued.append(name))
+    monkeypatch.setattr(experiments, "start_workers", lambda *_: None)
+    assert sweep._run(tmp_path, sweep.parse("seed=1,2"), jobs=2) == []
+    assert queued == ["seed=2"]
 
 
 def test_ranking_is_by_validation_and_among_equal_starts() -> None:

@@ -20,12 +20,13 @@ from typing import Any, Final
 
 import psutil
 
-from wbc.errors import UserError
+from wbc.errors import UserError, one_line
 from wbc.lineage import dvc as lineage_dvc
+from wbc.lineage import git as lineage_git
 from wbc.lineage import state as lineage
 
 _HASH: Final = re.compile(rb"(?<![0-9a-f])[0-9a-f]{32}(?:\.dir)?(?![0-9a-f])")
-_MAX_BYTES: Final = 20_000_000  # of a file in git; larger ones are no dvc.lock
+_MAX_BYTES: Final = 20_000_000  # of a file in git, larger ones are no dvc.lock; and of a batch
 _MODEL_STAGES: Final = ("download", "split", "preprocess")
 _ARCHITECTURE_STAGES: Final = ("weights", "train", "evaluate")
 
@@ -119,9 +120,9 @@ def in_git(directory: Path, tips_only: bool) -> set[str]:
     tips_only: of the newest commit of each branch, tag, experiment and stash only.
 
     Raises:
-        UserError: git failed; nothing may be taken for unneeded then.
+        UserError: git failed or does not answer; nothing may be taken for unneeded then.
     """
-    if not _git(directory, b"", "rev-parse", "--git-dir", may_fail=True):
+    if not lineage_git.is_repository(directory):
         return set()
     which: tuple[str, ...] = ("--all", "--reflog", "--indexed-objects")
     if tips_only:
@@ -175,17 +176,23 @@ def remove(directory: Path, names: Iterable[str]) -> None:
 
 
 def _refuse_if_used(rwlock: Path) -> None:
-    """DVC names there who reads and writes which path; entries of dead processes do not count."""
+    """DVC names there who reads and writes which path; entries of dead processes do not count.
+
+    After a kill another program may have got the number, in containers always the same one: this
+    one is no `dvc`, and of others the user is asked, since a clock that was set makes a living
+    `dvc` look younger than its entry.
+    """
     try:
         content: Any = json.loads(rwlock.read_text(encoding="utf-8") or "{}")
     except (OSError, ValueError):
         content = {}
     pids = {int(pid) for pid in re.findall(r'"pid": (\d+)', json.dumps(content))}
-    alive = [pid for pid in sorted(pids) if psutil.pid_exists(pid)]
+    alive = [pid for pid in sorted(pids - {os.getpid()}) if psutil.pid_exists(pid)]
     if alive:
         raise UserError(
             f"`dvc` is running in this repository (process {alive[0]}); wait until it has ended and"
-            " type the same again."
+            " type the same again. If that process is no `dvc`, one was killed here: remove"
+            f" {rwlock} first."
         )
 
 
@@ -216,24 +223,33 @@ def _in_objects(directory: Path, listed: bytes) -> set[str]:
         directory, names, "cat-file", "--batch-check=%(objecttype) %(objectsize) %(objectname)"
     )
     rows = [line.split() for line in about.splitlines()]
-    wanted = [name for kind, size, name in rows if kind == b"blob" and int(size) <= _MAX_BYTES]
-    return (
-        hashes_in(_git(directory, b"\n".join(wanted) + b"\n", "cat-file", "--batch"))
-        if wanted
-        else set()
-    )
+    blobs = {name: int(size) for kind, size, name in rows if kind == b"blob"}
+    found: set[str] = set()
+    for batch in _batches({name: size for name, size in blobs.items() if size <= _MAX_BYTES}):
+        found |= hashes_in(_git(directory, b"\n".join(batch) + b"\n", "cat-file", "--batch"))
+    return found
+
+
+def _batches(sizes: dict[bytes, int]) -> Iterator[list[bytes]]:
+    """Names whose contents are at most _MAX_BYTES together: a history may not fit in memory."""
+    batch: list[bytes] = []
+    room = _MAX_BYTES
+    for name, size in sizes.items():
+        if size > room:
+            yield batch
+            batch, room = [], _MAX_BYTES
+        batch.append(name)
+        room -= size
+    if batch:
+        yield batch
 
 
 def _git(directory: Path, text: bytes, *arguments: str, may_fail: bool = False) -> bytes:
     try:
-        done = subprocess.run(
-            ["git", *arguments], cwd=directory, input=text, capture_output=True, check=False
-        )
-    except OSError:
+        return lineage_git.output(directory, *arguments, text=text)
+    except lineage_git.GitError as error:
         if may_fail:
             return b""
-        raise UserError("git is needed to tell which data nobody needs; install it.") from None
-    if done.returncode and not may_fail:
-        reason = done.stderr.decode(errors="replace").strip()
-        raise UserError(f"git could not list what is committed ({reason}); see `git fsck`.")
-    return done.stdout if done.returncode == 0 else b""
+        raise UserError(
+            f"git could not list what is committed ({one_line(error)}); see `git fsck`."
+        ) from None

@@ -88,13 +88,13 @@ def prepare(directory: Path) -> None:
     dvc.lock can restore an output there; and DVC's notes on files (site_cache_dir), which it would
     keep for each path for ever, go with the copy.
     """
+    from dvc.config import Config
+
     (directory / "dvc.lock").unlink(missing_ok=True)
-    own = directory / ".dvc"
-    text = (
-        f"[core]\n    analytics = false\n    site_cache_dir = {own / 'tmp' / 'site'}\n"
-        f"[cache]\n    dir = {own / 'cache'}\n"
-    )
-    (directory / ".dvc" / "config.local").write_text(text, encoding="utf-8")
+    own = directory.resolve() / ".dvc"
+    with Config(str(own)).edit("local") as settings:  # not by hand: a path may hold # or a comma
+        settings["core"] = {"analytics": False, "site_cache_dir": str(own / "tmp" / "site")}
+        settings["cache"] = {"dir": str(own / "cache")}
 
 
 def run_stage(directory: Path, stage: str, log_path: Path, variables: Mapping[str, str]) -> bool:

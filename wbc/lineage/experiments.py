@@ -19,6 +19,7 @@ from typing import Any, Final
 from wbc.errors import UserError
 
 _DONE: Final = ("Success", "Failed")
+_TRIES: Final = 3  # to take entries out of a queue that workers serve meanwhile
 _STOP_SECONDS: Final = 60.0  # that killed experiments are given to end; then they are left to it
 
 
@@ -113,9 +114,16 @@ def _await_end(repository: Path, names: Sequence[str]) -> None:
 
 
 def forget(repository: Path, names: Sequence[str]) -> None:
-    """Take entries out of the queue's list; results that exist stay."""
-    if names:
-        _dvc(repository, "queue", "remove", *names, check=False)
+    """Take entries out of the queue's list, but those that run; results that exist stay.
+
+    DVC removes nothing where it does not know one of the names, or where that has just been begun.
+    """
+    for _ in range(_TRIES if names else 0):
+        states = queue(repository).states
+        there = [name for name in names if states.get(name, "Running") != "Running"]
+        if not there:
+            return
+        _dvc(repository, "queue", "remove", *there, check=False)
 
 
 class Results:

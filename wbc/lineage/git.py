@@ -11,13 +11,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from wbc.errors import UserError
+from wbc.errors import UserError, one_line
 
 # A hook of the user (DVC installs one that runs `dvc checkout`) must not run in between.
 _NO_HOOKS: Final = ("-c", "core.hooksPath=/dev/null")
 # Set where git itself started us, in a hook; they would name another repository than `directory`.
 _ELSEWHERE: Final = (
     "GIT_DIR",
+    "GIT_COMMON_DIR",
     "GIT_WORK_TREE",
     "GIT_INDEX_FILE",
     "GIT_OBJECT_DIRECTORY",
@@ -29,21 +30,38 @@ class GitError(Exception):
     """git ended with an error; the message is what it printed."""
 
 
+def is_repository(directory: Path) -> bool:
+    """Whether `directory` belongs to a git repository.
+
+    Raises:
+        UserError: it does by its folders, but git does not answer.
+    """
+    try:
+        output(directory, "rev-parse", "--git-dir")
+    except GitError as error:
+        here = directory.absolute()
+        if any((folder / ".git").exists() for folder in (here, *here.parents)):
+            raise UserError(
+                f"{directory} is in a git repository, but git does not answer there"
+                f" ({one_line(error)}); mend that and run the same command again."
+            ) from None
+        return False
+    return True
+
+
 def has_commit(directory: Path, commit: str) -> bool:
     """Whether the repository has the commit, on a branch or not.
 
     Raises:
-        UserError: `directory` belongs to no git repository, or there is no git.
+        UserError: `directory` belongs to no git repository, or git does not answer.
     """
-    try:
-        _git(directory, "rev-parse", "--git-dir")
-    except GitError:
+    if not is_repository(directory):
         raise UserError(
             f"{directory} is in no git repository, so there is no commit to go back to; clone the"
             " repository that the version was trained in, and run the same command there."
-        ) from None
+        )
     try:
-        _git(directory, "cat-file", "-e", f"{commit}^{{commit}}")
+        output(directory, "cat-file", "-e", f"{commit}^{{commit}}")
     except GitError:
         return False
     return True
@@ -61,30 +79,30 @@ def record_state(directory: Path, commit: str, patch: bytes, files: Mapping[str,
     Raises:
         GitError: the patch does not fit.
     """
-    prefix = _git(directory, "rev-parse", "--show-prefix").decode().strip()
+    prefix = output(directory, "rev-parse", "--show-prefix").decode().strip()
     with tempfile.TemporaryDirectory() as scratch:
         index = {"GIT_INDEX_FILE": str(Path(scratch) / "index")}
-        _git(directory, "read-tree", commit, environment=index)
+        output(directory, "read-tree", commit, environment=index)
         if patch:
-            root = Path(_git(directory, "rev-parse", "--show-toplevel").decode().rstrip("\n"))
+            root = Path(output(directory, "rev-parse", "--show-toplevel").decode().rstrip("\n"))
             apply = ("apply", "--cached", "--whitespace=nowarn", "-")
-            _git(root, *apply, environment=index, text=patch)
+            output(root, *apply, environment=index, text=patch)
         for name, content in files.items():
-            blob = _git(directory, "hash-object", "-w", "--stdin", text=content).decode().strip()
+            blob = output(directory, "hash-object", "-w", "--stdin", text=content).decode().strip()
             entry = f"100644,{blob},{prefix}{name}"
-            _git(directory, "update-index", "--add", "--cacheinfo", entry, environment=index)
-        tree = _git(directory, "write-tree", environment=index).decode().strip()
-    if tree == _git(directory, "rev-parse", f"{commit}^{{tree}}").decode().strip():
+            output(directory, "update-index", "--add", "--cacheinfo", entry, environment=index)
+        tree = output(directory, "write-tree", environment=index).decode().strip()
+    if tree == output(directory, "rev-parse", f"{commit}^{{tree}}").decode().strip():
         return commit
     # The commit's own date and nobody's name, so that the same state is the same commit.
-    when = _git(directory, "show", "-s", "--format=%cI", commit).decode().strip()
+    when = output(directory, "show", "-s", "--format=%cI", commit).decode().strip()
     who = {
         f"GIT_{role}_{key}": value
         for role in ("AUTHOR", "COMMITTER")
         for key, value in (("NAME", "wbc"), ("EMAIL", "wbc@localhost"), ("DATE", when))
     }
     text = f"What a model was trained from: {commit[:12]}, what was not committed, its dvc.lock\n"
-    made = _git(
+    made = output(
         directory, "commit-tree", tree, "-p", commit, environment=who, text=text.encode("utf-8")
     )
     return made.decode().strip()
@@ -98,30 +116,30 @@ def copy_at(directory: Path, commit: str, patch: bytes, target: Path) -> Path:
     Raises:
         GitError: the patch does not fit.
     """
-    found = _git(directory, "rev-parse", "--git-path", "objects").decode().rstrip("\n")
-    prefix = _git(directory, "rev-parse", "--show-prefix").decode().rstrip("\n")
+    found = output(directory, "rev-parse", "--git-path", "objects").decode().rstrip("\n")
+    prefix = output(directory, "rev-parse", "--show-prefix").decode().rstrip("\n")
     target.mkdir(parents=True)
-    _git(target, "init", "--quiet", "--template=")
+    output(target, "init", "--quiet", "--template=")
     alternates = target / ".git" / "objects" / "info" / "alternates"
     alternates.parent.mkdir(exist_ok=True)
     alternates.write_text(f"{(directory / found).resolve()}\n", encoding="utf-8")
     state = record_state(target, commit, patch, {})
-    _git(target, *_NO_HOOKS, "checkout", "--quiet", "--detach", state)
+    output(target, *_NO_HOOKS, "checkout", "--quiet", "--detach", state)
     return target / prefix
 
 
 def changed_files(directory: Path) -> list[str]:
     """Tracked files that are not as they were committed."""
     words = ("status", "--porcelain", "-z", "--untracked-files=no", "--no-renames")
-    found = _git(directory, *words).decode(errors="replace").split("\0")
+    found = output(directory, *words).decode(errors="replace").split("\0")
     return [entry[3:] for entry in found if entry]
 
 
 def position(directory: Path) -> tuple[str, str]:
     """Where HEAD is: the commit, and the arguments of `git switch` that lead back to it."""
-    commit = _git(directory, "rev-parse", "HEAD").decode().strip()
+    commit = output(directory, "rev-parse", "HEAD").decode().strip()
     try:
-        branch = _git(directory, "symbolic-ref", "--quiet", "--short", "HEAD").decode().strip()
+        branch = output(directory, "symbolic-ref", "--quiet", "--short", "HEAD").decode().strip()
     except GitError:
         return commit, f"--detach {commit[:12]}"
     return commit, branch
@@ -135,12 +153,17 @@ def switch_to(directory: Path, name: str) -> None:
             changed.
     """
     words = name.split(" ") if name.startswith("--detach ") else [name]
-    _git(directory, *_NO_HOOKS, "checkout", "--quiet", "--no-overwrite-ignore", *words, "--")
+    output(directory, *_NO_HOOKS, "checkout", "--quiet", "--no-overwrite-ignore", *words, "--")
 
 
-def _git(
+def output(
     directory: Path, *arguments: str, environment: dict[str, str] | None = None, text: bytes = b""
 ) -> bytes:
+    """What git prints, asked in `directory` whatever repository the caller's environment names.
+
+    Raises:
+        GitError: git failed, or there is none.
+    """
     kept = {name: value for name, value in os.environ.items() if name not in _ELSEWHERE}
     try:
         done = subprocess.run(

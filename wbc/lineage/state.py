@@ -9,8 +9,8 @@ every upstream stage rewrites it while the pipeline runs.
 import functools
 import getpass
 import hashlib
+import logging
 import os
-import subprocess
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,8 +18,21 @@ from typing import Any, Final
 
 from ruamel.yaml import YAML
 
+from wbc.errors import UserError
+from wbc.lineage import git as lineage_git
+
+log = logging.getLogger(__name__)
+
 MAX_PATCH_BYTES: Final = 5_000_000  # of one patch
 MAX_UNTRACKED_BYTES: Final = 1_000_000  # of one new file; larger ones are only named
+_HEADER_BYTES: Final = 500  # of a new file in a patch, at least with a name that is not too long
+_MAX_NAMED: Final = 20  # files that the note names
+# What `git apply` can read, whatever the user has set for the eye: nbdime's and other converters,
+# other prefixes, few lines of context, a log in place of a submodule's commit.
+_APPLICABLE: Final = (
+    *("--binary", "--no-color", "--no-ext-diff", "--no-textconv", "--no-relative"),
+    *("--src-prefix=a/", "--dst-prefix=b/", "--unified=3", "--submodule=short"),
+)
 _NOT_DVC_LOCK: Final = (".", ":(exclude)dvc.lock")
 
 
@@ -44,7 +57,9 @@ def read(directory: Path) -> Lineage:
     """
     commit = _git(directory, "rev-parse", "HEAD").decode().strip()
     changed, patch, note = b"", b"", ""
-    if commit:
+    if not commit:
+        _warn_where_git_fails(directory)
+    else:
         with tempfile.TemporaryDirectory() as scratch:
             fresh = {"GIT_INDEX_FILE": str(Path(scratch) / "index")}
             _git(directory, "read-tree", "HEAD", environment=fresh)
@@ -131,23 +146,52 @@ def outs_of(lock: bytes) -> dict[str, str]:
     return {out["path"]: out["md5"] for out in outs if "md5" in out}
 
 
+@functools.cache
+def _warn_where_git_fails(directory: Path) -> None:
+    """Once: a stage goes on without a commit, but nobody is to find out when it is wanted."""
+    try:
+        lineage_git.is_repository(directory)
+    except UserError as error:
+        log.warning("No commit is recorded, without which no model can be verified: %s", error)
+
+
 def _patch(directory: Path, fresh: dict[str, str]) -> tuple[bytes, str]:
     """Everything that differs from HEAD, new files included, and what was left out of it."""
     list_new = ("ls-files", "--others", "--exclude-standard", "-z", "--", ".")
     listed = _git(directory, *list_new, environment=fresh)
     names = [name.decode(errors="surrogateescape") for name in listed.split(b"\0") if name]
-    small = [name for name in names if _size(directory / name) <= MAX_UNTRACKED_BYTES]
-    left_out = sorted(set(names) - set(small))
-    note = f"too large for the patch: {', '.join(left_out)}" if left_out else ""
+    small = _fitting({name: _size(directory / name) for name in names})
+    note = _left_out_note(sorted(set(names) - set(small)))
     if small:
         wanted = "\0".join(f":(literal){name}" for name in small)
         add = ("add", "--intent-to-add", "--pathspec-from-file=-", "--pathspec-file-nul")
         _git(directory, *add, environment=fresh, text=wanted.encode(errors="surrogateescape"))
-    diff = ("-c", "diff.noprefix=false", "diff", "--binary", "--no-color", "--no-ext-diff")
-    patch = _git(directory, *diff, "HEAD", "--", *_NOT_DVC_LOCK, environment=fresh)
+    diff = ("diff", *_APPLICABLE, "HEAD", "--", *_NOT_DVC_LOCK)
+    patch = _git(directory, *diff, environment=fresh)
     if len(patch) > MAX_PATCH_BYTES:
         return patch[:MAX_PATCH_BYTES], f"cut at {MAX_PATCH_BYTES} of {len(patch)} bytes"
     return patch, note
+
+
+def _fitting(sizes: dict[str, int]) -> list[str]:
+    """New files for the patch, until half of it is full: as text each may double there.
+
+    A folder of pictures that nobody told git to ignore would otherwise be read and packed in
+    memory at the start of every stage. The smallest come first, which code is among.
+    """
+    chosen, room = [], MAX_PATCH_BYTES // 2
+    for name, size in sorted(sizes.items(), key=lambda item: item[1]):
+        if size <= MAX_UNTRACKED_BYTES and size + _HEADER_BYTES <= room:
+            chosen.append(name)
+            room -= size + _HEADER_BYTES
+    return chosen
+
+
+def _left_out_note(names: list[str]) -> str:
+    if not names:
+        return ""
+    more = f" and {len(names) - _MAX_NAMED} more" if len(names) > _MAX_NAMED else ""
+    return f"too large for the patch: {', '.join(names[:_MAX_NAMED])}{more}"
 
 
 def _size(path: Path) -> int:
@@ -162,14 +206,11 @@ def _git(
 ) -> bytes:
     """What git prints; b"" where there is no git, no repository or no commit yet."""
     try:
-        done = subprocess.run(
-            ["git", *arguments],
-            cwd=directory,
-            env={**os.environ, "GIT_OPTIONAL_LOCKS": "0", **(environment or {})},
-            input=text,
-            capture_output=True,
-            check=False,
+        return lineage_git.output(
+            directory,
+            *arguments,
+            environment={"GIT_OPTIONAL_LOCKS": "0", **(environment or {})},
+            text=text,
         )
-    except OSError:
+    except lineage_git.GitError:
         return b""
-    return done.stdout if done.returncode == 0 else b""

@@ -10,6 +10,7 @@ import pytest
 
 from wbc.errors import UserError
 from wbc.lineage import cache as lineage_cache
+from wbc.lineage import git as lineage_git
 
 HASHES = [f"{number:032x}" for number in range(1, 10)]
 
@@ -63,6 +64,26 @@ def test_what_git_can_bring_back_is_needed(repository: Path) -> None:
     assert lineage_cache.in_commit(repository, "0" * 40) == set()
 
 
+def test_a_long_history_is_not_held_in_memory_at_once(
+    repository: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lineage_cache, "_MAX_BYTES", 1000)
+    for name in HASHES[:3]:
+        commit(repository, f"{name} {'x' * 600}")
+    commit(repository, f"{HASHES[3]} {'x' * 1000}")  # larger than any dvc.lock
+    answers: list[int] = []
+    ask = lineage_git.output
+
+    def listened(directory: Path, *words: str, text: bytes = b"") -> bytes:
+        answer = ask(directory, *words, text=text)
+        answers.extend([len(answer)] if words == ("cat-file", "--batch") else [])
+        return answer
+
+    monkeypatch.setattr(lineage_git, "output", listened)
+    assert lineage_cache.in_git(repository, tips_only=False) == set(HASHES[:3])
+    assert len(answers) == 3 and max(answers) < 1000
+
+
 def test_without_git_nothing_is_named_and_a_broken_one_is_no_answer(
     tmp_path: Path, repository: Path
 ) -> None:
@@ -76,6 +97,39 @@ def test_without_git_nothing_is_named_and_a_broken_one_is_no_answer(
     plain.mkdir()
     (repository / ".git").rename(tmp_path / "no git")
     assert lineage_cache.in_git(plain, tips_only=False) == set()
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"PATH": ""},
+        {
+            "GIT_TEST_ASSUME_DIFFERENT_OWNER": "1",
+            "GIT_CONFIG_GLOBAL": os.devnull,
+            "GIT_CONFIG_SYSTEM": os.devnull,
+        },
+    ],
+    ids=["no git", "another's folder"],
+)
+def test_a_git_that_does_not_answer_is_no_answer(
+    repository: Path, monkeypatch: pytest.MonkeyPatch, changes: dict[str, str]
+) -> None:
+    commit(repository, HASHES[0])
+    below = repository / "below"
+    below.mkdir()
+    for name, value in changes.items():
+        monkeypatch.setenv(name, value)
+    for folder in (repository, below):
+        with pytest.raises(UserError, match="but git does not answer there"):
+            lineage_cache.in_git(folder, tips_only=False)
+
+
+def test_the_callers_environment_leads_to_no_other_repository(
+    repository: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commit(repository, HASHES[0])
+    monkeypatch.setenv("GIT_DIR", str(repository / "elsewhere"))  # a hook, or dotfiles in git
+    assert lineage_cache.in_git(repository, tips_only=False) == {HASHES[0]}
 
 
 def test_the_workspace_and_experiments_that_run(tmp_path: Path) -> None:
@@ -106,13 +160,18 @@ def test_it_waits_for_no_dvc_that_is_at_work(repository: Path) -> None:
     subprocess.run([sys.executable, "-m", "dvc", "init", "-q"], cwd=repository, check=True)
     tmp = repository / ".dvc" / "tmp"
     tmp.mkdir(exist_ok=True)
-    (tmp / "rwlock").write_text(json.dumps({"a": {"write": {"pid": 2**22 + 1, "cmd": "repro"}}}))
+    gone = {"write": {"pid": 2**22 + 1, "cmd": "repro"}}
+    ours = {"write": {"pid": os.getpid(), "cmd": "repro"}}  # as the only process of a container
+    (tmp / "rwlock").write_text(json.dumps({"a": gone, "b": ours}))
     first, second = lineage_cache.alone(repository), lineage_cache.alone(repository)
     with first, pytest.raises(UserError, match="DVC is at work"), second:
         pass  # what a process that is gone had written did not matter
     (tmp / "exps" / "x").mkdir(parents=True)
     (tmp / "exps" / "x" / "rwlock").write_text(
-        json.dumps({"a": {"read": [{"pid": os.getpid(), "cmd": "dvc repro"}]}})
+        json.dumps({"a": {"read": [{"pid": os.getppid(), "cmd": "dvc repro"}]}})
     )
-    with pytest.raises(UserError, match=f"process {os.getpid()}"), lineage_cache.alone(repository):
+    words = (
+        rf"process {os.getppid()}\).* is no `dvc`.* remove {tmp / 'exps' / 'x' / 'rwlock'} first"
+    )
+    with pytest.raises(UserError, match=words), lineage_cache.alone(repository):
         pass

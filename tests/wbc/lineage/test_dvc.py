@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from dvc.config import Config
 from ruamel.yaml import YAML
 
 from wbc.errors import UserError
@@ -102,6 +103,16 @@ def test_a_stage_runs_by_itself_and_reaches_no_cache(
     assert "Running stage 'count'" in (tmp_path / "log").read_text()
     assert list(lineage.data_hashes(repository)) == ["count.txt"]
     assert sorted(path for path in cache.rglob("*") if path.is_file()) == before
+
+
+def test_a_copy_keeps_to_itself_whatever_its_path_is_called(tmp_path: Path) -> None:
+    own = tmp_path / "a#b, c" / ".dvc"
+    own.mkdir(parents=True)
+    (own / "config").write_text("[cache]\n    dir = /elsewhere\n")
+    lineage_dvc.prepare(own.parent)
+    settings = Config(str(own))
+    assert settings["cache"]["dir"] == str(own / "cache")
+    assert settings["core"]["site_cache_dir"] == str(own / "tmp" / "site")
 
 
 def test_a_stage_that_fails_says_so(repository: Path, tmp_path: Path) -> None:

@@ -84,6 +84,32 @@ def test_the_patch_brings_every_change_back(repository: Path, tmp_path: Path) ->
     assert not (clone / "data").exists()
 
 
+def test_a_patch_can_be_applied_however_the_user_likes_to_see_it(
+    repository: Path, tmp_path: Path
+) -> None:
+    (repository / "sub").mkdir()
+    (repository / "sub" / "params.yaml").write_text("seed: 1\nepochs: 2\nsize: 3\n")
+    _git(repository, "init", "-q", "sub/other")
+    _git(repository / "sub" / "other", "commit", "-qm", "a submodule", "--allow-empty")
+    (repository / ".gitattributes").write_text("*.yaml diff=shout\n")
+    _git(repository, "add", ".")
+    _git(repository, "commit", "-qm", "second")
+    _git(tmp_path, "clone", "-q", str(repository), "clone")
+    for setting in (
+        *("diff.shout.textconv=tr a-z A-Z <", "diff.context=0", "diff.noprefix=true"),
+        *("diff.relative=true", "diff.mnemonicPrefix=true", "diff.submodule=log"),
+    ):
+        _git(repository, "config", *setting.split("=", 1))
+    (repository / "sub" / "params.yaml").write_text("seed: 1\nepochs: 9\nsize: 3\n")
+    _git(repository / "sub" / "other", "commit", "-qm", "changed", "--allow-empty")
+
+    found = lineage.read(repository / "sub")
+
+    _git(tmp_path / "clone", "apply", text=found.patch)
+    assert "epochs: 9\n" in (tmp_path / "clone" / "sub" / "params.yaml").read_text()
+    assert b"+Subproject commit" in found.patch
+
+
 def test_a_large_new_file_is_named_and_not_copied(
     repository: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -96,6 +122,25 @@ def test_a_large_new_file_is_named_and_not_copied(
     assert found.patch_note == "too large for the patch: huge.bin"
     assert b"huge.bin" not in found.patch
     assert b"small.py" in found.patch
+
+
+def test_many_new_files_are_named_and_not_copied(
+    repository: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Pictures in a folder that nobody told git to ignore."""
+    monkeypatch.setattr(lineage, "MAX_PATCH_BYTES", 20_000)
+    (repository / "cells").mkdir()
+    for number in range(40):
+        (repository / "cells" / f"{number:02d}.png").write_bytes(os.urandom(1500))
+    (repository / "new.py").write_text("x = 1\n")
+    (repository / "params.yaml").write_text("seed: 2\n")
+
+    found = lineage.read(repository)
+
+    assert len(found.patch) < 20_000 and b"+seed: 2" in found.patch
+    assert b"+x = 1" in found.patch and found.patch.count(b"new file mode") == 1 + 4
+    assert found.patch_note.startswith("too large for the patch: cells/04.png, cells/05.png, ")
+    assert found.patch_note.endswith("cells/23.png and 16 more")
 
 
 def test_a_huge_patch_is_cut_and_says_so(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -113,13 +158,36 @@ def test_a_subdirectory_sees_its_repository(repository: Path) -> None:
     assert lineage.read(repository / "sub").commit == lineage.read(repository).commit
 
 
-def test_without_git_there_is_no_commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_git_there_is_no_commit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
     found = lineage.read(tmp_path)
     assert (found.commit, found.dirty, found.patch) == ("", False, b"")
 
     monkeypatch.setenv("PATH", "")
     assert lineage.read(tmp_path).commit == ""
+    assert caplog.messages == []
+
+
+def test_a_git_that_does_not_answer_is_said_once(
+    repository: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")  # git refuses another user's folder
+    for scope in ("GLOBAL", "SYSTEM"):
+        monkeypatch.setenv(f"GIT_CONFIG_{scope}", os.devnull)
+
+    assert [lineage.read(repository).commit for _ in range(2)] == ["", ""]
+
+    [said] = caplog.messages
+    assert "No commit is recorded" in said and "git config --global --add safe.directory" in said
+
+
+def test_the_commit_is_the_directorys_and_not_the_environments(
+    repository: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GIT_DIR", str(repository / "elsewhere"))  # a hook, or dotfiles in git
+    assert lineage.read(repository).commit
 
 
 def test_the_experiment_is_dvcs(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
