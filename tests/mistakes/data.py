@@ -28,6 +28,15 @@ def sixth_class(scene: Scene) -> Seen:
     return scene.stage("download")
 
 
+def moved_class(to: str) -> Callable[[Scene], Seen]:
+    def make(scene: Scene) -> Seen:
+        scene.laboratory()
+        Path("data/incoming/lab/monocyte").rename(f"data/incoming/lab/{to}")
+        return scene.stage("download")
+
+    return make
+
+
 def outside(scene: Scene) -> Seen:
     scene.laboratory()
     scene.cells("data/incoming/lab", 1)
@@ -156,6 +165,8 @@ MAKERS = {
     "a source's folder that is not there": missing_source,
     "a class folder misspelt": misspelt_class,
     "a data set with a sixth class": sixth_class,
+    "a class folder dragged into another": moved_class("neutrophil/monocyte"),
+    "masks in a class folder": moved_class("neutrophil/mask"),
     "pictures beside the class folders": outside,
     "a source without a picture": empty_source,
     "a class folder empty": empty_class,

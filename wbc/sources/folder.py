@@ -18,7 +18,14 @@ from wbc.errors import UserError
 from wbc.params import FolderSource
 from wbc.sources import incoming
 from wbc.sources.incoming import Cell
-from wbc.sources.labels import is_validation, label_of, split_of, wrapping
+from wbc.sources.labels import (
+    doubtful,
+    is_mask,
+    is_validation,
+    label_of,
+    split_of,
+    wrapping,
+)
 
 log = logging.getLogger(__name__)
 
@@ -46,29 +53,65 @@ def cells_of_folders(images: Sequence[PurePosixPath], where: str) -> list[Cell]:
     """Label and official split of every image from the folders above it.
 
     Raises:
-        UserError: an image lies in a folder that is neither a class nor a split.
+        UserError: an image lies in a folder that is neither a class nor a split, or in several
+            that contradict each other, or among masks.
     """
-    cells: list[Cell] = []
     num_wrapping = len(wrapping(images))
-    num_validation = 0
-    for path in images:
-        folders = list(path.parts[num_wrapping:-1])
-        split = ""
-        while folders and (found := split_of(folders[0])):
-            num_validation += is_validation(folders[0])
-            split = found
-            folders.pop(0)
-        label = label_of(folders[0]) if folders else None
-        if label is None:
-            place = f"the folder {folders[0]!r}" if folders else f"{path} outside a class folder"
-            raise UserError(
-                f"{where}: found {place}, expected class folders named {', '.join(CLASSES)} (or"
-                " usual short forms); rename or remove it, or name the cells in a CSV (`table:`)."
-            )
+    chains = [path.parts[num_wrapping:-1] for path in images]
+    if name := doubtful({folder for chain in chains for folder in chain}):
+        raise UserError(
+            f"{where}: the folder {name!r} may hold segmented neutrophils or masks (segmentations);"
+            " rename it to segmented_neutrophil, or take it out."
+        )
+    cells = []
+    for path, chain in zip(images, chains, strict=True):
+        label, split = _meaning(path, chain, where)
         cells.append(Cell(path, label, official_split=split))
-    if num_validation:
+    if num_validation := sum(any(map(is_validation, chain)) for chain in chains):
         log.info("%s: %d cells of a validation folder count as training", where, num_validation)
+    if len({cell.label for cell in cells}) == 1:
+        log.warning(
+            "%s: all %d cells are taken for %ss, by the folders %s; if one of them means no class,"
+            " rename it",
+            where,
+            len(cells),
+            cells[0].label,
+            incoming.shorten(
+                sorted({name for chain in chains for name in chain if label_of(name)})
+            ),
+        )
     return cells
+
+
+def _meaning(path: PurePosixPath, folders: Sequence[str], where: str) -> tuple[str, str]:
+    """Label and official split of one image; its `folders`, the outermost first."""
+    num_splits = next((n for n, name in enumerate(folders) if not split_of(name)), len(folders))
+    below = folders[num_splits:]  # the class folder and what lies in it
+    if not below or label_of(below[0]) is None:
+        place = f"the folder {below[0]!r}" if below else f"{path} outside a class folder"
+        raise UserError(
+            f"{where}: found {place}, expected class folders named {', '.join(CLASSES)} (or"
+            " usual short forms); rename or remove it, or name the cells in a CSV (`table:`)."
+        )
+    if mask := next(filter(is_mask, below), None):
+        raise UserError(
+            f"{where}: the images in {path.parent} would count as cells, but the folder {mask!r}"
+            " says that they are masks; take it out, or name cells and masks in a CSV (`table:`)."
+        )
+    labels = {label: name for name in below if (label := label_of(name))}
+    # of train and test around a class folder, the inner one counts
+    splits = {
+        split: name for name in folders[max(num_splits - 1, 0) :] if (split := split_of(name))
+    }
+    for kind, names in (("classes", labels), ("parts of a division", splits)):
+        if len(names) > 1:
+            found = " and ".join(f"{name!r} ({meaning})" for meaning, name in names.items())
+            raise UserError(
+                f"{where}: {path.parent} names two {kind}, {found}; move its images to where they"
+                f" belong, rename the folder that means none, or name the cells in a CSV"
+                " (`table:`)."
+            )
+    return next(iter(labels)), next(iter(splits), "")
 
 
 def with_groups(cells: Sequence[Cell], pattern: str, name: str) -> list[Cell]:

@@ -55,6 +55,52 @@ def test_official_folders_and_validation_as_training(caplog: pytest.LogCaptureFi
 
 
 @pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("neutrophil/segmented/s7/1.jpg", ("neutrophil", "")),
+        ("Train/Train/neutrophil/neutrophils/1.jpg", ("neutrophil", "train")),
+        ("neutrophil/Test-B/s7/1.jpg", ("neutrophil", "test_b")),
+        ("training/test/monocyte/slide/images/1.jpg", ("monocyte", "test")),
+        ("val/lymphocyte/train/1.jpg", ("lymphocyte", "train")),
+    ],
+)
+def test_all_folders_above_an_image_count(name: str, expected: tuple[str, str]) -> None:
+    assert cells("eos/1.jpg", "neutrophil/band/2.jpg", name)[2] == expected
+
+
+@pytest.mark.parametrize(
+    ("names", "words"),
+    [
+        (
+            ("neutrophil/1.jpg", "neutrophil/monocyte/2.jpg"),
+            "neutrophil/monocyte names two classes, 'neutrophil' (neutrophil) and 'monocyte' "
+            "(monocyte); move its images to where they belong, rename the folder that means none",
+        ),
+        (("Band1/neutrophil/1.jpg", "Band1/monocyte/2.jpg"), "Band1/monocyte names two classes"),
+        (("train/neu/1.jpg", "train/neu/test/2.jpg"), "names two parts of a division, 'train'"),
+        (
+            ("neu/1.jpg", "mon/mask/1.jpg"),
+            "in mon/mask would count as cells, but the folder 'mask'",
+        ),
+        (("neu/1.jpg", "mon/s1/nuclei_segmentation/1.jpg"), "'nuclei_segmentation' says that they"),
+        (("neutrophil/1.jpg", "seg/1.jpg", "mon/1.jpg"), "'seg' may hold segmented neutrophils or"),
+        (("neutrophil/1.jpg", "neutrophil/seg/1.jpg", "mon/1.jpg"), "'seg' may hold"),
+    ],
+)
+def test_folders_that_contradict_each_other_are_named(names: tuple[str, ...], words: str) -> None:
+    with pytest.raises(UserError) as error:
+        cells(*names)
+    assert words in str(error.value)
+
+
+def test_a_wrapping_folder_that_looks_like_a_class_labels_nothing_without_a_word(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    assert cells("Band1/s1/1.jpg", "Band1/s2/2.jpg") == [("neutrophil", "")] * 2
+    assert "all 2 cells are taken for neutrophils, by the folders Band1; if one" in caplog.text
+
+
+@pytest.mark.parametrize(
     ("names", "named"),
     [
         (("neu/1.jpg", "erythroblast/2.jpg"), "the folder 'erythroblast'"),
