@@ -6,6 +6,7 @@ Class folders may lie below folders train, val and test, and all of it below wra
 import io
 import logging
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
@@ -133,7 +134,7 @@ def with_groups(cells: Sequence[Cell], pattern: str, name: str) -> list[Cell]:
             f"source {name}: group_pattern {pattern!r} was expected to hold the smear in"
             " parentheses, such as '^([^_]+)_'; add them."
         )
-    found = [expression.search(cell.path.name) for cell in cells]
+    found = [expression.search(_composed(cell.path.name)) for cell in cells]
     num_missing = found.count(None)
     if cells and num_missing == len(cells):
         raise UserError(
@@ -152,6 +153,11 @@ def with_groups(cells: Sequence[Cell], pattern: str, name: str) -> list[Cell]:
         )
         for cell, match in zip(cells, found, strict=True)
     ]
+
+
+def _composed(name: str) -> str:
+    """In one form for all systems: macOS may write an umlaut as two signs, as `u` and its dots."""
+    return unicodedata.normalize("NFC", name)
 
 
 def _read_table(folder: Path, source: FolderSource) -> pd.DataFrame:
@@ -189,7 +195,7 @@ def _read_table(folder: Path, source: FolderSource) -> pd.DataFrame:
     table = table.map(str.strip)
     for column in ("path", "mask"):
         table[column] = [
-            str(inside.parent / value.replace("\\", "/")) if value else ""
+            _composed(str(inside.parent / value.replace("\\", "/"))) if value else ""
             for value in table[column]
         ]
     return table
@@ -203,7 +209,7 @@ def cells_of_table(
     Raises:
         UserError: a row names no image here, an unknown class or split, or a cell twice.
     """
-    known = {str(path): path for path in images}
+    known = {_composed(str(path)): path for path in images}
     where = source.table
     missing = [path for path in [*table["path"], *filter(None, table["mask"])] if path not in known]
     if missing:
@@ -224,6 +230,6 @@ def cells_of_table(
         mask = known[row.mask] if row.mask else None
         cells.append(Cell(known[row.path], label, row.group, split, mask))
     used = set(table["path"]) | set(table["mask"])
-    if num_unused := sum(str(path) not in used for path in images):
+    if num_unused := sum(path not in used for path in known):
         log.info("%s: skipped %d images that %s does not name", source.name, num_unused, where)
     return cells

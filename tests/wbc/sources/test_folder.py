@@ -1,6 +1,7 @@
 """Folder sources: class folders in their variants, the CSV, the group pattern, the mistakes."""
 
 import logging
+import unicodedata
 from pathlib import Path, PurePosixPath
 
 import pandas as pd
@@ -9,7 +10,7 @@ import pytest
 from tests.kaggle_server import zipped
 from wbc.errors import UserError
 from wbc.params import FolderSource
-from wbc.sources import folder
+from wbc.sources import collect, folder
 from wbc.sources.folder import cells_of_folders, with_groups
 from wbc.sources.incoming import Cell
 
@@ -147,6 +148,18 @@ def test_group_pattern() -> None:
 def test_wrong_group_pattern_is_a_sentence(pattern: str, message: str) -> None:
     with pytest.raises(UserError, match=message):
         with_groups([Cell(PurePosixPath("neu/s1_1.jpg"), "neutrophil")], pattern, "lab")
+
+
+def test_an_umlaut_of_one_or_two_signs_is_the_same_name(tmp_path: Path) -> None:
+    """As Linux and macOS write `ü` in the names of files; a spreadsheet writes one sign."""
+    one, two = (unicodedata.normalize(form, "Müller") for form in ("NFC", "NFD"))
+    found = [Cell(PurePosixPath(f"neu/{name}_1.jpg"), "neutrophil") for name in (one, two)]
+    assert [cell.group for cell in with_groups(found, "^([a-zA-Zü]+)_", "lab")] == [one, one]
+
+    text = f"path,label,group,mask\n{one}.jpg,neu,{one},{one}.png\nx.jpg,mon,{two},\n"
+    make(tmp_path, {f"{two}.jpg": b"1", f"{two}.png": b"2", "x.jpg": b"3", "t.csv": text.encode()})
+    table = collect([source(table="t.csv")], tmp_path / "raw", tmp_path)
+    assert (list(table["group"]), list(table["mask"])) == ([one, one], [f"lab/{two}.png", ""])
 
 
 @pytest.mark.parametrize(
