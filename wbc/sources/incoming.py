@@ -103,11 +103,14 @@ def list_files(folder: Path) -> Listing:
 
     Of names that differ in upper and lower case only, the first in sorted order counts: the others
     would overwrite it on many file systems.
+
+    Raises:
+        UserError: a folder cannot be read.
     """
     found: list[PurePosixPath] = []
     num_hidden = 0
     seen_folders: set[str] = set()
-    for parent, folders, names in os.walk(folder, followlinks=True):
+    for parent, folders, names in os.walk(folder, onerror=_refuse, followlinks=True):
         real = os.path.realpath(parent)
         if real in seen_folders:  # a link back up
             folders.clear()
@@ -127,6 +130,13 @@ def list_files(folder: Path) -> Listing:
         (listing.case_duplicates if key in seen else listing.images).append(path)
         seen.add(key)
     return listing
+
+
+def _refuse(error: OSError) -> None:
+    raise UserError(
+        f"the folder {error.filename} cannot be read ({error.strerror}), and what lies in it would"
+        " be missing; make it readable, for example with `chmod -R u+rX`, or move it elsewhere."
+    ) from None
 
 
 def _is_hidden(name: str) -> bool:

@@ -1,7 +1,9 @@
 """Material at hand: what is listed, what is skipped, how it is copied."""
 
+import errno
 import logging
 import os
+from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 import pytest
@@ -41,6 +43,23 @@ def test_links_are_followed_but_not_in_circles(tmp_path: Path) -> None:
     (material / "neu").symlink_to(tmp_path / "store")
     (material / "eos" / "up").symlink_to(material)
     assert [str(path) for path in list_files(material).images] == ["eos/2.jpg", "neu/1.jpg"]
+
+
+def test_a_folder_that_may_not_be_read_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Tests may run as root, who may read all."""
+    touch(tmp_path, "neutrophil/s1/1.jpg", "neutrophil/s2/2.jpg")
+    closed, real = tmp_path / "neutrophil/s2", os.scandir
+
+    def scandir(path: str) -> Iterator[os.DirEntry[str]]:
+        if Path(path) == closed:
+            raise PermissionError(errno.EACCES, "Permission denied", path)
+        return real(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    with pytest.raises(UserError, match=r"neutrophil/s2 cannot be read \(Permission denied\)"):
+        list_files(tmp_path)
 
 
 def test_missing_path_names_the_command(tmp_path: Path) -> None:
