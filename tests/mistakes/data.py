@@ -175,6 +175,7 @@ MAKERS = {
     "all images of one smear": divided(6, pattern="^(s)"),
     "a table that is not there": no_table,
     "a table without the columns": with_table("file,class\na.png,monocyte\n"),
+    "a table with a column twice": with_table("path,label,label\na.png,monocyte,neutrophil\n"),
     "a table that names absent pictures": with_table("path,label\na.png,monocyte\n"),
     "a table with an unknown label": with_table("path,label\nmonocyte/s0_0.png,blast\n"),
     "a group_pattern without parentheses": pattern("^[^_]+_"),

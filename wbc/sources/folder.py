@@ -28,6 +28,8 @@ from wbc.sources.labels import (
     wrapping,
 )
 
+_SEPARATOR_LINE = re.compile(r"\Asep=[,;\t]\s*\n")  # Excel's, before the columns' names
+
 log = logging.getLogger(__name__)
 
 
@@ -170,29 +172,31 @@ def _read_table(folder: Path, source: FolderSource) -> pd.DataFrame:
             " not there; give its path relative to that."
         )
     try:
-        text = path.read_text(encoding="utf-8-sig")
-        header = text.partition("\n")[0]
-        table = pd.read_csv(
+        text = _SEPARATOR_LINE.sub("", path.read_text(encoding="utf-8-sig"), count=1)
+        first = text.partition("\n")[0]
+        rows = pd.read_csv(
             io.StringIO(text),
-            sep=max(",;\t", key=header.count),
+            sep=max(",;\t", key=first.count),
+            header=None,  # else pandas calls the second of two columns `label` label.1
             dtype=str,
             keep_default_na=False,
             skipinitialspace=True,
-        )
+        ).map(str.strip)
     except (UnicodeDecodeError, ValueError) as error:  # pandas' parser errors are ValueErrors
         raise UserError(
             f"{source.table} cannot be read as a CSV in UTF-8: {' '.join(str(error).split())}."
         ) from None
-    table.columns = [str(column).strip().lower() for column in table.columns]
+    table = rows[1:].set_axis(rows.iloc[0].str.lower(), axis="columns")
     if not {"path", "label"} <= set(table.columns):
         raise UserError(
             f"{source.table} was expected to have the columns path and label (and perhaps group,"
             f" split, mask), found {', '.join(table.columns)}; rename them."
         )
+    table = table.loc[:, table.columns != ""]
     if twice := [name for name, count in Counter(table.columns).items() if count > 1]:
         raise UserError(f"{source.table} has the column {twice[0]} twice; remove one.")
+    table = table[(table != "").any(axis="columns")]  # spreadsheets end in rows of commas
     table = table.reindex(columns=["path", "label", "group", "split", "mask"], fill_value="")
-    table = table.map(str.strip)
     for column in ("path", "mask"):
         table[column] = [
             _composed(str(inside.parent / value.replace("\\", "/"))) if value else ""
@@ -211,7 +215,8 @@ def cells_of_table(
     """
     known = {_composed(str(path)): path for path in images}
     where = source.table
-    missing = [path for path in [*table["path"], *filter(None, table["mask"])] if path not in known]
+    named = [*table["path"], *filter(None, table["mask"])]
+    missing = [path or "no path" for path in named if path not in known]
     if missing:
         raise UserError(
             f"{where} names {len(missing)} images that are not in {source.path}"

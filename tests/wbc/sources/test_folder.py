@@ -167,6 +167,7 @@ def test_an_umlaut_of_one_or_two_signs_is_the_same_name(tmp_path: Path) -> None:
     [
         "path,label,group,split\na/1.jpg,NEU,s1,train\na/2.jpg,Monocytes,,Test\n",
         "\ufeffPath;Label;Group;Split\r\na\\1.jpg;neutrophil;s1;val\r\na/2.jpg;mono;;test\r\n",
+        "sep=;\r\npath;label;group;split;;\r\na/1.jpg;neu;s1;train;;\r\na/2.jpg;mono;;test\r\n;;;\r\n",
         "label\tpath\tsplit\tgroup\nneu\ta/1.jpg\ttrain\ts1\nmono\ta/2.jpg\ttest\t\n",
     ],
 )
@@ -216,6 +217,8 @@ def test_table_may_name_masks_and_leave_columns_out(tmp_path: Path) -> None:
         ("path,label\n1.jpg,neu,a,b\n2.jpg,n\n", "cannot be read as a CSV|not in data/incoming"),
         ("", "cannot be read as a CSV"),
         ("label,Label ,path\nneu,eos,1.jpg\n", "has the column label twice"),
+        ("path,label,label\n1.jpg,neu,eos\n", "has the column label twice"),
+        ("path,label\n,neu\n", r"names 1 images that are not in .*\(no path\)"),
         ("path,label,split\n1.jpg\n", "label ''"),
     ],
 )
