@@ -136,7 +136,7 @@ def with_groups(cells: Sequence[Cell], pattern: str, name: str) -> list[Cell]:
             f"source {name}: group_pattern {pattern!r} was expected to hold the smear in"
             " parentheses, such as '^([^_]+)_'; add them."
         )
-    found = [expression.search(_composed(cell.path.name)) for cell in cells]
+    found = [expression.search(_composed(incoming.clean_name(cell.path.name))) for cell in cells]
     num_missing = found.count(None)
     if cells and num_missing == len(cells):
         raise UserError(

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
+from urllib.parse import quote
 
 import pandas as pd
 from tqdm import tqdm
@@ -21,6 +22,7 @@ from wbc.sources.labels import wrapping
 IMAGE_SUFFIXES = frozenset(
     ".jpg .jpeg .jpe .jfif .png .bmp .dib .tif .tiff .webp .gif".split()  # noqa: SIM905
 )
+_ODD = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\udc80-\udcff]")
 _WORK = ".unpacked"  # below the target, so on the same disk: files move instead of being copied
 
 log = logging.getLogger(__name__)
@@ -93,7 +95,13 @@ def _unnested(material: Material, work: Path) -> Material:
     if listing.images or not inner:
         return material
     for number, path in enumerate(inner):
-        archives.unpack(material.folder / path, work / path.stem if len(inner) > 1 else work)
+        goal = work / (path.with_suffix("") if len(inner) > 1 else path.parent)
+        if goal.exists():
+            raise UserError(
+                f"{path} would be unpacked to where another archive was; rename one, or unpack them"
+                " yourself."
+            )
+        archives.unpack(material.folder / path, goal)
         log.info("unpacked %s (%d of %d)", path, number + 1, len(inner))
     return Material(work, movable=True)
 
@@ -174,15 +182,17 @@ def place(cells: Sequence[Cell], material: Material, target: Path, name: str) ->
     DVC makes what it tracks read-only. A file that several cells share, such as a mask, is brought
     once. Returns one row a cell with path, label, group,
     official_split and mask, the paths relative to `target`.
+
+    Raises:
+        UserError: a link leads nowhere, or two files would have one name.
     """
     bring = os.replace if material.movable else shutil.copyfile
     masks = [cell.mask for cell in cells if cell.mask]
-    num_wrapping = len(wrapping([*(cell.path for cell in cells), *masks]))
+    goals = _goals([*(cell.path for cell in cells), *masks], name)
 
     @functools.cache
     def one(path: PurePosixPath) -> str:
-        clean = _clean(PurePosixPath(*path.parts[num_wrapping:]))
-        goal = target / clean
+        goal = target / goals[path]
         goal.parent.mkdir(parents=True, exist_ok=True)
         try:
             bring(material.folder / path, goal)
@@ -191,7 +201,7 @@ def place(cells: Sequence[Cell], material: Material, target: Path, name: str) ->
                 f"source {name}: {path} is there by name only, as a link that leads nowhere; bring"
                 " the file that it should lead to, or remove the link."
             ) from None
-        return clean
+        return goals[path]
 
     rows = [
         {
@@ -206,6 +216,22 @@ def place(cells: Sequence[Cell], material: Material, target: Path, name: str) ->
     return pd.DataFrame(rows, columns=["path", "label", "group", "official_split", "mask"])
 
 
-def _clean(path: PurePosixPath) -> str:
-    """The path as text that UTF-8 can hold: bytes that are no UTF-8 become %XX."""
-    return re.sub("[\udc80-\udcff]", lambda match: f"%{ord(match[0]) - 0xDC00:02X}", str(path))
+def _goals(paths: Sequence[PurePosixPath], name: str) -> dict[PurePosixPath, str]:
+    """Where each file goes below the target; UserError if two would go to one place."""
+    num_wrapping = len(wrapping(paths))
+    goals: dict[PurePosixPath, str] = {}
+    first: dict[str, PurePosixPath] = {}
+    for path in paths:
+        goal = clean_name(str(PurePosixPath(*path.parts[num_wrapping:])))
+        if first.setdefault(goal, path) != path:
+            raise UserError(
+                f"source {name}: a file is called {goal} and another would be, because its name is"
+                " no UTF-8 or holds control characters; rename one."
+            )
+        goals[path] = goal
+    return goals
+
+
+def clean_name(name: str) -> str:
+    """The name as one line of UTF-8: bytes that are none and control characters become %XX."""
+    return _ODD.sub(lambda match: quote(match[0], errors="surrogateescape"), name)

@@ -134,11 +134,12 @@ def test_group_pattern() -> None:
             Cell(PurePosixPath("neu/s1_1.jpg"), "neutrophil"),
             Cell(PurePosixPath("neu/s2_1.jpg"), "neutrophil", "given"),
             Cell(PurePosixPath("neu/x.jpg"), "neutrophil"),
+            Cell(PurePosixPath("neu/s\udcff_1.jpg"), "neutrophil"),
         ],
-        r"^(s\d+)_",
+        r"^(s.+)_",
         "lab",
     )
-    assert [cell.group for cell in found] == ["s1", "given", ""]
+    assert [cell.group for cell in found] == ["s1", "given", "", "s%FF"]
 
 
 @pytest.mark.parametrize(
