@@ -124,9 +124,9 @@ def kind_of(path: Path) -> str:
 
 def _zip_entries(archive: Path, opened: zipfile.ZipFile) -> Iterator[_Entry]:
     for info in opened.infolist():
-        if info.filename.endswith("/"):  # as is_dir does, which falls over an empty name
-            continue
         name = zip_name(info)
+        if name.endswith("/"):  # as is_dir does, which falls over an empty name
+            continue
         if info.flag_bits & 0x1:
             raise UserError(
                 f"{archive} is encrypted ({name!r}); unpack it with its password and give the"
