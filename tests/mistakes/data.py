@@ -143,6 +143,12 @@ def archive_for_folder(scene: Scene) -> Seen:
     return scene.stage("download")
 
 
+def archive_beside(scene: Scene) -> Seen:
+    scene.laboratory()
+    scene.write("data/incoming/lab/monocyte.zip", b"PK\x05\x06" + bytes(18))
+    return scene.stage("download")
+
+
 def corrupted_metadata(scene: Scene) -> Seen:
     scene.laboratory()
     assert scene.stage("download").status == 0
@@ -187,6 +193,7 @@ MAKERS = {
     "an HTML page instead of an archive": no_archive,
     "an archive of another kind": locked_archive,
     "an archive where a folder is expected": archive_for_folder,
+    "an archive beside the class folders": archive_beside,
     "data/raw/metadata.csv cut off": corrupted_metadata,
     "data/raw/metadata.csv overwritten": metadata_without_column,
     "a stage before the one that it needs": too_early,

@@ -160,6 +160,14 @@ def log_skipped(name: str, listing: Listing) -> None:
             len(listing.case_duplicates),
             shorten(listing.case_duplicates),
         )
+    packed = [path for path in listing.others if archives.ARCHIVE_NAME.search(path.name)]
+    if packed:
+        log.warning(
+            "%s: %d archives beside pictures are left packed (%s); unpack those that hold cells",
+            name,
+            len(packed),
+            shorten(packed),
+        )
     if listing.others or listing.num_hidden:
         log.info(
             "%s: skipped %d files that are no images by their extension and %d hidden ones",

@@ -38,6 +38,17 @@ def test_listing_is_sorted_and_counts_what_it_leaves(
     assert "skipped 2 files that are no images by their extension and 1 hidden" in caplog.text
 
 
+def test_archives_beside_pictures_are_named(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    touch(tmp_path, "neu/1.png", "zipped.csv", "monocyte.zip", "x/eos.TAR.gz", "x/bas.rar")
+    log_skipped("lab", list_files(tmp_path))
+    assert [record.getMessage() for record in caplog.records] == [
+        "lab: 3 archives beside pictures are left packed (monocyte.zip, x/bas.rar, x/eos.TAR.gz);"
+        " unpack those that hold cells"
+    ]
+
+
 def test_links_are_followed_but_not_in_circles(tmp_path: Path) -> None:
     touch(tmp_path / "store", "1.jpg")
     material = touch(tmp_path / "lab", "eos/2.jpg")
