@@ -6,6 +6,7 @@ decompression bomb), is refused before the limit is passed. What was written bef
 removed again.
 """
 
+import re
 import shutil
 import stat
 import struct
@@ -30,6 +31,7 @@ RATIO_FREE_BYTES = 256 * 2**20  # below this much the ratio does not matter
 MAX_ENTRIES = 2_000_000
 MAX_HEADER = 1 << 20  # bytes, of what a tar says of one file beside its size
 _CHUNK = 1 << 20
+ARCHIVE_NAME = re.compile(r"\.(zip|tar|tgz|tar\.\w+|rar|7z)$", re.IGNORECASE)
 UNREADABLE = (
     zipfile.BadZipFile,
     tarfile.TarError,
@@ -124,9 +126,9 @@ def kind_of(path: Path) -> str:
 
 def _zip_entries(archive: Path, opened: zipfile.ZipFile) -> Iterator[_Entry]:
     for info in opened.infolist():
-        if info.filename.endswith("/"):  # as is_dir does, which falls over an empty name
-            continue
         name = zip_name(info)
+        if name.endswith("/"):  # as is_dir does, which falls over an empty name
+            continue
         if info.flag_bits & 0x1:
             raise UserError(
                 f"{archive} is encrypted ({name!r}); unpack it with its password and give the"

@@ -28,6 +28,9 @@ COLUMNS: Final = (
     "mask",  # path of the cell's mask, relative like `path`; "" where there is none
 )
 
+# A source, set or smear may be called 007.
+_TEXT: Final = {*COLUMNS, "split", "set"} - {"width", "height"}
+
 
 def read_table(path: Path, columns: Iterable[str] = ()) -> pd.DataFrame:
     """Read one of the project's CSV tables; empty fields are empty strings, never NaN.
@@ -37,9 +40,8 @@ def read_table(path: Path, columns: Iterable[str] = ()) -> pd.DataFrame:
     Raises:
         UserError: it is not there, is no CSV in UTF-8, or lacks one of them.
     """
-    words = {"group": str, "official_split": str, "label": str}
     try:
-        table = pd.read_csv(path, keep_default_na=False, dtype=words)
+        table = pd.read_csv(path, keep_default_na=False, dtype=dict.fromkeys(_TEXT, str))
     except FileNotFoundError:
         raise not_there(path) from None
     except ValueError as error:  # of pandas' parser, or of what is no UTF-8

@@ -28,6 +28,15 @@ def sixth_class(scene: Scene) -> Seen:
     return scene.stage("download")
 
 
+def moved_class(to: str) -> Callable[[Scene], Seen]:
+    def make(scene: Scene) -> Seen:
+        scene.laboratory()
+        Path("data/incoming/lab/monocyte").rename(f"data/incoming/lab/{to}")
+        return scene.stage("download")
+
+    return make
+
+
 def outside(scene: Scene) -> Seen:
     scene.laboratory()
     scene.cells("data/incoming/lab", 1)
@@ -134,6 +143,12 @@ def archive_for_folder(scene: Scene) -> Seen:
     return scene.stage("download")
 
 
+def archive_beside(scene: Scene) -> Seen:
+    scene.laboratory()
+    scene.write("data/incoming/lab/monocyte.zip", b"PK\x05\x06" + bytes(18))
+    return scene.stage("download")
+
+
 def corrupted_metadata(scene: Scene) -> Seen:
     scene.laboratory()
     assert scene.stage("download").status == 0
@@ -156,6 +171,8 @@ MAKERS = {
     "a source's folder that is not there": missing_source,
     "a class folder misspelt": misspelt_class,
     "a data set with a sixth class": sixth_class,
+    "a class folder dragged into another": moved_class("neutrophil/monocyte"),
+    "masks in a class folder": moved_class("neutrophil/mask"),
     "pictures beside the class folders": outside,
     "a source without a picture": empty_source,
     "a class folder empty": empty_class,
@@ -164,6 +181,7 @@ MAKERS = {
     "all images of one smear": divided(6, pattern="^(s)"),
     "a table that is not there": no_table,
     "a table without the columns": with_table("file,class\na.png,monocyte\n"),
+    "a table with a column twice": with_table("path,label,label\na.png,monocyte,neutrophil\n"),
     "a table that names absent pictures": with_table("path,label\na.png,monocyte\n"),
     "a table with an unknown label": with_table("path,label\nmonocyte/s0_0.png,blast\n"),
     "a group_pattern without parentheses": pattern("^[^_]+_"),
@@ -175,6 +193,7 @@ MAKERS = {
     "an HTML page instead of an archive": no_archive,
     "an archive of another kind": locked_archive,
     "an archive where a folder is expected": archive_for_folder,
+    "an archive beside the class folders": archive_beside,
     "data/raw/metadata.csv cut off": corrupted_metadata,
     "data/raw/metadata.csv overwritten": metadata_without_column,
     "a stage before the one that it needs": too_early,

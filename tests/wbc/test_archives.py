@@ -82,7 +82,8 @@ def test_nothing_is_written_outside(tmp_path: Path, name: str, kind: str) -> Non
 
 
 def test_backslashes_of_windows_are_folders(tmp_path: Path) -> None:
-    unpack(make_zip(tmp_path / "a.zip", {"Train\\Neutrophil\\1.jpg": b"x"}), tmp_path / "out")
+    files = {"Train\\": b"", "Train\\Neutrophil\\": b"", "Train\\Neutrophil\\1.jpg": b"x"}
+    unpack(make_zip(tmp_path / "a.zip", files), tmp_path / "out")
     assert read(tmp_path / "out") == {"Train/Neutrophil/1.jpg": b"x"}
     with pytest.raises(UserError, match="outside the folder"):
         unpack(make_zip(tmp_path / "b.zip", {"..\\evil.jpg": b"x"}), tmp_path / "out2")

@@ -68,10 +68,10 @@ def _zip(archive: Path, name: str, passed: Passed) -> Iterator[Found]:
     budget = Budget(archive)
     with zipfile.ZipFile(archive) as opened:
         for info in opened.infolist():
-            if info.filename.endswith("/"):  # as is_dir does, which falls over an empty name
+            inner = zip_name(info)
+            if inner.endswith("/"):  # as is_dir does, which falls over an empty name
                 continue
             budget.entry()
-            inner = zip_name(info)
             if not passed.takes(PurePosixPath(inner)):
                 continue
             problem = _problem(inner, info.file_size)

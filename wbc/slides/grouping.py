@@ -2,6 +2,7 @@
 
 import logging
 import re
+import unicodedata
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import Final
@@ -25,6 +26,8 @@ def slides_of(names: Sequence[str], folder: Path, rule: str) -> list[str]:
     Raises:
         UserError: the expression is none, has no parentheses or fits no name.
     """
+    # An umlaut is one sign or, from macOS, two: the slide is the same.
+    names = [unicodedata.normalize("NFC", name) for name in names]
     whole = clean_name(folder.resolve().name) or "slide"
     if rule == ONE:
         return [whole] * len(names)

@@ -3,6 +3,7 @@
 import hashlib
 import logging
 import os
+import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -66,8 +67,11 @@ def _complete(source: Source, target: Path, root: Path) -> pd.DataFrame:
         )
     for column in ("path", "mask"):
         table[column] = [f"{source.name}/{path}" if path else "" for path in table[column]]
-    # Smears may be called anything, and their names go into every table from here on.
-    groups = [safe_text(" ".join(group.split())) for group in table["group"]]
+    # Smears may be called anything, and their names go into every table from here on. An umlaut is
+    # one sign or, from macOS, two: the smear is the same.
+    groups = [
+        safe_text(unicodedata.normalize("NFC", " ".join(group.split()))) for group in table["group"]
+    ]
     table = table.assign(group=groups, source=source.name, role=source.role)
     table[["sha256", "width", "height"]] = _measure(list(table["path"]), target, source.name)
     counts = table["label"].value_counts()

@@ -6,6 +6,7 @@ Class folders may lie below folders train, val and test, and all of it below wra
 import io
 import logging
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
@@ -18,7 +19,16 @@ from wbc.errors import UserError
 from wbc.params import FolderSource
 from wbc.sources import incoming
 from wbc.sources.incoming import Cell
-from wbc.sources.labels import is_validation, label_of, split_of, wrapping
+from wbc.sources.labels import (
+    doubtful,
+    is_mask,
+    is_validation,
+    label_of,
+    split_of,
+    wrapping,
+)
+
+_SEPARATOR_LINE = re.compile(r"\Asep=[,;\t]\s*\n")  # Excel's, before the columns' names
 
 log = logging.getLogger(__name__)
 
@@ -46,29 +56,65 @@ def cells_of_folders(images: Sequence[PurePosixPath], where: str) -> list[Cell]:
     """Label and official split of every image from the folders above it.
 
     Raises:
-        UserError: an image lies in a folder that is neither a class nor a split.
+        UserError: an image lies in a folder that is neither a class nor a split, or in several
+            that contradict each other, or among masks.
     """
-    cells: list[Cell] = []
     num_wrapping = len(wrapping(images))
-    num_validation = 0
-    for path in images:
-        folders = list(path.parts[num_wrapping:-1])
-        split = ""
-        while folders and (found := split_of(folders[0])):
-            num_validation += is_validation(folders[0])
-            split = found
-            folders.pop(0)
-        label = label_of(folders[0]) if folders else None
-        if label is None:
-            place = f"the folder {folders[0]!r}" if folders else f"{path} outside a class folder"
-            raise UserError(
-                f"{where}: found {place}, expected class folders named {', '.join(CLASSES)} (or"
-                " usual short forms); rename or remove it, or name the cells in a CSV (`table:`)."
-            )
+    chains = [path.parts[num_wrapping:-1] for path in images]
+    if name := doubtful({folder for chain in chains for folder in chain}):
+        raise UserError(
+            f"{where}: the folder {name!r} may hold segmented neutrophils or masks (segmentations);"
+            " rename it to segmented_neutrophil, or take it out."
+        )
+    cells = []
+    for path, chain in zip(images, chains, strict=True):
+        label, split = _meaning(path, chain, where)
         cells.append(Cell(path, label, official_split=split))
-    if num_validation:
+    if num_validation := sum(any(map(is_validation, chain)) for chain in chains):
         log.info("%s: %d cells of a validation folder count as training", where, num_validation)
+    if len({cell.label for cell in cells}) == 1:
+        log.warning(
+            "%s: all %d cells are taken for %ss, by the folders %s; if one of them means no class,"
+            " rename it",
+            where,
+            len(cells),
+            cells[0].label,
+            incoming.shorten(
+                sorted({name for chain in chains for name in chain if label_of(name)})
+            ),
+        )
     return cells
+
+
+def _meaning(path: PurePosixPath, folders: Sequence[str], where: str) -> tuple[str, str]:
+    """Label and official split of one image; its `folders`, the outermost first."""
+    num_splits = next((n for n, name in enumerate(folders) if not split_of(name)), len(folders))
+    below = folders[num_splits:]  # the class folder and what lies in it
+    if not below or label_of(below[0]) is None:
+        place = f"the folder {below[0]!r}" if below else f"{path} outside a class folder"
+        raise UserError(
+            f"{where}: found {place}, expected class folders named {', '.join(CLASSES)} (or"
+            " usual short forms); rename or remove it, or name the cells in a CSV (`table:`)."
+        )
+    if mask := next(filter(is_mask, below), None):
+        raise UserError(
+            f"{where}: the images in {path.parent} would count as cells, but the folder {mask!r}"
+            " says that they are masks; take it out, or name cells and masks in a CSV (`table:`)."
+        )
+    labels = {label: name for name in below if (label := label_of(name))}
+    # of train and test around a class folder, the inner one counts
+    splits = {
+        split: name for name in folders[max(num_splits - 1, 0) :] if (split := split_of(name))
+    }
+    for kind, names in (("classes", labels), ("parts of a division", splits)):
+        if len(names) > 1:
+            found = " and ".join(f"{name!r} ({meaning})" for meaning, name in names.items())
+            raise UserError(
+                f"{where}: {path.parent} names two {kind}, {found}; move its images to where they"
+                f" belong, rename the folder that means none, or name the cells in a CSV"
+                " (`table:`)."
+            )
+    return next(iter(labels)), next(iter(splits), "")
 
 
 def with_groups(cells: Sequence[Cell], pattern: str, name: str) -> list[Cell]:
@@ -90,7 +136,7 @@ def with_groups(cells: Sequence[Cell], pattern: str, name: str) -> list[Cell]:
             f"source {name}: group_pattern {pattern!r} was expected to hold the smear in"
             " parentheses, such as '^([^_]+)_'; add them."
         )
-    found = [expression.search(cell.path.name) for cell in cells]
+    found = [expression.search(_composed(incoming.clean_name(cell.path.name))) for cell in cells]
     num_missing = found.count(None)
     if cells and num_missing == len(cells):
         raise UserError(
@@ -111,6 +157,11 @@ def with_groups(cells: Sequence[Cell], pattern: str, name: str) -> list[Cell]:
     ]
 
 
+def _composed(name: str) -> str:
+    """In one form for all systems: macOS may write an umlaut as two signs, as `u` and its dots."""
+    return unicodedata.normalize("NFC", name)
+
+
 def _read_table(folder: Path, source: FolderSource) -> pd.DataFrame:
     """The CSV as text columns path, label, group, split and mask; paths relative to `folder`."""
     inside = PurePosixPath(source.table)
@@ -121,32 +172,34 @@ def _read_table(folder: Path, source: FolderSource) -> pd.DataFrame:
             " not there; give its path relative to that."
         )
     try:
-        text = path.read_text(encoding="utf-8-sig")
-        header = text.partition("\n")[0]
-        table = pd.read_csv(
+        text = _SEPARATOR_LINE.sub("", path.read_text(encoding="utf-8-sig"), count=1)
+        first = text.partition("\n")[0]
+        rows = pd.read_csv(
             io.StringIO(text),
-            sep=max(",;\t", key=header.count),
+            sep=max(",;\t", key=first.count),
+            header=None,  # else pandas calls the second of two columns `label` label.1
             dtype=str,
             keep_default_na=False,
             skipinitialspace=True,
-        )
+        ).map(str.strip)
     except (UnicodeDecodeError, ValueError) as error:  # pandas' parser errors are ValueErrors
         raise UserError(
             f"{source.table} cannot be read as a CSV in UTF-8: {' '.join(str(error).split())}."
         ) from None
-    table.columns = [str(column).strip().lower() for column in table.columns]
+    table = rows[1:].set_axis(rows.iloc[0].str.lower(), axis="columns")
     if not {"path", "label"} <= set(table.columns):
         raise UserError(
             f"{source.table} was expected to have the columns path and label (and perhaps group,"
             f" split, mask), found {', '.join(table.columns)}; rename them."
         )
+    table = table.loc[:, table.columns != ""]
     if twice := [name for name, count in Counter(table.columns).items() if count > 1]:
         raise UserError(f"{source.table} has the column {twice[0]} twice; remove one.")
+    table = table[(table != "").any(axis="columns")]  # spreadsheets end in rows of commas
     table = table.reindex(columns=["path", "label", "group", "split", "mask"], fill_value="")
-    table = table.map(str.strip)
     for column in ("path", "mask"):
         table[column] = [
-            str(inside.parent / value.replace("\\", "/")) if value else ""
+            _composed(str(inside.parent / value.replace("\\", "/"))) if value else ""
             for value in table[column]
         ]
     return table
@@ -160,9 +213,10 @@ def cells_of_table(
     Raises:
         UserError: a row names no image here, an unknown class or split, or a cell twice.
     """
-    known = {str(path): path for path in images}
+    known = {_composed(str(path)): path for path in images}
     where = source.table
-    missing = [path for path in [*table["path"], *filter(None, table["mask"])] if path not in known]
+    named = [*table["path"], *filter(None, table["mask"])]
+    missing = [path or "no path" for path in named if path not in known]
     if missing:
         raise UserError(
             f"{where} names {len(missing)} images that are not in {source.path}"
@@ -181,6 +235,6 @@ def cells_of_table(
         mask = known[row.mask] if row.mask else None
         cells.append(Cell(known[row.path], label, row.group, split, mask))
     used = set(table["path"]) | set(table["mask"])
-    if num_unused := sum(str(path) not in used for path in images):
+    if num_unused := sum(path not in used for path in known):
         log.info("%s: skipped %d images that %s does not name", source.name, num_unused, where)
     return cells

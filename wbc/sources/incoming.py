@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
+from urllib.parse import quote
 
 import pandas as pd
 from tqdm import tqdm
@@ -21,6 +22,7 @@ from wbc.sources.labels import wrapping
 IMAGE_SUFFIXES = frozenset(
     ".jpg .jpeg .jpe .jfif .png .bmp .dib .tif .tiff .webp .gif".split()  # noqa: SIM905
 )
+_ODD = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\udc80-\udcff]")
 _WORK = ".unpacked"  # below the target, so on the same disk: files move instead of being copied
 
 log = logging.getLogger(__name__)
@@ -93,7 +95,13 @@ def _unnested(material: Material, work: Path) -> Material:
     if listing.images or not inner:
         return material
     for number, path in enumerate(inner):
-        archives.unpack(material.folder / path, work / path.stem if len(inner) > 1 else work)
+        goal = work / (path.with_suffix("") if len(inner) > 1 else path.parent)
+        if goal.exists():
+            raise UserError(
+                f"{path} would be unpacked to where another archive was; rename one, or unpack them"
+                " yourself."
+            )
+        archives.unpack(material.folder / path, goal)
         log.info("unpacked %s (%d of %d)", path, number + 1, len(inner))
     return Material(work, movable=True)
 
@@ -103,11 +111,14 @@ def list_files(folder: Path) -> Listing:
 
     Of names that differ in upper and lower case only, the first in sorted order counts: the others
     would overwrite it on many file systems.
+
+    Raises:
+        UserError: a folder cannot be read.
     """
     found: list[PurePosixPath] = []
     num_hidden = 0
     seen_folders: set[str] = set()
-    for parent, folders, names in os.walk(folder, followlinks=True):
+    for parent, folders, names in os.walk(folder, onerror=_refuse, followlinks=True):
         real = os.path.realpath(parent)
         if real in seen_folders:  # a link back up
             folders.clear()
@@ -129,6 +140,13 @@ def list_files(folder: Path) -> Listing:
     return listing
 
 
+def _refuse(error: OSError) -> None:
+    raise UserError(
+        f"the folder {error.filename} cannot be read ({error.strerror}), and what lies in it would"
+        " be missing; make it readable, for example with `chmod -R u+rX`, or move it elsewhere."
+    ) from None
+
+
 def _is_hidden(name: str) -> bool:
     return name.startswith(".") or name == "__MACOSX"
 
@@ -141,6 +159,14 @@ def log_skipped(name: str, listing: Listing) -> None:
             name,
             len(listing.case_duplicates),
             shorten(listing.case_duplicates),
+        )
+    packed = [path for path in listing.others if archives.ARCHIVE_NAME.search(path.name)]
+    if packed:
+        log.warning(
+            "%s: %d archives beside pictures are left packed (%s); unpack those that hold cells",
+            name,
+            len(packed),
+            shorten(packed),
         )
     if listing.others or listing.num_hidden:
         log.info(
@@ -164,15 +190,17 @@ def place(cells: Sequence[Cell], material: Material, target: Path, name: str) ->
     DVC makes what it tracks read-only. A file that several cells share, such as a mask, is brought
     once. Returns one row a cell with path, label, group,
     official_split and mask, the paths relative to `target`.
+
+    Raises:
+        UserError: a link leads nowhere, or two files would have one name.
     """
     bring = os.replace if material.movable else shutil.copyfile
     masks = [cell.mask for cell in cells if cell.mask]
-    num_wrapping = len(wrapping([*(cell.path for cell in cells), *masks]))
+    goals = _goals([*(cell.path for cell in cells), *masks], name)
 
     @functools.cache
     def one(path: PurePosixPath) -> str:
-        clean = _clean(PurePosixPath(*path.parts[num_wrapping:]))
-        goal = target / clean
+        goal = target / goals[path]
         goal.parent.mkdir(parents=True, exist_ok=True)
         try:
             bring(material.folder / path, goal)
@@ -181,7 +209,7 @@ def place(cells: Sequence[Cell], material: Material, target: Path, name: str) ->
                 f"source {name}: {path} is there by name only, as a link that leads nowhere; bring"
                 " the file that it should lead to, or remove the link."
             ) from None
-        return clean
+        return goals[path]
 
     rows = [
         {
@@ -196,6 +224,22 @@ def place(cells: Sequence[Cell], material: Material, target: Path, name: str) ->
     return pd.DataFrame(rows, columns=["path", "label", "group", "official_split", "mask"])
 
 
-def _clean(path: PurePosixPath) -> str:
-    """The path as text that UTF-8 can hold: bytes that are no UTF-8 become %XX."""
-    return re.sub("[\udc80-\udcff]", lambda match: f"%{ord(match[0]) - 0xDC00:02X}", str(path))
+def _goals(paths: Sequence[PurePosixPath], name: str) -> dict[PurePosixPath, str]:
+    """Where each file goes below the target; UserError if two would go to one place."""
+    num_wrapping = len(wrapping(paths))
+    goals: dict[PurePosixPath, str] = {}
+    first: dict[str, PurePosixPath] = {}
+    for path in paths:
+        goal = clean_name(str(PurePosixPath(*path.parts[num_wrapping:])))
+        if first.setdefault(goal, path) != path:
+            raise UserError(
+                f"source {name}: a file is called {goal} and another would be, because its name is"
+                " no UTF-8 or holds control characters; rename one."
+            )
+        goals[path] = goal
+    return goals
+
+
+def clean_name(name: str) -> str:
+    """The name as one line of UTF-8: bytes that are none and control characters become %XX."""
+    return _ODD.sub(lambda match: quote(match[0], errors="surrogateescape"), name)

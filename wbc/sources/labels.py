@@ -1,7 +1,7 @@
 """The many names of the five classes and of the usual splits, in folders and tables."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import PurePosixPath
 
 from wbc.cells import CLASSES
@@ -14,6 +14,8 @@ _STEMS = {
     "basophil": "bas baso ba basophile",
 }
 _ADJECTIVES = ("segmented", "band", "banded", "typical", "mature", "granulocyte", "cell")
+_BANDS = {"band", "bands", "banded", "bne", "ngb"}
+_MASK = re.compile(r"mask(s|ed)?|seg(s|ment[a-z]*)?")
 _SPLITS = {
     "train": "train",
     "training": "train",
@@ -35,7 +37,7 @@ _LABELS = {
 
 def label_of(name: str) -> str | None:
     """The class that `name` means, or None: `Neutrophils`, `1_EOS`, `band neutrophil`, `LY`, ..."""
-    words = re.findall("[a-z]+", re.sub("(?<=[a-z])(?=[A-Z])", " ", name).lower())
+    words = _words(name)
     whole = "".join(words)
     if whole in _LABELS:
         return _LABELS[whole]
@@ -55,6 +57,28 @@ def split_of(name: str) -> str | None:
 def is_validation(name: str) -> bool:
     """Whether `split_of` turned validation into training."""
     return re.sub("[^a-z]", "", name.lower()) in ("val", "valid", "validation", "dev")
+
+
+def is_mask(name: str) -> bool:
+    """Whether a folder's name says that masks lie in it: `mask`, `NucleusMasks`, `segmentation`."""
+    return label_of(name) is None and any(_MASK.fullmatch(word) for word in _words(name))
+
+
+def doubtful(folders: Iterable[str]) -> str | None:
+    """The one of all folders of a source, called `seg`, of which its name does not say enough.
+
+    Segmented neutrophils lie in it, or the segmentations (masks) of cells: where neutrophils have
+    another folder and bands have none.
+    """
+    words = {name: _words(name) for name in folders}
+    bare = {name for name in words if "".join(words[name]) in ("seg", "segs", "segmented")}
+    others = {name for name in words if name not in bare and label_of(name) == "neutrophil"}
+    has_bands = any(_BANDS & set(found) for found in words.values())
+    return min(bare) if bare and others and not has_bands else None
+
+
+def _words(name: str) -> list[str]:
+    return re.findall("[a-z]+", re.sub("(?<=[a-z])(?=[A-Z])", " ", name).lower())
 
 
 def wrapping(images: Sequence[PurePosixPath]) -> tuple[str, ...]:

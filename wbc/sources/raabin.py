@@ -16,7 +16,7 @@ from wbc.fetching import Unavailable
 from wbc.params import RaabinSource
 from wbc.sources import incoming, kaggle
 from wbc.sources.incoming import Cell
-from wbc.sources.labels import label_of, split_of
+from wbc.sources.labels import is_mask, label_of, split_of
 
 HANDLE = "masoudnickparvar/white-blood-cells-dataset"
 _SMEAR = re.compile(r"(\d+(?:-\d+)+|\d{8})_")
@@ -60,10 +60,9 @@ def cells_of_layout(images: Sequence[PurePosixPath], name: str, where: str) -> l
     """
     cells, outside = [], []
     for path in images:
-        splits = [split for part in path.parts[:-1] if (split := split_of(part))]
-        labels = [label for part in path.parts[:-1] if (label := label_of(part))]
-        if splits and splits[-1] in ("train", "test_a", "test_b") and labels:
-            cells.append(Cell(path, labels[-1], smear(path.name), splits[-1]))
+        label, split = _meaning(path.parts[:-1])
+        if split in ("train", "test_a", "test_b") and label:
+            cells.append(Cell(path, label, smear(path.name), split))
         else:
             outside.append(path)
     found = {cell.official_split for cell in cells}
@@ -86,6 +85,17 @@ def cells_of_layout(images: Sequence[PurePosixPath], name: str, where: str) -> l
     if num_unknown := sum(not cell.group for cell in cells):
         log.warning("%s: %d file names tell no smear", name, num_unknown)
     return cells
+
+
+def _meaning(folders: Sequence[str]) -> tuple[str, str]:
+    """Label and part of an image; "" for the label where its folders name none, two, or masks."""
+    last = max((n for n, name in enumerate(folders) if split_of(name)), default=None)
+    if last is None:
+        return "", ""
+    below = folders[last + 1 :]
+    labels = {label for name in below if (label := label_of(name))}
+    clear = len(labels) == 1 and not any(map(is_mask, below))
+    return (labels.pop() if clear else ""), split_of(folders[last]) or ""
 
 
 def smear(file_name: str) -> str:

@@ -54,6 +54,11 @@ def test_members_are_named_below_their_archive(name: str, tmp_path: Path) -> Non
     assert [path.name for path in tmp_path.iterdir()] == [name]
 
 
+def test_folders_of_windows_are_no_pictures(tmp_path: Path) -> None:
+    path = make_zip(tmp_path / "a.zip", {"s1.png\\": b"", "s1.png\\1.png": b"one"})
+    assert read(path) == {"a.zip/s1.png/1.png": b"one"}
+
+
 @pytest.mark.parametrize("make", [make_zip, make_tar])
 def test_names_that_lead_outside_are_flagged(make: object, tmp_path: Path) -> None:
     members = {"../x.png": b"1", "/y.png": b"2", "C:z.png": b"3", "fine.png": b"4"}

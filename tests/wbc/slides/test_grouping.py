@@ -1,5 +1,6 @@
 """Which cells are of one slide."""
 
+import unicodedata
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,13 @@ def test_a_pattern_reads_the_slide_from_the_file_s_name(
     names = ["x_/95-8_1.png", "x_/95-8_2.png", "95-9_1.png", "loose.png"]
     assert slides_of(names, Path(), "^([0-9-]+)_") == ["95-8", "95-8", "95-9", UNKNOWN]
     assert "1 file names tell no slide" in caplog.text
+
+
+def test_an_umlaut_of_one_or_two_signs_is_the_same_slide() -> None:
+    names = [unicodedata.normalize(form, "Müller/Müller_1.png") for form in ("NFC", "NFD")]
+    assert names[0] != names[1]
+    for rule in ("folders", "^([a-zA-Zü]+)_"):
+        assert slides_of(names, Path("/lab"), rule) == [names[0][:6]] * 2
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Folder sources: class folders in their variants, the CSV, the group pattern, the mistakes."""
 
 import logging
+import unicodedata
 from pathlib import Path, PurePosixPath
 
 import pandas as pd
@@ -9,7 +10,7 @@ import pytest
 from tests.kaggle_server import zipped
 from wbc.errors import UserError
 from wbc.params import FolderSource
-from wbc.sources import folder
+from wbc.sources import collect, folder
 from wbc.sources.folder import cells_of_folders, with_groups
 from wbc.sources.incoming import Cell
 
@@ -55,6 +56,52 @@ def test_official_folders_and_validation_as_training(caplog: pytest.LogCaptureFi
 
 
 @pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("neutrophil/segmented/s7/1.jpg", ("neutrophil", "")),
+        ("Train/Train/neutrophil/neutrophils/1.jpg", ("neutrophil", "train")),
+        ("neutrophil/Test-B/s7/1.jpg", ("neutrophil", "test_b")),
+        ("training/test/monocyte/slide/images/1.jpg", ("monocyte", "test")),
+        ("val/lymphocyte/train/1.jpg", ("lymphocyte", "train")),
+    ],
+)
+def test_all_folders_above_an_image_count(name: str, expected: tuple[str, str]) -> None:
+    assert cells("eos/1.jpg", "neutrophil/band/2.jpg", name)[2] == expected
+
+
+@pytest.mark.parametrize(
+    ("names", "words"),
+    [
+        (
+            ("neutrophil/1.jpg", "neutrophil/monocyte/2.jpg"),
+            "neutrophil/monocyte names two classes, 'neutrophil' (neutrophil) and 'monocyte' "
+            "(monocyte); move its images to where they belong, rename the folder that means none",
+        ),
+        (("Band1/neutrophil/1.jpg", "Band1/monocyte/2.jpg"), "Band1/monocyte names two classes"),
+        (("train/neu/1.jpg", "train/neu/test/2.jpg"), "names two parts of a division, 'train'"),
+        (
+            ("neu/1.jpg", "mon/mask/1.jpg"),
+            "in mon/mask would count as cells, but the folder 'mask'",
+        ),
+        (("neu/1.jpg", "mon/s1/nuclei_segmentation/1.jpg"), "'nuclei_segmentation' says that they"),
+        (("neutrophil/1.jpg", "seg/1.jpg", "mon/1.jpg"), "'seg' may hold segmented neutrophils or"),
+        (("neutrophil/1.jpg", "neutrophil/seg/1.jpg", "mon/1.jpg"), "'seg' may hold"),
+    ],
+)
+def test_folders_that_contradict_each_other_are_named(names: tuple[str, ...], words: str) -> None:
+    with pytest.raises(UserError) as error:
+        cells(*names)
+    assert words in str(error.value)
+
+
+def test_a_wrapping_folder_that_looks_like_a_class_labels_nothing_without_a_word(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    assert cells("Band1/s1/1.jpg", "Band1/s2/2.jpg") == [("neutrophil", "")] * 2
+    assert "all 2 cells are taken for neutrophils, by the folders Band1; if one" in caplog.text
+
+
+@pytest.mark.parametrize(
     ("names", "named"),
     [
         (("neu/1.jpg", "erythroblast/2.jpg"), "the folder 'erythroblast'"),
@@ -87,11 +134,12 @@ def test_group_pattern() -> None:
             Cell(PurePosixPath("neu/s1_1.jpg"), "neutrophil"),
             Cell(PurePosixPath("neu/s2_1.jpg"), "neutrophil", "given"),
             Cell(PurePosixPath("neu/x.jpg"), "neutrophil"),
+            Cell(PurePosixPath("neu/s\udcff_1.jpg"), "neutrophil"),
         ],
-        r"^(s\d+)_",
+        r"^(s.+)_",
         "lab",
     )
-    assert [cell.group for cell in found] == ["s1", "given", ""]
+    assert [cell.group for cell in found] == ["s1", "given", "", "s%FF"]
 
 
 @pytest.mark.parametrize(
@@ -103,11 +151,24 @@ def test_wrong_group_pattern_is_a_sentence(pattern: str, message: str) -> None:
         with_groups([Cell(PurePosixPath("neu/s1_1.jpg"), "neutrophil")], pattern, "lab")
 
 
+def test_an_umlaut_of_one_or_two_signs_is_the_same_name(tmp_path: Path) -> None:
+    """As Linux and macOS write `ü` in the names of files; a spreadsheet writes one sign."""
+    one, two = (unicodedata.normalize(form, "Müller") for form in ("NFC", "NFD"))
+    found = [Cell(PurePosixPath(f"neu/{name}_1.jpg"), "neutrophil") for name in (one, two)]
+    assert [cell.group for cell in with_groups(found, "^([a-zA-Zü]+)_", "lab")] == [one, one]
+
+    text = f"path,label,group,mask\n{one}.jpg,neu,{one},{one}.png\nx.jpg,mon,{two},\n"
+    make(tmp_path, {f"{two}.jpg": b"1", f"{two}.png": b"2", "x.jpg": b"3", "t.csv": text.encode()})
+    table = collect([source(table="t.csv")], tmp_path / "raw", tmp_path)
+    assert (list(table["group"]), list(table["mask"])) == ([one, one], [f"lab/{two}.png", ""])
+
+
 @pytest.mark.parametrize(
     "text",
     [
         "path,label,group,split\na/1.jpg,NEU,s1,train\na/2.jpg,Monocytes,,Test\n",
         "\ufeffPath;Label;Group;Split\r\na\\1.jpg;neutrophil;s1;val\r\na/2.jpg;mono;;test\r\n",
+        "sep=;\r\npath;label;group;split;;\r\na/1.jpg;neu;s1;train;;\r\na/2.jpg;mono;;test\r\n;;;\r\n",
         "label\tpath\tsplit\tgroup\nneu\ta/1.jpg\ttrain\ts1\nmono\ta/2.jpg\ttest\t\n",
     ],
 )
@@ -157,6 +218,8 @@ def test_table_may_name_masks_and_leave_columns_out(tmp_path: Path) -> None:
         ("path,label\n1.jpg,neu,a,b\n2.jpg,n\n", "cannot be read as a CSV|not in data/incoming"),
         ("", "cannot be read as a CSV"),
         ("label,Label ,path\nneu,eos,1.jpg\n", "has the column label twice"),
+        ("path,label,label\n1.jpg,neu,eos\n", "has the column label twice"),
+        ("path,label\n,neu\n", r"names 1 images that are not in .*\(no path\)"),
         ("path,label,split\n1.jpg\n", "label ''"),
     ],
 )

@@ -4,7 +4,7 @@ from pathlib import PurePosixPath
 
 import pytest
 
-from wbc.sources.labels import is_validation, label_of, split_of, wrapping
+from wbc.sources.labels import doubtful, is_mask, is_validation, label_of, split_of, wrapping
 
 
 @pytest.mark.parametrize(
@@ -22,6 +22,27 @@ from wbc.sources.labels import is_validation, label_of, split_of, wrapping
 )
 def test_label_of(names: tuple[str, ...], expected: str | None) -> None:
     assert {name: label_of(name) for name in names} == dict.fromkeys(names, expected)
+
+
+def test_is_mask() -> None:
+    masks = ("mask", "Masks", "NucleusMasks", "seg_mask", "Ground Truth Segmentation", "segments")
+    others = ("segmented", "segmented_neutrophil", "SEG", "Segovia", "Maskell", "images", "3")
+    assert [is_mask(name) for name in (*masks, *others)] == [True] * 6 + [False] * 7
+
+
+@pytest.mark.parametrize(
+    ("folders", "expected"),
+    [
+        ({"neutrophil", "seg", "monocyte"}, "seg"),
+        ({"NEU", "Segmented"}, "Segmented"),
+        ({"neutrophil", "seg", "band"}, None),
+        ({"neutrophil", "segmented", "banded"}, None),
+        ({"SEG", "LYM", "MON"}, None),
+        ({"neutrophil", "segmented_neutrophil"}, None),
+    ],
+)
+def test_doubtful(folders: set[str], expected: str | None) -> None:
+    assert doubtful(folders) == expected
 
 
 @pytest.mark.parametrize(

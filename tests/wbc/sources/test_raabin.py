@@ -88,6 +88,16 @@ def test_test_b_may_be_absent_and_strangers_are_named(caplog: pytest.LogCaptureF
     assert "logo.png" in caplog.text
 
 
+def test_images_whose_folders_contradict_each_other_or_are_masks_are_strangers(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    strangers = ("Train/Neutrophil/Monocyte/1.jpg", "Test-A/Neutrophil/nuclei_mask/2.png")
+    images = [PurePosixPath("Band1", name) for name in (*FILES, *strangers)]
+    cells = raabin.cells_of_layout(images, "raabin", "x")
+    assert [cell.label for cell in cells][2:] == ["basophil", "neutrophil", "lymphocyte"]
+    assert "skipped 2 images outside" in caplog.text
+
+
 def test_missing_test_a_is_a_sentence() -> None:
     with pytest.raises(UserError, match=r"Train and Test-A.*found train and 0 images"):
         raabin.cells_of_layout([PurePosixPath(FILES[0])], "raabin", "x")
