@@ -26,7 +26,13 @@ def test_a_pattern_reads_the_slide_from_the_file_s_name(
 
 @pytest.mark.parametrize(
     ("rule", "words"),
-    [("(", "is none"), ("^a", "in parentheses"), ("^(z)", "fits no file name, for example not 1")],
+    [
+        ("(", "is none"),
+        ("(a{99999999999})", "is none"),
+        ("(" * 3000 + ")" * 3000, "is none"),
+        ("^a", "in parentheses"),
+        ("^(z)", "fits no file name, for example not 1"),
+    ],
 )
 def test_a_pattern_that_cannot_work_is_one_sentence(rule: str, words: str) -> None:
     with pytest.raises(UserError, match=words):
