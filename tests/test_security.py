@@ -220,7 +220,7 @@ def test_names_of_smears_run_in_no_table(tmp_path: Path) -> None:
     assert set(table["group"]) == {safe_text(" ".join(formula.split())) for formula in FORMULAS}
 
 
-@pytest.mark.parametrize("formula", FORMULAS)
+@pytest.mark.parametrize("formula", (*FORMULAS, "a;=1+1;b"))
 def test_names_of_slides_models_and_people_run_in_no_table(formula: str, tmp_path: Path) -> None:
     from wbc import cli
     from wbc.digests import digest_of
@@ -241,6 +241,8 @@ def test_names_of_slides_models_and_people_run_in_no_table(formula: str, tmp_pat
         table = pd.read_csv(path, dtype=str, keep_default_na=False)
         assert len(table) == 1
         assert not [value for value in table.to_numpy().ravel() if EVERY_FORMULA.match(value)]
+        cells_at_semicolons = path.read_text(encoding="utf-8").replace('"', "").split(";")
+        assert not [value for value in cells_at_semicolons if EVERY_FORMULA.match(value)]
 
 
 def test_every_page_escapes_what_it_shows() -> None:

@@ -24,7 +24,7 @@ from wbc import (
     reference_cells,
 )
 from wbc.backbones import ARCHITECTURES
-from wbc.cells import CLASSES, write_table
+from wbc.cells import CLASSES, read_table, write_table
 from wbc.errors import UserError
 from wbc.evaluation import predict
 from wbc.framing import Framing
@@ -39,6 +39,7 @@ from wbc.tracking.record import flat_scores
 log = logging.getLogger(__name__)
 
 PIXELS_DIR, ADAPTED_DIR = Path("data/pixels"), Path("adapted")
+COPIES_PATH = Path("data/split/duplicates.csv")
 SURE_CELLS = 20  # fewer in a class, and its recall after adapting is hardly known
 
 
@@ -73,7 +74,8 @@ def adapt_and_judge(
     check(card, store, job.evaluation_set)
     parent = model.load(parent_dir, chosen.type)
     parent_sha256 = model.model_sha256(parent_dir)
-    drawn = draw(store.part(job.evaluation_set).table, job.per_class, job.seed)
+    copies = read_table(COPIES_PATH) if COPIES_PATH.is_file() else None
+    drawn = draw(store.part(job.evaluation_set).table, job.per_class, job.seed, copies)
     log.info("adapting %s to %s: %d labelled cells, %d to judge by", card["architecture"],
              job.evaluation_set, len(drawn.labelled), len(drawn.rest))  # fmt: skip
     cells, train = adapt.lesson(store, drawn, card, job), adapt.settings(settings.train, job.recipe)
@@ -156,7 +158,13 @@ def notes(card: model.Card, store: PixelStore, job: adapt.Adaptation, drawn: Dra
         remarks.append(f"Few cells are left to judge some classes by: {', '.join(few)}.")
     if drawn.num_unused:
         remarks.append(
-            f"{drawn.num_unused} cells are unused: they share a smear with labelled ones."
+            f"{drawn.num_unused} cells are unused: they share a smear with labelled ones, or are"
+            " copies of cells that do."
+        )
+    if not COPIES_PATH.is_file():
+        remarks.append(
+            f"{COPIES_PATH} is not there, so near copies of labelled cells may be among those that"
+            " judge; `dvc checkout` brings it."
         )
     if card["inputs"]["pixels"] != store.settings["sha256"]:
         remarks.append(

@@ -1,6 +1,7 @@
 """From the bytes of an image file to RGB pixels, or the reason why not; without torch."""
 
 import io
+import math
 from typing import Final
 
 import numpy as np
@@ -10,6 +11,9 @@ from PIL import Image, UnidentifiedImageError
 
 FORMATS: Final = ("JPEG", "PNG", "TIFF", "BMP", "WEBP")
 MAX_PIXELS: Final = 100_000_000  # width x height in the header; 100 megapixels take 300 MB as RGB
+# Of the square that is cut out, before it is resized: that of the largest square picture. A strip
+# of 60,000 x 1 pixels has few, but the square around it would have 10 GB.
+MAX_SIDE: Final = math.isqrt(MAX_PIXELS)
 EXIF_ORIENTATION: Final = 0x0112
 TIFF_PHOTOMETRIC: Final = 0x0106
 TURNS: Final = {

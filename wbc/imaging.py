@@ -5,23 +5,18 @@ One code path for preprocess and for serving.
 
 import math
 from dataclasses import dataclass
-from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 from scipy import ndimage
 
-from wbc.decoding import MAX_PIXELS, UnreadableImage, decode
+from wbc.decoding import MAX_SIDE, UnreadableImage, decode
 from wbc.framing import Framing
 from wbc.localisation import Box, locate
 from wbc.staining import background_colour, reduced
 
 __all__ = ["Box", "Framing", "Prepared", "UnreadableImage", "prepare"]
-
-# Of the square that is cut out, before it is resized: that of the largest square picture. A strip
-# of 60,000 x 1 pixels has few, but the square around it would have 10 GB.
-MAX_SIDE: Final = math.isqrt(MAX_PIXELS)
 
 Picture = NDArray[np.uint8]  # H x W x 3, RGB
 Window = tuple[int, int, int]  # top, left and side of a square, in whole pixels of the picture

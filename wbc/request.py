@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from PIL import Image
 
-from wbc.decoding import FORMATS
+from wbc.decoding import FORMATS, MAX_SIDE
 from wbc.decoding import MAX_PIXELS as MAX_PIXELS_OF_ONE
 
 MAX_IMAGES: Final = 1000  # a request
@@ -134,9 +134,14 @@ def texts_of(images: Sequence[Any]) -> list[str]:
 
 
 def num_pixels(data: bytes) -> int:
-    """Width times height of a picture that the model would decode; 0 of what it refuses."""
+    """Of the square around a picture, which the model would make of it; 0 of what it refuses.
+
+    So a strip of 60,000 x 1 pixels, which is a few bytes, counts as what it costs.
+    """
     try:
         width, height = Image.open(io.BytesIO(data), formats=FORMATS).size
     except Exception:  # Pillow's header parsers raise nearly every type
         return 0
-    return width * height if width * height <= MAX_PIXELS_OF_ONE else 0
+    if width * height > MAX_PIXELS_OF_ONE:
+        return 0
+    return int(max(width * height, min(max(width, height), MAX_SIDE) ** 2))

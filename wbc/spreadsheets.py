@@ -1,14 +1,18 @@
 """Texts that no spreadsheet takes for a formula, which it would run.
 
-Names of files come from anywhere. In CSV such a text gets an apostrophe in front. A text that
-begins with apostrophes before such a sign gets one more, so taking one away always gives the name.
+Names of files come from anywhere. In CSV such a text gets an apostrophe in front. So does what
+comes after a `;` in it: many spreadsheets begin a cell there, and quotes hold them back only in the
+first column. Where apostrophes stand before such a sign already, one more is put there, so taking
+one away always gives the name.
 """
 
 import re
 from typing import Final
 
-_FORMULA: Final = re.compile(r"['\s]*[=+\-@＝＋－＠]")  # also in full width, which some take too
+# Also in full width, which some take too, and after a quote, which CSV doubles: that is an empty
+# cell in quotes to whoever begins one there.
+_FORMULA: Final = re.compile(r"""(^|;)(?=['"\s]*[=+\-@＝＋－＠])""")
 
 
 def safe_text(text: str) -> str:
-    return f"'{text}" if _FORMULA.match(text) else text
+    return _FORMULA.sub(r"\1'", text)

@@ -163,11 +163,13 @@ def test_labelled_cells_and_the_rest_are_apart(
 ) -> None:
     cells = pd.DataFrame(rows, columns=["label", "group"], dtype=object)
     cells["path"] = [f"{number}.jpg" for number in range(len(rows))]
+    cells["sha256"] = [f"{number % 29}" for number in range(len(rows))]  # some are copies
     with bounded(area / "nothing"):
         drawn = draw(cells, per_class, 1)
         assert not set(drawn.labelled) & set(drawn.rest)
-        smears = set(cells["group"].iloc[drawn.labelled]) - {""}
-        assert not smears & set(cells["group"].iloc[drawn.rest])
+        for column in ("group", "sha256"):
+            learned = set(cells[column].iloc[drawn.labelled]) - {""}
+            assert not learned & set(cells[column].iloc[drawn.rest])
 
 
 RUN: Final = b"""{"format": 1, "folder": "/a", "models": ["m"], "framing":

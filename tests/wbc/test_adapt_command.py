@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from tests.mlflow_home import ARCHITECTURE, card, write_model
@@ -120,7 +121,13 @@ def test_what_cannot_be_adapted_to_is_refused_in_a_sentence(home: Path) -> None:
 
 
 def test_a_model_is_adapted_to_a_set_once(home: Path) -> None:
+    """And copies that split has listed are one unit of the draw: here all monocytes."""
+    monocytes = [f"abroad/monocyte/{number}.png" for number in range(8)]
+    pairs = pd.DataFrame({"path_a": monocytes[:-1], "path_b": monocytes[1:]})
+    write_table(pairs, home / adapt_command.COPIES_PATH)
     adapt("--per-class", "3")
+    cells = model.read_card(home / "adapted" / "abroad-3" / f"{ARCHITECTURE}-1")["adapted"]["cells"]
+    assert len(cells) == 12 and not set(cells) & set(monocytes)
     refused("has learned from abroad", "--model", f"adapted/abroad-3/{ARCHITECTURE}-1")
 
 

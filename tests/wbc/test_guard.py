@@ -15,15 +15,16 @@ from wbc.guard import Guard
 IMAGE = base64.b64encode(b"\x89PNG and more").decode()
 
 
-def plain_png(side: int) -> str:
+def plain_png(side: int, height: int = 0) -> str:
     """A header alone: nobody decodes it here."""
-    size = struct.pack(">IIBBBBB", side, side, 1, 0, 0, 0, 0)
+    size = struct.pack(">IIBBBBB", side, height or side, 1, 0, 0, 0, 0)
     chunk = b"IHDR" + size
     head = struct.pack(">I", len(size)) + chunk + struct.pack(">I", zlib.crc32(chunk))
     return base64.b64encode(b"\x89PNG\r\n\x1a\n" + head + struct.pack(">I", 0) + b"IDAT").decode()
 
 
 UNPACKS = plain_png(9_000)  # 81 megapixels
+STRIP = plain_png(60_000, 1)  # 0.06, but the square around it has 100
 SAME = {"dataframe_split": {"columns": ["image"], "data": [[IMAGE], [IMAGE]]}}
 JSON = {"content-type": "application/json"}
 
@@ -126,6 +127,7 @@ def test_what_is_too_large_to_be_decoded_costs_nothing_and_is_the_models_to_refu
         ({"inputs": ["\u00e4"]}, 400, "Image 0 was expected to be base64 text, but is none"),
         ({"inputs": ["A" * (1 << 20) + "\U0001f600"]}, 400, "has other letters"),
         ({"inputs": [UNPACKS] * 4}, 413, "At most 300 megapixels a request, which the first 4"),
+        ({"inputs": [STRIP] * 4}, 413, "At most 300 megapixels a request, which the first 4"),
         ({"inputs": [IMAGE], "params": {"x": 1}}, 400, "only parameter"),
         ({"inputs": [IMAGE] * (request.MAX_IMAGES + 1)}, 413, "At most 1000 images"),
     ],

@@ -14,7 +14,7 @@ def cells(counts: dict[str, int], smear_size: int = 0) -> pd.DataFrame:
     labels = np.random.default_rng(0).permutation(labels)
     groups = [f"smear{i // smear_size}" if smear_size else "" for i in range(len(labels))]
     paths = [f"{i}.png" for i in range(len(labels))]
-    return pd.DataFrame({"path": paths, "label": labels, "group": groups})
+    return pd.DataFrame({"path": paths, "label": labels, "group": groups, "sha256": paths})
 
 
 KRD_WBC = {"neutrophil": 300, "lymphocyte": 230, "monocyte": 39, "eosinophil": 11, "basophil": 20}
@@ -43,6 +43,35 @@ def test_smears_are_kept_apart() -> None:
     assert drawn.num_unused > 0
     assert len(drawn.labelled) + len(drawn.rest) + drawn.num_unused == len(table)
     assert table["label"].iloc[drawn.labelled].value_counts().max() <= 20
+
+
+def test_copies_of_labelled_cells_do_not_judge() -> None:
+    """Exact copies by their bytes, near ones as listed, in a chain too; half still judges."""
+    once = cells(dict.fromkeys(KRD_WBC, 30))
+    twice = pd.concat([once, once.assign(path="b" + once["path"])], ignore_index=True)
+    near = pd.concat([twice, once.assign(path="c" + once["path"], sha256="c" + once["path"])])
+    copies = pd.DataFrame({"path_a": ["gone", *("b" + once["path"])],
+                           "path_b": ["0.png", *("c" + once["path"])]})  # fmt: skip
+    for table, given in ((twice, None), (near, copies)):
+        drawn = draw(table, per_class=15, seed=1, copies=given)
+        picture = table["path"].str.lstrip("bc").to_numpy()
+        assert not set(picture[drawn.labelled]) & set(picture[drawn.rest])
+        assert len(drawn.labelled) == 75 and len(drawn.rest) >= len(table) // 2
+        assert len(drawn.labelled) + len(drawn.rest) + drawn.num_unused == len(table)
+
+
+def test_a_copy_joins_smears_and_moves_no_other() -> None:
+    table = cells(dict.fromkeys(KRD_WBC, 100), smear_size=10)
+    plain = draw(table, per_class=20, seed=1)
+    rest = table.iloc[plain.rest]["path"]
+    pair = {"path_a": [table.iloc[plain.labelled[0]]["path"]], "path_b": [rest.iloc[0]]}
+    groups = table["group"].to_numpy()
+    joined = draw(table, 20, 1, pd.DataFrame(pair))
+    both = set(groups[[plain.labelled[0], plain.rest[0]]])
+    assert len(both & set(groups[joined.rest])) in (0, 2)
+    apart = draw(table, 20, 1, pd.DataFrame({"path_a": rest[:1], "path_b": rest[:1]}))
+    assert np.array_equal(apart.labelled, plain.labelled)
+    assert np.array_equal(apart.rest, plain.rest)
 
 
 def test_a_class_in_one_smear_stays_for_the_test() -> None:

@@ -40,7 +40,7 @@ def encoded(suffix: str, rows: Iterable[Row]) -> bytes:
 
 
 def _csv_line(row: Row) -> str:
-    """Names and reasons always in quotes: else a `;` in one begins a cell where that separates."""
+    """Names and reasons always in quotes: else a `;` in a name ends it where that separates."""
     return ",".join(_csv_cell(name, value) for name, value in row.items()) + "\n"
 
 

@@ -15,6 +15,7 @@ from wbc.archives import is_archive
 from wbc.disk import is_folder
 from wbc.errors import UserError
 from wbc.predicting.found import Found, Passed, clean_name, joined
+from wbc.predicting.overlap import check_once
 from wbc.predicting.packed import members
 from wbc.predicting.walking import Identity, base_of, is_hidden, is_pattern, matches, sorted_names
 from wbc.sources.incoming import IMAGE_SUFFIXES
@@ -32,7 +33,8 @@ class Inputs:
         self._seen: set[Identity] = set()  # folders walked: a link may lead back to one
 
     def check(self) -> None:
-        """Raises UserError where a PATH is not there or holds no picture; stdin is not read."""
+        """Raises UserError where a PATH is not there or holds no picture, or where two name the
+        same file; stdin is not read."""
         for path in self._paths:
             if path == STDIN:
                 continue
@@ -50,6 +52,7 @@ class Inputs:
             first = next(iter(Inputs([path], ())), None)
             if first is None:
                 raise UserError(_nothing(path))
+        check_once([path for path in self._paths if path != STDIN])
 
     def __iter__(self) -> Iterator[Found]:
         for path, name in zip(self._paths, names_of(self._paths), strict=True):

@@ -55,7 +55,11 @@ class Budget:
 def members(archive: Path, name: str, passed: Passed) -> Iterator[Found]:
     """The pictures of an archive in its own order; `read` of one works until the next is asked for.
 
-    Where the archive breaks off, its own name with the reason stands for the rest.
+    Where the archive breaks off, its own name with the reason stands for the rest. A zip says at
+    once whether a name occurs twice; of a tar, which may have any length, no name is kept.
+
+    Raises:
+        UserError: a bomb, or a zip with a name that occurs twice.
     """
     entries = _zip if kind_of(archive) == "zip" else _tar
     try:
@@ -67,6 +71,7 @@ def members(archive: Path, name: str, passed: Passed) -> Iterator[Found]:
 def _zip(archive: Path, name: str, passed: Passed) -> Iterator[Found]:
     budget = Budget(archive)
     with zipfile.ZipFile(archive) as opened:
+        _check_names(archive, opened)
         for info in opened.infolist():
             inner = zip_name(info)
             if inner.endswith("/"):  # as is_dir does, which falls over an empty name
@@ -85,6 +90,17 @@ def _zip(archive: Path, name: str, passed: Passed) -> Iterator[Found]:
                 return data
 
             yield Found(joined(name, clean_name(inner)), read=read, problem=problem)
+
+
+def _check_names(archive: Path, opened: zipfile.ZipFile) -> None:
+    """Raises UserError where a name occurs twice, as `wbc.archives.unpack` does."""
+    for info in opened.infolist():
+        if opened.getinfo(info.filename) is not info and not info.filename.endswith("/"):
+            raise UserError(
+                f"{archive}: the entry {zip_name(info)!r} occurs twice, and its pictures would be"
+                " counted as two cells; unpack it yourself if you trust it and give the folder"
+                " instead."
+            )
 
 
 def _tar(archive: Path, name: str, passed: Passed) -> Iterator[Found]:

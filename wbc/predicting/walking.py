@@ -88,3 +88,17 @@ def _readable_names(folder: Path) -> Iterator[tuple[str, bool]]:
         yield from sorted_names(folder)
     except OSError:  # as a shell's glob: what cannot be looked into matches nothing
         return
+
+
+def is_match(parts: Sequence[str], names: Sequence[str]) -> bool:
+    """Whether `matches` of a pattern with these parts gives what has these names, links aside."""
+    if not parts or not names:
+        return not parts and not names
+    head, rest = parts[0], parts[1:]
+    if head == "**":
+        deeper = not is_hidden(names[0]) and is_match(parts, names[1:])
+        return deeper or is_match(rest or ("*",), names)
+    if not _MAGIC.search(head):
+        return names[0] == head and is_match(rest, names[1:])
+    seen = head.startswith(".") or not is_hidden(names[0])
+    return seen and fnmatch.fnmatchcase(names[0], head) and is_match(rest, names[1:])

@@ -12,6 +12,7 @@ from typing import Final
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from wbc import device, model
 from wbc.disk import is_full, replace_folder, write_whole
@@ -29,6 +30,7 @@ from wbc.reviewing.queue import CSV_FILE, RUN_FILE, Queued, Run, queue_of, write
 from wbc.slides import index_page, leukocytes, ranges, slide_page
 from wbc.slides.agreement import Agreement, agreement
 from wbc.slides.asked import again_command, alone, check, mark
+from wbc.slides.copies import copies_in
 from wbc.slides.grouping import FOLDERS, ONE, compiled, file_names, slides_of
 from wbc.slides.judging import Judged, judged
 from wbc.slides.pictures import Pictures, pictures
@@ -49,8 +51,8 @@ _STAGING: Final = ".unfinished"  # in OUT; its content takes the old one's place
 class Job:
     """All that pages are made of."""
 
-    folder: Path  # DIR
-    cells: Pictures
+    found: Pictures  # of DIR
+    cells: Pictures  # the same, or those cut out of its fields
     judged: Sequence[Judged]
     ranges: ranges.Ranges
     framing: Framing
@@ -92,7 +94,7 @@ def run(options: argparse.Namespace) -> None:
             command = clean_name(f"python -m wbc review {shlex.quote(str(out))}")
             framing = framing_of(by_model[0].card)
             again = again_command(options, list(models))
-            job = Job(folder, cells, by_model, reference, framing, classifier, command, again)
+            job = Job(found, cells, by_model, reference, framing, classifier, command, again)
             write(job, out, options.slides)
         except OSError as error:
             raise UserError(_problem(error, out)) from None
@@ -115,22 +117,25 @@ def write(job: Job, out: Path, rule: str) -> None:
     first = job.judged[0].rows
     if first["unreadable"].all():
         raise UserError(
-            f"None of the {len(first)} pictures in {job.folder} can be read, for example"
+            f"None of the {len(first)} pictures in {job.found.folder} can be read, for example"
             f" {first['path'].iloc[0]} ({first['error'].iloc[0]}); check the folder."
         )
     files = first["field"] if "field" in first else first["path"]
-    slide_names = slides_of(list(files), job.folder, rule)
+    slide_names = np.array(slides_of(list(files), job.found.folder, rule), object)
+    copies = _copies(job, files, slide_names)
+    once = ~files.isin([name for each in copies.values() for name in each])
     labels = answers(journal.read(out), job.cells.files)
     links = file_names(list(dict.fromkeys(slide_names)))
     staging = out / _STAGING
     shutil.rmtree(staging, ignore_errors=True)
     (staging / PAGES).mkdir(parents=True)
     groups, queue = [], list[Queued]()
-    paths_of = first["path"].groupby(np.array(slide_names), sort=False).agg(list)
+    paths_of = first["path"][once].groupby(slide_names[once], sort=False).agg(list)
     for name, link in links.items():
         paths = paths_of[name]
         slides = [
-            slide_of(name, one, _rows_of(one, paths), labels, job.ranges) for one in job.judged
+            slide_of(name, one, _rows_of(one, paths), labels, job.ranges, copies.get(name, {}))
+            for one in job.judged
         ]
         agreements = [agreement(slides[0], other) for other in slides[1:]]
         to_review = queue_of(slides, agreements, job.cells)
@@ -140,6 +145,16 @@ def write(job: Job, out: Path, rule: str) -> None:
         queue += to_review
         log.info("%s", sentence(slides[0]))
     _write_tables(job, out, groups, queue, labels, links)
+
+
+def _copies(
+    job: Job, files: "pd.Series[str]", slide_names: NDArray[np.object_]
+) -> dict[str, dict[str, str]]:
+    """Of files that can be read; the others are all listed with what is wrong."""
+    paths = job.found.files
+    readable = files[~job.judged[0].rows["unreadable"]]
+    there = {name: paths[name] for name in readable if name in paths}
+    return copies_in(there, dict(zip(files, slide_names, strict=True)))
 
 
 def _write_tables(

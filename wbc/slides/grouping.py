@@ -52,7 +52,7 @@ def compiled(rule: str) -> re.Pattern[str]:
     """Raises UserError where it is no regular expression with parentheses."""
     try:
         expression = re.compile(rule)
-    except re.error as error:
+    except (re.error, OverflowError, RecursionError) as error:
         raise UserError(
             f"--slides should be folders, one or a regular expression, but {rule} is none"
             f" ({error}); mend it."

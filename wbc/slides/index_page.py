@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from wbc.cells import CLASSES
 from wbc.page import NOT_A_DEVICE, Banner, Cell, Page, Section, Table, Text
+from wbc.slides import copies
 from wbc.slides.ranges import Ranges
 from wbc.slides.reasons import OTHER, REASONS, of_fields_in_short
 from wbc.slides.slide_page import MARKS
@@ -51,13 +52,14 @@ def _row(slide: Slide, link: str, several: bool) -> list[Cell]:
         ]
     left = {reason: slide.num(reason) for reason in (*REASONS, OTHER) if slide.num(reason)}
     in_short = of_fields_in_short if slide.of_fields else "{:,} {}".format
-    why = ", ".join(in_short(number, reason) for reason, number in left.items())
+    why = [in_short(number, reason) for reason, number in left.items()]
+    why += [copies.words(len(slide.copies))] * bool(slide.copies)
     return [
         Cell(slide.name, slide.caution.partition(":")[0], link=link),
         *([Cell(slide.judged.name)] if several else []),
         Cell(f"{slide.num_counted:,}", f"{slide.num_reviewed} reviewed" * bool(slide.num_reviewed)),
         *shares,
-        Cell(f"{sum(left.values()):,}", why),
+        Cell(f"{sum(left.values()) + len(slide.copies):,}", ", ".join(why)),
     ]
 
 

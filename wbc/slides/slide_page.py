@@ -23,7 +23,7 @@ from wbc.page import (
 )
 from wbc.reference import USUAL_SHARE
 from wbc.shift import SHIFTED
-from wbc.slides import shown_cells
+from wbc.slides import copies, shown_cells
 from wbc.slides.reasons import ABOUT, OF_FIELDS, OTHER
 from wbc.slides.shown_cells import Shown
 from wbc.slides.tally import Slide
@@ -155,7 +155,7 @@ def _abstentions(slide: Slide) -> list[Block]:
                 " are too few above for as long as nobody has looked at these."
             )
         )
-    return blocks + _without_cell(slide)
+    return [*blocks, *_without_cell(slide), *copies.listed(slide.copies)]
 
 
 def _without_cell(slide: Slide) -> list[Block]:

@@ -5,7 +5,7 @@ it. All others are abstentions: they are in no percentage and are listed by thei
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import numpy as np
@@ -20,7 +20,7 @@ from wbc.slides.reasons import OTHER, REASONS
 COLUMNS: Final = (
     "slide", "model", "class", "n", "counted", "reviewed", "percent", "low", "high", "adjusted",
     "adjusted_low", "adjusted_high", "range_low", "range_high", "mark", "caution", "uncertain",
-    "unlocated", "unreadable", "other",
+    "unlocated", "unreadable", "other", "copies",
 )  # fmt: skip
 
 
@@ -31,13 +31,15 @@ class Slide:
     rows: its cells as `predict` has them, with `type` (what the model would count it as), `label`
     (a person's answer, "" for none) and `reason` ("" for a cell that is counted, else `other` or
     one of REASONS); table: of `counts.differential` with reviewed, range_low, range_high and mark;
-    empty where no cell is counted.
+    empty where no cell is counted; copies: files that were left out, each with the one it is a
+    copy of.
     """
 
     name: str
     judged: Judged
     rows: pd.DataFrame
     table: pd.DataFrame
+    copies: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def num_counted(self) -> int:
@@ -80,19 +82,21 @@ class Slide:
 
 
 def slide_of(
-    name: str, judged: Judged, rows: pd.DataFrame, labels: Mapping[str, str], ranges: Ranges
-) -> Slide:
-    """Count the rows of a slide; `labels` are a person's answers by the cells' names."""
+    name: str, judged: Judged, rows: pd.DataFrame, labels: Mapping[str, str], ranges: Ranges,
+    copies: Mapping[str, str],
+) -> Slide:  # fmt: skip
+    """Count the rows of a slide, which has none of `copies`; `labels` are a person's answers by the
+    cells' names."""
     rows = with_types(rows)
     rows = with_reasons(rows.assign(label=[labels.get(path, "") for path in rows["path"]]))
     by_model = rows[(rows["reason"] == "") & (rows["label"] == "")]
     named = rows.loc[rows["reason"] == "", "label"]
     reviewed = np.array([int((named == each).sum()) for each in CLASSES], np.int64)
     if len(by_model) + reviewed.sum() == 0:
-        return Slide(name, judged, rows, pd.DataFrame())
+        return Slide(name, judged, rows, pd.DataFrame(), copies)
     table = counts.differential(by_model, judged.validation, reviewed=reviewed)
     table = table.assign(reviewed=reviewed)
-    return Slide(name, judged, rows, with_marks(table, ranges))
+    return Slide(name, judged, rows, with_marks(table, ranges), copies)
 
 
 def with_types(rows: pd.DataFrame) -> pd.DataFrame:
@@ -146,6 +150,7 @@ def csv_rows(slide: Slide) -> pd.DataFrame:
         model=slide.judged.name,
         caution=slide.caution,
         other=slide.num(OTHER),
+        copies=len(slide.copies),
         **{reason: slide.num(reason) for reason in REASONS},
     )
     return table.reindex(columns=list(COLUMNS))

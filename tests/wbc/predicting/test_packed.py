@@ -75,6 +75,17 @@ def test_links_are_flagged(tmp_path: Path) -> None:
     assert read(path) == {"a.tar/shadow.png": "a link or device in the archive"}
 
 
+def test_a_name_that_occurs_twice_in_a_zip_is_refused_as_unpack_does(tmp_path: Path) -> None:
+    path = make_zip(tmp_path / "a.zip", {"a/": b"", "a/b.png": b"1", "c.png": b"2"})
+    with zipfile.ZipFile(path, "a") as archive, pytest.warns(UserWarning, match="Duplicate"):
+        archive.writestr("a/", b"")  # a folder may
+    assert len(read(path)) == 2
+    with zipfile.ZipFile(path, "a") as archive, pytest.warns(UserWarning, match="Duplicate"):
+        archive.writestr("a/b.png", b"3")
+    with pytest.raises(UserError, match=r"the entry 'a/b\.png' occurs twice"):
+        read(path)
+
+
 def test_an_encrypted_member_is_flagged(tmp_path: Path) -> None:
     path = make_zip(tmp_path / "a.zip", {"a.png": b"12345"})
     data = bytearray(path.read_bytes())

@@ -64,6 +64,16 @@ def test_globs(tmp_path: Path) -> None:
     assert matched(tmp_path, "*.png/x") == []
 
 
+def test_a_file_is_told_to_match_without_a_walk(tmp_path: Path) -> None:
+    make(tmp_path, "a/1.png", "a/2.jpg", "b/1.png", "b/c/1.png", "b/.h.png", ".x/1.png", "1.png")
+    files = [path.relative_to(tmp_path) for path in tmp_path.rglob("*") if path.is_file()]
+    for pattern in ("*/*.png", "**/*.png", "**/**/1.png", "b/**", "**", "?", "[ab]/1.png", "b/.*",
+                    "*.png/x", ".*/*", "**/c/*", "*", "**/.*"):  # fmt: skip
+        found = {path for path in matched(tmp_path, pattern) if (tmp_path / path).is_file()}
+        told = {f.as_posix() for f in files if walking.is_match(Path(pattern).parts, f.parts)}
+        assert told == found, pattern
+
+
 def test_a_file_whose_name_looks_like_a_glob_is_itself(tmp_path: Path) -> None:
     make(tmp_path, "cell[1].png")
     assert not walking.is_pattern(str(tmp_path / "cell[1].png"))

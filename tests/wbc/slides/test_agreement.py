@@ -21,7 +21,7 @@ def test_cells_that_both_could_read_are_compared_the_surest_disagreement_first()
         ],
         "two",
     )
-    slides = [slide_of("s", each, each.rows, {}, ranges.read()) for each in (first, second)]
+    slides = [slide_of("s", each, each.rows, {}, ranges.read(), {}) for each in (first, second)]
     found = agreement(*slides)
     assert found.num_both == 3 and found.share == pytest.approx(1 / 3)
     assert list(found.differing.index) == ["d", "b"]

@@ -99,6 +99,19 @@ def test_slides_become_a_table_pages_and_a_queue(
         assert not re.search(r"<script|src=\"(?!data:)|<link", text)
 
 
+def test_a_copy_in_a_slide_is_counted_once(home: Path) -> None:
+    shutil.copy(home / "slides" / "a" / "1.png", home / "slides" / "a" / "1 copy.png")
+    (home / "slides" / "b <i>" / "bad too.png").write_bytes(b"no picture")
+    differential(below="0.99")
+    counted = table()
+    assert counted.loc["a", "uncertain"].eq(5).all() and counted.loc["a", "copies"].eq(1).all()
+    assert counted.loc["b <i>", "unreadable"].eq(2).all()  # each with its own reason
+    assert len(pd.read_csv("out/review.csv")) == 8
+    page, index = (Path(f"out/{name}").read_text() for name in ("slides/a.html", "index.html"))
+    assert "other files in this slide: 1." in page and "a/1.png" in page
+    assert "5 uncertain, 1 copy" in index
+
+
 def validated(home: Path) -> None:
     """A report of this very model, with validation cells that it was sure of."""
     rows = [

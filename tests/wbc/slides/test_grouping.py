@@ -34,7 +34,13 @@ def test_an_umlaut_of_one_or_two_signs_is_the_same_slide() -> None:
 
 @pytest.mark.parametrize(
     ("rule", "words"),
-    [("(", "is none"), ("^a", "in parentheses"), ("^(z)", "fits no file name, for example not 1")],
+    [
+        ("(", "is none"),
+        ("(a{99999999999})", "is none"),
+        ("(" * 3000 + ")" * 3000, "is none"),
+        ("^a", "in parentheses"),
+        ("^(z)", "fits no file name, for example not 1"),
+    ],
 )
 def test_a_pattern_that_cannot_work_is_one_sentence(rule: str, words: str) -> None:
     with pytest.raises(UserError, match=words):

@@ -11,7 +11,7 @@ from wbc.slides.tally import Slide, slide_of
 
 def slide(rows: list[dict[str, Any]], **given: Any) -> Slide:
     one = judged(rows, **given)
-    return slide_of("s", one, one.rows, {}, ranges.read())
+    return slide_of("s", one, one.rows, {}, ranges.read(), {})
 
 
 def shown(*slides: Slide, queue: tuple[str, ...] = ()) -> Shown:

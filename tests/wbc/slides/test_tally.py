@@ -23,7 +23,7 @@ ROWS = [
 
 def counted(labels: dict[str, str] | None = None, rows: Any = ROWS, **given: Any) -> Slide:
     one = judged(rows, **given)
-    return slide_of("s", one, one.rows, labels or {}, ranges.read())
+    return slide_of("s", one, one.rows, labels or {}, ranges.read(), {})
 
 
 def test_abstentions_are_in_no_percentage_and_have_one_reason_each() -> None:
