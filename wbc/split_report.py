@@ -185,9 +185,9 @@ def _copy_sections(outcome: Outcome) -> list[str]:
     )
     return [
         "## Copies of one picture",
-        f"Exact pairs (the same pixels): {kinds['exact']}. Near pairs (re-encoded, resized or taken"
-        f" twice): {kinds['near']}. Between different splits, of all these: {len(across)}."
-        " All are listed in duplicates.csv.",
+        f"Exact pairs (the same pixels): {kinds['exact']}. Near pairs (re-encoded, resized, taken"
+        f" twice, mirrored or turned by quarters): {kinds['near']}. Between different splits, of"
+        f" all these: {len(across)}. All are listed in duplicates.csv.",
         _table(columns, across[columns].to_numpy().tolist()),
         "## Label conflicts",
         f"Exact pairs with different labels: {len(exact)}.",

@@ -83,6 +83,41 @@ def test_a_field_photographed_twice_is_a_near_copy(tmp_path: Path) -> None:
     assert copies(first, again) == [("first.jpg", "again.jpg")]
 
 
+@pytest.mark.parametrize("turn", list(Image.Transpose))
+def test_mirrored_and_turned_copies_are_found(
+    folder: Path, tmp_path: Path, turn: Image.Transpose
+) -> None:
+    """Of a picture that is no square too, to the last bit or saved anew and smaller."""
+    others = [folder / f"{other:02d}.jpg" for other in range(20)]
+    whole = cell(40).crop((0, 0, 120, 100))
+    upright = save(whole, tmp_path / "a.png")
+    exact = save(whole.transpose(turn), tmp_path / "b.png")
+    smaller = save(whole.resize((60, 50)).transpose(turn), tmp_path / "c.jpg", 60)
+    names = ["a.png", "b.png", "c.jpg"]
+    paths = [*others, upright, exact, smaller]
+    assert copies(*paths) == [(names[0], names[1]), (names[0], names[2]), (names[1], names[2])]
+    assert find(fingerprint(paths, jobs=1), 10).near[0].tolist() == [20, 21, 0]
+
+
+def test_an_orientation_that_was_lost_changes_nothing(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    cell(7).save(tmp_path / "turned.jpg", quality=95, exif=exif)
+    lost = save(cell(7), tmp_path / "lost.jpg")
+    assert copies(tmp_path / "turned.jpg", lost) == [("turned.jpg", "lost.jpg")]
+
+
+def test_a_hash_of_each_turn_is_that_of_the_turned_picture() -> None:
+    """The first is the upright one's, so what was found before is found as before."""
+    pixels = np.asarray(cell(3))
+    for (transposed, upside_down, mirrored), bits in zip(
+        duplicates.TURNS, duplicates.perceptual_hashes(pixels), strict=True
+    ):
+        turned = pixels.swapaxes(0, 1) if transposed else pixels
+        turned = turned[:: -1 if upside_down else 1, :: -1 if mirrored else 1]
+        assert duplicates.perceptual_hashes(np.ascontiguousarray(turned))[0] == bits
+
+
 def test_blank_pictures_are_no_near_copies(tmp_path: Path) -> None:
     one = save(Image.new("RGB", (60, 60), (200, 200, 200)), tmp_path / "one.png")
     other = save(Image.new("RGB", (90, 40), (200, 200, 200)), tmp_path / "other.png")
@@ -122,7 +157,7 @@ def test_search_finds_what_comparing_all_finds(monkeypatch: pytest.MonkeyPatch) 
         for b in range(a + 1, 150)
         if (int(hashes[a]) ^ int(hashes[b])).bit_count() <= 6 and abs(mean[a] - mean[b]) <= 4
     ]
-    found = near_pairs(hashes, thumbnails, 6).tolist()
+    found = near_pairs(hashes[:, None], thumbnails, 6).tolist()
     assert len(expected) > 30
     assert [pair for pair in found if abs(mean[pair[0]] - mean[pair[1]]) <= 4] == expected
 
@@ -131,7 +166,7 @@ def test_twenty_thousand_hashes_in_bounded_memory() -> None:
     hashes, thumbnails = synthetic(20_000)
     hashes[10_000:10_200] = hashes[:200] ^ np.uint64(0b1011)
     thumbnails[10_000:10_200] = thumbnails[:200]
-    pairs = near_pairs(hashes, thumbnails, 10)
+    pairs = near_pairs(hashes[:, None], thumbnails, 10)
     assert pairs.tolist() == [[number, 10_000 + number, 3] for number in range(200)]
     assert hashes[0].nbytes + thumbnails[0].nbytes <= 1000
 
