@@ -1,6 +1,7 @@
 """Any folder, zip or tar of class folders, optionally with a CSV that names the cells.
 
-Class folders may lie below folders train, val and test, and all of it below wrapping folders.
+Class folders may lie below folders train, val and test, or hold them, and all of it below wrapping
+folders.
 """
 
 import io
@@ -99,7 +100,8 @@ def _meaning(path: PurePosixPath, folders: Sequence[str], where: str) -> tuple[s
     if mask := next(filter(is_mask, below), None):
         raise UserError(
             f"{where}: the images in {path.parent} would count as cells, but the folder {mask!r}"
-            " says that they are masks; take it out, or name cells and masks in a CSV (`table:`)."
+            " says that they are masks; take it out, rename it if they are cells, or name cells and"
+            " masks in a CSV (`table:`)."
         )
     labels = {label: name for name in below if (label := label_of(name))}
     # of train and test around a class folder, the inner one counts
@@ -111,8 +113,7 @@ def _meaning(path: PurePosixPath, folders: Sequence[str], where: str) -> tuple[s
             found = " and ".join(f"{name!r} ({meaning})" for meaning, name in names.items())
             raise UserError(
                 f"{where}: {path.parent} names two {kind}, {found}; move its images to where they"
-                f" belong, rename the folder that means none, or name the cells in a CSV"
-                " (`table:`)."
+                " belong, rename the folder that means none, or name the cells in a CSV (`table:`)."
             )
     return next(iter(labels)), next(iter(splits), "")
 
