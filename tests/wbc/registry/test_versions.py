@@ -108,6 +108,8 @@ def test_requirements_name_no_build() -> None:
 class Logged:
     """A client that remembers what versions are made of; MLflow's own is asked above."""
 
+    tracking_uri = "https://mlflow.example.org"  # where a process must be known as dead
+
     def __init__(self) -> None:
         self.done: list[Any] = []
         tags = {"model_sha256": "x" * 64, "data_sha256": "cd" * 32, "architecture": "x",

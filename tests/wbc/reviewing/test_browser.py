@@ -111,6 +111,6 @@ def test_a_review_survives_a_kill_and_goes_on(tmp_path: Path) -> None:
     }  # fmt: skip
     lines = [json.loads(line) for line in (out / journal.FILE).read_text().splitlines()]
     actions = ["accept", "relabel", "relabel", "undo", "skip", "relabel", "relabel", "again"]
-    actions += ["relabel", "undo"] * 3
+    actions += ["relabel", "undo", "accept", "undo", "relabel", "undo"]  # 3 is what the model says
     assert [line["action"] for line in lines] == actions
     assert {line["reviewer"] for line in lines} == {"Ada"}
