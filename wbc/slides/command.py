@@ -179,7 +179,8 @@ def _write_tables(
     folder = str(job.cells.folder.resolve())
     write_run(Run(folder, names, job.framing.settings(), list(queue), job.again), staging)
     _publish(staging, out)
-    log.info("%s: %d slides; open %s.", out / TABLE, len(groups), out / INDEX)
+    slides = f"{len(groups)} slide{'s' * (len(groups) != 1)}"
+    log.info("%s: %s; open %s.", out / TABLE, slides, out / INDEX)
     if left:
         log.info("%d cells wait for a person: %s", len(left), job.review_command)
 
