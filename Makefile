@@ -74,7 +74,7 @@ faults: $(READY) ## kill every stage and command at over 200 counted moments, an
 fuzz: $(READY) ## try some 8,000 hostile inputs, new ones each time, several minutes
 	@WBC_FUZZ=nightly $(RUN) -m pytest tests/fuzz -n auto --dist loadfile $(ARGS)
 
-mutants: $(READY) ## change splits, metrics, pixels and registry in thousands of ways, an hour
+mutants: $(READY) ## change splits, metrics, pixels and registry in thousands of ways, an hour or more
 	@$(RUN) -m pip install --quiet -r requirements-tests.txt
 	@$(RUN) -m mutmut run $(ARGS)
 

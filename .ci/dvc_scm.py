@@ -4,6 +4,7 @@ A copy unpacked from a zip has none, and DVC then stops unless core.no_scm is se
 would stop too. Other entries of the file, such as a remote's password, stay.
 """
 
+import shutil
 import sys
 from pathlib import Path
 
@@ -36,8 +37,11 @@ def main() -> None:
         config.setdefault("core", {})["no_scm"] = "true"
     else:
         return
-    part = LOCAL.with_name("config.local.part")
+    part = LOCAL.with_name("tmp") / LOCAL.name  # where git does not look: it may hold a password
+    part.parent.mkdir(exist_ok=True)
     with part.open("wb") as file:
+        if LOCAL.is_file():
+            shutil.copymode(LOCAL, part)
         config.write(file)
     part.replace(LOCAL)
 

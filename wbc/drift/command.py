@@ -22,12 +22,12 @@ from wbc.errors import UserError
 from wbc.model import Card, Classifier
 from wbc.picture_statistics import NAMES, picture_statistics
 from wbc.predicting.command import NO_MASKS, batched, framing_of, lacks_masks
-from wbc.predicting.found import clean_name
 from wbc.predicting.inputs import Inputs
 from wbc.predicting.preparing import prepared
 from wbc.predicting.rows import Row, judge
 from wbc.processes import signals_raise
 from wbc.reference import Reference
+from wbc.sources.incoming import clean_name
 from wbc.tracking import drift as tracking_drift
 from wbc.tracking.adapt import model_folder
 

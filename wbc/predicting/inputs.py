@@ -6,22 +6,20 @@ folders and archives are not opened.
 """
 
 import os
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Final
 
-from wbc.archives import is_archive
+from wbc.archives import ARCHIVE_NAME, is_archive
 from wbc.disk import is_folder
 from wbc.errors import UserError
-from wbc.predicting.found import Found, Passed, clean_name, joined
+from wbc.predicting.found import Found, Passed, joined
 from wbc.predicting.overlap import check_once
 from wbc.predicting.packed import members
 from wbc.predicting.walking import Identity, base_of, is_hidden, is_pattern, matches, sorted_names
-from wbc.sources.incoming import IMAGE_SUFFIXES
+from wbc.sources.incoming import IMAGE_SUFFIXES, clean_name
 
 STDIN: Final = "-"
-_ARCHIVE_NAME: Final = re.compile(r"\.(zip|tar|tgz|tar\.\w+|rar|7z)$", re.IGNORECASE)
 
 
 class Inputs:
@@ -44,7 +42,7 @@ class Inputs:
                     " spelling, and at the folder that the command is started in."
                 )
             named = Path(path)
-            if _ARCHIVE_NAME.search(path) and named.is_file() and not is_archive(named):
+            if ARCHIVE_NAME.search(path) and named.is_file() and not is_archive(named):
                 raise UserError(
                     f"{path} was expected to be a zip or tar, as its name says, but is none; bring"
                     " it anew, or unpack it yourself and name the folder."

@@ -16,7 +16,8 @@ from wbc.archives import (
     zip_name,
 )
 from wbc.errors import UserError, one_line
-from wbc.predicting.found import MAX_BYTES, Found, Passed, clean_name, joined
+from wbc.predicting.found import MAX_BYTES, Found, Passed, joined
+from wbc.sources.incoming import clean_name
 
 _ENCRYPTED: Final = 0x1
 

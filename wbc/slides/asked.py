@@ -11,8 +11,8 @@ from wbc import disk, out_folder
 from wbc.commands.predicting import UNCERTAIN_BELOW
 from wbc.disk import write_whole
 from wbc.errors import UserError
-from wbc.predicting.found import clean_name
 from wbc.slides.grouping import FOLDERS
+from wbc.sources.incoming import clean_name
 
 MARKER: Final = ".wbc-differential"  # OUT is ours, so what we wrote in it may be replaced
 _LOCK: Final = ".lock"  # in OUT, held while it is written

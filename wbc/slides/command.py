@@ -23,7 +23,6 @@ from wbc.metrics import class_indices
 from wbc.page import render
 from wbc.predicting.command import framing_of
 from wbc.predicting.fields import check_crop
-from wbc.predicting.found import clean_name
 from wbc.reviewing import journal
 from wbc.reviewing.answers import answers
 from wbc.reviewing.queue import CSV_FILE, RUN_FILE, Queued, Run, queue_of, write_csv, write_run
@@ -37,6 +36,7 @@ from wbc.slides.pictures import Pictures, pictures
 from wbc.slides.shown_cells import QUEUE, Shown, wanted
 from wbc.slides.tally import Slide, csv_rows, slide_of
 from wbc.slides.thumbnails import Square, overlaid, squares
+from wbc.sources.incoming import clean_name
 from wbc.spreadsheets import safe_text
 from wbc.tracking import validation
 from wbc.tracking.adapt import model_folder
@@ -179,8 +179,7 @@ def _write_tables(
     folder = str(job.cells.folder.resolve())
     write_run(Run(folder, names, job.framing.settings(), list(queue), job.again), staging)
     _publish(staging, out)
-    slides = f"{len(groups)} slide{'s' * (len(groups) != 1)}"
-    log.info("%s: %s; open %s.", out / TABLE, slides, out / INDEX)
+    log.info("%s: %d slides; open %s.", out / TABLE, len(groups), out / INDEX)
     if left:
         log.info("%d cells wait for a person: %s", len(left), job.review_command)
 

@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 from typing import Final
 
 from wbc.errors import UserError
-from wbc.predicting.found import clean_name
+from wbc.sources.incoming import clean_name
 
 log = logging.getLogger(__name__)
 

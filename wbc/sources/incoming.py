@@ -10,7 +10,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from urllib.parse import quote
 
 import pandas as pd
 from tqdm import tqdm
@@ -22,7 +21,7 @@ from wbc.sources.labels import wrapping
 IMAGE_SUFFIXES = frozenset(
     ".jpg .jpeg .jpe .jfif .png .bmp .dib .tif .tiff .webp .gif".split()  # noqa: SIM905
 )
-_ODD = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\udc80-\udcff]")
+_ODD = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _WORK = ".unpacked"  # below the target, so on the same disk: files move instead of being copied
 
 log = logging.getLogger(__name__)
@@ -241,5 +240,12 @@ def _goals(paths: Sequence[PurePosixPath], name: str) -> dict[PurePosixPath, str
 
 
 def clean_name(name: str) -> str:
-    """The name as one line of UTF-8: bytes that are none and control characters become %XX."""
-    return _ODD.sub(lambda match: quote(match[0], errors="surrogateescape"), name)
+    """The name as one line that UTF-8 can hold: other bytes and control characters become %XX."""
+    return _ODD.sub(_escaped, name)
+
+
+def _escaped(match: re.Match[str]) -> str:
+    code = ord(match[0])
+    if 0xDC80 <= code <= 0xDCFF:  # how Python holds a byte that is no UTF-8
+        return f"%{code - 0xDC00:02X}"
+    return "".join(f"%{byte:02X}" for byte in match[0].encode("utf-8", "surrogatepass"))

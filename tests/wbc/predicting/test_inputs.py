@@ -8,8 +8,8 @@ import pytest
 from tests.wbc.predicting.test_packed import make_zip
 from tests.wbc.predicting.test_walking import make
 from wbc.errors import UserError
-from wbc.predicting.found import clean_name
 from wbc.predicting.inputs import Inputs, names_of
+from wbc.sources.incoming import clean_name
 
 
 @pytest.fixture

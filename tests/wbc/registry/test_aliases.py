@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from tests.registry_home import (
-    WHERE,
     Registry,
     answers,
     events,
@@ -22,18 +21,6 @@ from wbc.errors import UserError
 from wbc.registry import aliases, champion, promotion
 from wbc.registry.trail import Event
 from wbc.tracking.store import MODEL
-
-
-@pytest.fixture(params=WHERE)
-def registry(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
-) -> Registry:
-    return new_registry(tmp_path / "home", monkeypatch, request.param)
-
-
-@pytest.fixture
-def quick(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Registry:
-    return new_registry(tmp_path / "home", monkeypatch, "in_memory")
 
 
 @pytest.fixture

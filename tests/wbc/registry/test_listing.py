@@ -1,25 +1,17 @@
 """wbc.registry.listing: tables that a person can read."""
 
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
 from mlflow.exceptions import MlflowException
 
-from tests.registry_home import RULES, WHERE, Registry, answers, new_registry
+from tests.registry_home import RULES, Registry, answers
 from wbc.errors import UserError
 from wbc.registry import champion, listing, promotion, trail
 from wbc.registry.promotion import Request
 from wbc.registry.trail import Event
 from wbc.tracking.store import MODEL
-
-
-@pytest.fixture(params=WHERE)
-def registry(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
-) -> Registry:
-    return new_registry(tmp_path / "home", monkeypatch, request.param)
 
 
 def test_versions_are_listed_with_what_they_are(registry: Registry) -> None:
@@ -88,11 +80,6 @@ def test_long_reasons_are_shortened_unless_asked_for(registry: Registry) -> None
 
 def test_columns_are_aligned() -> None:
     assert listing.table([["a", "bb", "c"], ["aaa", "b", ""]]) == ["a    bb  c", "aaa  b"]
-
-
-@pytest.fixture
-def quick(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Registry:
-    return new_registry(tmp_path / "home", monkeypatch, "in_memory")
 
 
 def test_what_a_version_does_not_say_is_a_dash(quick: Registry) -> None:

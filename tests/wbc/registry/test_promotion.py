@@ -11,11 +11,9 @@ import pytest
 from tests.registry_home import (
     BAD,
     GOOD,
-    WHERE,
     Registry,
     answers,
     events,
-    new_registry,
     promote,
     two_champions,
 )  # fmt: skip
@@ -24,13 +22,6 @@ from wbc.errors import UserError
 from wbc.registry import listing, loading, promotion, trail
 from wbc.registry.loading import Unreadable
 from wbc.tracking.store import MODEL
-
-
-@pytest.fixture(params=WHERE)
-def registry(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
-) -> Registry:
-    return new_registry(tmp_path / "home", monkeypatch, request.param)
 
 
 def test_the_first_needs_the_floor(registry: Registry) -> None:
@@ -220,11 +211,6 @@ def test_a_deleted_champion_can_be_replaced_by_force(registry: Registry) -> None
     forced = promote(registry, new, "the old one is gone", force=True)
     assert forced.done and "no sound champion to compare with" in forced.paragraph
     assert registry.aliases()["champion"] == new
-
-
-@pytest.fixture
-def quick(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Registry:
-    return new_registry(tmp_path / "home", monkeypatch, "in_memory")
 
 
 def _name(registry: Registry, number: str) -> str:

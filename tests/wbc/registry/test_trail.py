@@ -2,27 +2,14 @@
 
 import json
 import re
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.registry_home import WHERE, Registry, new_registry
+from tests.registry_home import Registry
 from wbc.registry import trail
 from wbc.registry.trail import Event
 from wbc.tracking.store import MODEL
-
-
-@pytest.fixture(params=WHERE)
-def registry(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
-) -> Registry:
-    return new_registry(tmp_path / "home", monkeypatch, request.param)
-
-
-@pytest.fixture
-def quick(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Registry:
-    return new_registry(tmp_path / "home", monkeypatch, "in_memory")
 
 
 def test_events_are_numbered_tags_read_in_order(registry: Registry) -> None:
