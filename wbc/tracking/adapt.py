@@ -11,6 +11,7 @@ from wbc.errors import UserError, one_line
 from wbc.lineage import state as lineage
 from wbc.registry import champion, versions
 from wbc.registry.challenger import CHALLENGER
+from wbc.tracking import inputs
 from wbc.tracking import log as tracking_log
 from wbc.tracking import record as tracking_record
 from wbc.tracking import store as tracking_store
@@ -119,7 +120,7 @@ def publish_folder(store: Store, folder: Path, scores: dict[str, float], live: b
     tracking_log.log_tags(store, run_id, note)
     tracking_log.log_params(store, run_id, card["parameters"])
     if live:
-        tracking_log.log_data(store, run_id, card["sources"])
+        inputs.log_data(store, run_id, card["sources"])
         tracking_log.log_dvc_lock(store, run_id)
     tracking_log.log_scores(store, run_id, scores)
     store.client.log_artifacts(run_id, str(folder), "adapted")

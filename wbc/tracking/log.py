@@ -3,14 +3,13 @@
 Only the client with explicit run ids is used, never MLflow's process-wide active run.
 """
 
-import json
 import os
 import tempfile
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from wbc import processes
 from wbc.lineage import state as lineage
@@ -21,8 +20,9 @@ from wbc.tracking.store import Store
 
 # Of the training, to know a run whose process is gone; the UI hides names that begin so.
 PROCESS_TAG: Final = "mlflow.wbc.process"
-DIGEST_LENGTH: Final = 36  # MLflow's limit for a dataset's digest
 _BATCH: Final = 100  # MLflow's limit for params and tags in one call
+
+Point: TypeAlias = tuple[str, int]  # of a curve: its name and the step
 
 
 @dataclass(frozen=True)
@@ -126,27 +126,36 @@ def log_tags(store: Store, run_id: str, tags: Mapping[str, str]) -> None:
         store.client.log_batch(run_id, tags=batch)
 
 
-def log_epoch(store: Store, run_id: str, epoch: int, metrics: Mapping[str, float]) -> None:
-    """One point of each curve, at step `epoch`."""
-    store.client.log_batch(run_id, metrics=_metrics(metrics, epoch))
+def points(store: Store, run_id: str, names: Iterable[str] | None = None) -> set[Point]:
+    """Which points the run's curves have; `names`: of these curves only."""
+    if names is None:
+        names = store.client.get_run(run_id).data.metrics
+    return {
+        (point.key, point.step)
+        for name in sorted(names)
+        for point in store.client.get_metric_history(run_id, name)
+    }
+
+
+def log_epoch(
+    store: Store, run_id: str, epoch: int, metrics: Mapping[str, float], known: Container[Point]
+) -> None:
+    """One point of each curve, at step `epoch`; those that are `known` are there already."""
+    new = {name: value for name, value in metrics.items() if (name, epoch) not in known}
+    store.client.log_batch(run_id, metrics=_metrics(new, epoch))
 
 
 @overtaken.repeated
 def log_history(store: Store, run_id: str, epochs: Mapping[int, Mapping[str, float]]) -> None:
     """Add the points of the curves that the run does not have yet."""
-    names = sorted({name for metrics in epochs.values() for name in metrics})
-    known = {
-        (point.key, point.step)
-        for name in names
-        for point in store.client.get_metric_history(run_id, name)
-    }
-    points = [
+    known = points(store, run_id, {name for metrics in epochs.values() for name in metrics})
+    new = [
         point
         for epoch, metrics in epochs.items()
         for point in _metrics(metrics, epoch)
         if (point.key, epoch) not in known
     ]
-    for batch in _batches(points):
+    for batch in _batches(new):
         store.client.log_batch(run_id, metrics=batch)
 
 
@@ -157,38 +166,6 @@ def log_scores(store: Store, run_id: str, scores: Mapping[str, float]) -> None:
     new = {name: value for name, value in scores.items() if known.get(name) != value}
     for batch in _batches(_metrics(new, 0)):
         store.client.log_batch(run_id, metrics=batch)
-
-
-@overtaken.repeated
-def log_data(store: Store, run_id: str, sources: Iterable[Mapping[str, str]]) -> None:
-    """The data that the model was trained on, by DVC's hashes, as inputs of the run."""
-    hashes = lineage.data_hashes(store.workspace)
-    source = {"dvc": "dvc.lock", "sources": [dict(entry) for entry in sources]}
-    inputs = [
-        _dataset(path, hashes[path], {**source, "path": path}, "training")
-        for path in tracking_record.DATA_PATHS
-        if path in hashes
-    ]
-    store.client.log_inputs(run_id, datasets=inputs)
-
-
-@overtaken.repeated
-def log_evaluation_data(
-    store: Store, run_id: str, scores: Mapping[str, Any], report_dir: Path
-) -> None:
-    """The evaluation sets, each named by its cells and labels, whatever store they lie in.
-
-    Where the cells are not known it is the hash of the pixel store.
-    """
-    sets = tracking_record.evaluation_sets(report_dir)
-    pixels = lineage.data_hashes(store.workspace).get("data/pixels", "")
-    source = {"dvc": "dvc.lock", "path": "data/pixels"}
-    inputs = []
-    for name in scores:
-        digest, num_cells = sets.get(name, (pixels, 0))
-        if digest:
-            inputs.append(_dataset(name, digest, source, "evaluation", num_cells))
-    store.client.log_inputs(run_id, datasets=inputs)
 
 
 def log_files(store: Store, run_id: str, model_dir: Path, report_dir: Path) -> None:
@@ -211,22 +188,6 @@ def log_shared_files(store: Store, run_id: str) -> None:
     for folder, name in (("comparison", "comparison"), ("quality", "data_quality")):
         if (store.workspace / folder).is_dir():
             store.client.log_artifacts(run_id, str(store.workspace / folder), name)
-
-
-def _dataset(
-    name: str, digest: str, source: Mapping[str, object], context: str, num_rows: int = 0
-) -> Any:
-    from mlflow.entities import Dataset, DatasetInput, InputTag
-
-    profile = json.dumps({"num_rows": num_rows}) if num_rows else None
-    dataset = Dataset(
-        name=name,
-        digest=digest[:DIGEST_LENGTH],
-        source_type="dvc",
-        source=json.dumps(source),
-        profile=profile,
-    )
-    return DatasetInput(dataset, [InputTag("mlflow.data.context", context)])
 
 
 def _metrics(metrics: Mapping[str, float], step: int) -> list[Any]:

@@ -11,6 +11,7 @@ from typing import Any
 from wbc.lineage import state as lineage
 from wbc.params import flatten_values
 from wbc.registry import versions
+from wbc.tracking import inputs
 from wbc.tracking import log as tracking_log
 from wbc.tracking import open as tracking_open
 from wbc.tracking import record as tracking_record
@@ -55,7 +56,7 @@ def publish(
         run_id = _only_one(store, sha256, run_id)
     recorded = {} if origin and not origin.lock else _stage_params(store, card["architecture"])
     tracking_log.log_params(store, run_id, {**recorded, **card["parameters"]})
-    tracking_log.log_evaluation_data(store, run_id, report, report_dir)
+    inputs.log_evaluation_data(store, run_id, report, report_dir)
     if not origin or origin.lock:
         tracking_log.log_dvc_lock(store, run_id)
     tracking_log.log_history(store, run_id, tracking_record.history(model_dir))
@@ -108,7 +109,7 @@ def name_after_model(
     name = f"{card['architecture']}-{sha256[:8]}"
     tracking_log.log_tags(store, run_id, tracking_record.model_tags(card, sha256, model_dir))
     if not origin or origin.lock:
-        tracking_log.log_data(store, run_id, card["sources"])
+        inputs.log_data(store, run_id, card["sources"])
     store.client.update_run(run_id, name=name)
     return name
 

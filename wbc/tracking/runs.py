@@ -42,6 +42,7 @@ class TrainingRun:
         self._architecture = architecture
         self._store: Store | None = None
         self._run_id = ""
+        self._known: set[tracking_log.Point] = set()  # of a run that goes on after a kill
         self._failures = 0  # after the first no curves are written, and sync fills the gap
 
     def start(self, parameters: Mapping[str, object], device: str, run_file: Path | None) -> None:
@@ -51,9 +52,9 @@ class TrainingRun:
         with self._best_effort():
             store = tracking_store.connect()
             tracking_log.close_dead_runs(store)
-            self._run_id = tracking_log.reopen_run(store, run_file) or tracking_log.create_run(
-                store, self._architecture, live=True
-            )
+            reopened = tracking_log.reopen_run(store, run_file)
+            self._known = tracking_log.points(store, reopened) if reopened else set()
+            self._run_id = reopened or tracking_log.create_run(store, self._architecture, live=True)
             self._store = store
             if run_file:
                 run_file.write_text(self._run_id, encoding="utf-8")
@@ -62,11 +63,14 @@ class TrainingRun:
             tracking_log.log_params(store, self._run_id, parameters)
 
     def log_epoch(self, epoch: int, metrics: Mapping[str, object]) -> None:
-        """Add one epoch to the curves; words, NaN and infinity are left out."""
+        """Add one epoch to the curves; words, NaN and infinity are left out.
+
+        An epoch that was killed before its checkpoint is trained again; its points stay.
+        """
         if self._store and not self._failures:
             with self._best_effort():
                 kept = tracking_record.epoch_metrics(metrics)
-                tracking_log.log_epoch(self._store, self._run_id, epoch, kept)
+                tracking_log.log_epoch(self._store, self._run_id, epoch, kept, self._known)
 
     def finish(self, model_dir: Path) -> None:
         """Name the run after the model that it made; a note is left where MLflow does not hear."""

@@ -296,6 +296,23 @@ def test_a_dead_server_costs_one_warning(
     assert _runs() == []
 
 
+def test_an_epoch_that_is_trained_again_is_one_point(home: Path) -> None:
+    """SIGKILL between an epoch's points and its checkpoint: the epoch comes twice."""
+    run_file = home / "mlflow_run"
+
+    def train(*epochs: int) -> None:
+        with tracking.training_run(ARCHITECTURE, PARAMETERS, "a CPU", run_file) as run:
+            for epoch in epochs:
+                run.log_epoch(epoch, {"train/loss": 1 / epoch, "val/loss": 2 / epoch})
+
+    train(1, 2)
+    train(2, 3)
+
+    run = _only_run()
+    assert _curve(run, "epoch/train/loss") == [(1, 1.0), (2, 0.5), (3, 1 / 3)]
+    assert _curve(run, "epoch/val/loss") == [(1, 2.0), (2, 1.0), (3, 2 / 3)]
+
+
 def test_a_server_that_dies_halfway_leaves_gaps_that_are_filled(
     home: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
