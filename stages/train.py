@@ -105,12 +105,14 @@ def train_once(architecture: str, settings: params.Params, job: Job, place: Plac
     A training that had been finished when another one was interrupted is not done again.
     """
     scratch, team = place.scratch, place.team
-    trained = scratch / "model"
+    trained, run_file = scratch / "model", scratch / "mlflow_run"
+    flat = params.flatten(settings, architecture)
     if team.all_see(trained / model.CARD_FILE):
         log.info("seed %d was trained before the interruption", settings.seed)
+        if team.leads:
+            tracking.finish_killed(architecture, flat, place.where, run_file, trained)
         return trained
-    flat = params.flatten(settings, architecture)
-    with tracking.training_run(architecture, flat, place.where, scratch / "mlflow_run") as live:
+    with tracking.training_run(architecture, flat, place.where, run_file) as live:
         outcome = training.fit(
             job.network, job.store, job.plan, place.device, scratch, live.log_epoch, team
         )

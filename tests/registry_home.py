@@ -109,7 +109,7 @@ def new_registry(home: Path, monkeypatch: pytest.MonkeyPatch, where: str = "in_m
         monkeypatch.chdir(home)
         store = memory_store(home)
         monkeypatch.setattr(tracking_store, "connect", lambda *_: store)
-        monkeypatch.setattr(lineage, "user_name", lambda _: "Ada")
+        monkeypatch.setattr(lineage, "user_name", {home: "Ada"}.__getitem__)
         monkeypatch.setattr(paired, "NUM_DRAWS", 200)
         monkeypatch.setattr(ece_interval, "NUM_SIMULATED", 20)
     else:

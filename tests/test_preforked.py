@@ -1,4 +1,4 @@
-"""Forks of the server of tests/preforked behave as `python -m MODULE` does."""
+"""Forks of the server of tests/preforked behave as `python -m MODULE` and `-P SCRIPT` do."""
 
 import os
 import signal
@@ -61,6 +61,16 @@ def test_a_fork_has_the_askers_words_folder_and_files(python: Path, module: Path
     said, complaints = process.communicate("typed", timeout=60)
     first, second = said.splitlines()
     assert first == f"True ['7', 'b c'] a wish {module} {module}"
+    assert second.startswith("typed ")
+    assert (process.returncode, complaints) == (7, "")
+
+
+def test_a_script_does_not_see_the_folder_that_it_starts_in(python: Path, module: Path) -> None:
+    process = start(python, module, "-P", str(module / "wish.py"), "7", "b c")
+    said, complaints = process.communicate("typed", timeout=60)
+    first, second = said.splitlines()
+    assert first.startswith(f"True ['7', 'b c'] a wish {module} ")
+    assert not first.endswith(f" {module}")
     assert second.startswith("typed ")
     assert (process.returncode, complaints) == (7, "")
 

@@ -10,7 +10,7 @@ pytestmark = pytest.mark.pipeline
 
 
 def test_the_sample_is_learnt_from_random_weights(tmp_path: Path) -> None:
-    repository = make_repository(tmp_path).real()
+    repository = make_repository(tmp_path)
     # `auto` would take ImageNet's where it can; fewer epochs than the default, for the time's sake,
     # and one thread: two wait for each other in a busy loop where other tests have the cores.
     repository.set(model__weights="none", train__epochs=3, train__threads=1)

@@ -18,6 +18,7 @@ from typing import Any
 
 import pytest
 
+from tests import preforked
 from tests.pipeline.conftest import Repository
 from wbc import cli, model
 from wbc.tracking import runs as tracking
@@ -85,6 +86,8 @@ def laboratory(
     trained: Repository, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> Iterator[Laboratory]:
     stand_in(trained.path, monkeypatch)
+    if forks := preforked.bin_dir():  # each look at a version starts a clean process
+        monkeypatch.setattr(sys, "executable", str(forks / "python"))
     with caplog.at_level(logging.INFO):
         yield Laboratory(trained, caplog)
 

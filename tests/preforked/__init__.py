@@ -3,12 +3,13 @@
 A stage imports torch, MLflow and matplotlib for six to nine seconds of a core's time, and tests of
 the pipeline start hundreds of stages. `server.py` is one process of a test run that imports what
 is *installed* (nothing of this repository), waits at a socket, and forks for each
-`python -m MODULE …` that the `python` in `bin_dir()` is asked for: with the asker's arguments,
-environment, folder and files. The asker, `client.py`, passes signals on and ends as its fork ended.
+`python -m MODULE …` or `python -P SCRIPT …` that the `python` in `bin_dir()` is asked for: with the
+asker's arguments, environment, folder and files. The asker, `client.py`, passes signals on and ends
+as its fork ended.
 
-Everything that is no `-m`, and all of it where an environment differs in what libraries read while
-they are imported, is started as ever. Tests that kill processes, look at them or compare bytes
-take the real interpreter; WBC_TESTS_REAL_PROCESSES=1 makes all tests do so.
+Everything else, and all of it where an environment differs in what libraries read while they are
+imported, is started as ever. Tests that kill processes or look at them take the real interpreter;
+WBC_TESTS_REAL_PROCESSES=1 makes all tests do so.
 """
 
 import functools

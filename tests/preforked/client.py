@@ -23,10 +23,10 @@ def main() -> None:
             alike = all(os.environ.get(name) == value for name, value in read_at_start.items())
         except OSError:
             alike = False  # it has ended
-        if arguments[:1] != ["-m"] or not alike:
+        if arguments[:1] not in (["-m"], ["-P"]) or not alike:
             os.execv(sys.executable, [sys.executable, *arguments])
         wanted = {
-            "arguments": arguments[1:],
+            "arguments": arguments,
             "environment": dict(os.environ),
             "cwd": str(Path.cwd()),
         }

@@ -15,6 +15,7 @@ import signal
 import socket
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -46,15 +47,15 @@ def main() -> None:
             importlib.import_module(name)
     gc.collect()
     gc.freeze()
-    module = serve(folder, owner)
-    if module:
-        _end(_run(module))
+    main_of = serve(folder, owner)
+    if main_of:
+        _end(_run(main_of))
 
 
-def _run(module: str) -> int:
-    """What `python -m` does with it; the exit status."""
+def _run(main_of: Callable[[], object]) -> int:
+    """What the interpreter does with it; the exit status."""
     try:
-        runpy._run_module_as_main(module)  # type: ignore[attr-defined]
+        main_of()
     except SystemExit as end:
         if end.code is None or isinstance(end.code, int):
             return end.code or 0
@@ -76,8 +77,8 @@ def _end(status: int) -> None:
     os._exit(status & 0xFF)
 
 
-def serve(folder: Path, owner: int) -> str | None:
-    """In a fork, the module that it shall run; in the server itself None, at the end."""
+def serve(folder: Path, owner: int) -> Callable[[], object] | None:
+    """In a fork, what it shall run; in the server itself None, at the end."""
     listening = socket.socket(socket.AF_UNIX)
     listening.bind(str(folder / "socket"))
     listening.listen(64)
@@ -141,8 +142,8 @@ def _read(asker: socket.socket) -> tuple[dict[str, Any], list[int]] | None:
         return json.loads(lines.readline()), descriptors
 
 
-def _become(wanted: dict[str, Any], descriptors: list[int]) -> str:
-    """Make this fork what the asker would have been; the module to run."""
+def _become(wanted: dict[str, Any], descriptors: list[int]) -> Callable[[], object]:
+    """Make this fork what the asker would have been; what it shall run: -m MODULE or -P SCRIPT."""
     for standard, descriptor in enumerate(descriptors):
         os.dup2(descriptor, standard)
         os.close(descriptor)
@@ -154,11 +155,14 @@ def _become(wanted: dict[str, Any], descriptors: list[int]) -> str:
     sys.stderr = sys.__stderr__ = io.open(  # noqa: SIM115, UP020
         2, "w", closefd=False, errors="backslashreplace", buffering=1
     )
-    module, *arguments = wanted["arguments"]
-    sys.argv = ["-m", *arguments]
-    sys.orig_argv = [sys.executable, "-m", module, *arguments]
-    sys.path.insert(0, wanted["cwd"])
+    kind, name, *arguments = wanted["arguments"]
+    sys.orig_argv = [sys.executable, kind, name, *arguments]
     numpy = sys.modules["numpy"]
     numpy.random.seed()  # as each process has its own; random does so by itself
     random.seed()
-    return str(module)
+    if kind == "-P":
+        sys.argv = [name, *arguments]
+        return lambda: runpy.run_path(name, run_name="__main__")
+    sys.argv = ["-m", *arguments]
+    sys.path.insert(0, wanted["cwd"])
+    return lambda: runpy._run_module_as_main(name)  # type: ignore[attr-defined]

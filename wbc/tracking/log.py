@@ -70,6 +70,19 @@ def create_run(
     return run_id
 
 
+def is_unfinished(store: Store, run_file: Path) -> bool:
+    """Whether the run that a training wrote to `run_file` is there and was not ended by it."""
+    from mlflow.exceptions import MlflowException
+
+    if not run_file.is_file():
+        return False
+    try:
+        info = store.client.get_run(run_file.read_text(encoding="utf-8").strip()).info
+    except MlflowException:  # another server
+        return False
+    return bool(info.lifecycle_stage == "active" and info.status != "FINISHED")
+
+
 def reopen_run(store: Store, run_file: Path | None) -> str | None:
     """The run that an interrupted training wrote to `run_file`, running again, or None."""
     from mlflow.exceptions import MlflowException

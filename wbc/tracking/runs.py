@@ -26,7 +26,15 @@ from wbc.tracking.server import ui
 from wbc.tracking.store import Store
 from wbc.tracking.sync import sync
 
-__all__ = ["TrainingRun", "publish", "publish_comparison", "sync", "training_run", "ui"]
+__all__ = [
+    "TrainingRun",
+    "finish_killed",
+    "publish",
+    "publish_comparison",
+    "sync",
+    "training_run",
+    "ui",
+]
 
 _log = logging.getLogger(__name__)
 
@@ -130,6 +138,24 @@ def training_run(
             raise
         with processes.waiting.held():
             run.end("FINISHED")
+
+
+def finish_killed(
+    architecture: str,
+    parameters: Mapping[str, object],
+    device: str,
+    run_file: Path,
+    model_dir: Path,
+) -> None:
+    """Finish the run of a training that was killed when its model was written; best effort."""
+    try:
+        unfinished = tracking_log.is_unfinished(tracking_store.connect(), run_file)
+    except Exception as error:
+        _warn(error)
+        return
+    if unfinished:
+        with training_run(architecture, parameters, device, run_file) as run:
+            run.finish(model_dir)
 
 
 def publish(architecture: str, model_dir: Path, report_dir: Path, registered: bool = True) -> None:

@@ -28,6 +28,16 @@ def test_smears_widen_the_interval_and_come_from_the_new_table() -> None:
     assert evidence.pair(unknown, known).smears is None
 
 
+def test_copies_of_one_picture_are_paired_one_by_one() -> None:
+    """Two cells with the same pixels, on which a model need not answer alike."""
+    table = answers(0)
+    table.loc[1, "sha256"] = table.loc[0, "sha256"]
+    other = table.assign(predicted=table["predicted"].mask(table.index == 1, "monocyte"))
+    paired = evidence.pair(choose(table, "auto"), choose(other, "auto"))
+    assert len(paired.labels) == len(table)
+    assert list((paired.first != paired.second).nonzero()[0]) == [1]
+
+
 def test_what_is_no_evidence_is_said_in_a_clause(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

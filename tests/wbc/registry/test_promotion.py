@@ -11,6 +11,7 @@ import pytest
 from tests.registry_home import (
     BAD,
     GOOD,
+    RULES,
     Registry,
     answers,
     events,
@@ -21,6 +22,7 @@ from wbc import cli
 from wbc.errors import UserError
 from wbc.registry import listing, loading, promotion, trail
 from wbc.registry.loading import Unreadable
+from wbc.registry.promotion import Request
 from wbc.tracking.store import MODEL
 
 
@@ -342,6 +344,37 @@ def test_a_champion_moved_by_hand_is_written_down_with_who_noticed(quick: Regist
     assert (moved.event, moved.version, moved.replaces) == ("moved", two, one)
     assert moved.who == "noticed by Ada" and moved.when.endswith("+00:00")
     assert moved.why.startswith("The alias champion was set outside of promote: it is at version 2")
+
+
+def test_a_version_is_found_by_its_alias(quick: Registry) -> None:
+    one = quick.add(GOOD)
+    quick.add(BAD)
+    quick.store.client.set_registered_model_alias(MODEL, "night", one)
+    assert promotion.promote(quick.home, RULES, Request(None, "night", "", False)).done
+    assert quick.aliases()["champion"] == one
+
+
+def test_before_the_first_champion_there_is_no_way_back(quick: Registry) -> None:
+    quick.add(GOOD)
+    with pytest.raises(UserError) as error:
+        promotion.rollback(quick.home, "")
+    assert str(error.value) == "There is no champion yet; `python -m wbc promote` makes one."
+
+
+def test_reasons_are_joined_and_a_verdict_without_numbers_says_no_more(quick: Registry) -> None:
+    one, two, three = quick.add(BAD), quick.add(GOOD), quick.add(BAD)
+    for number in (one, two):
+        promote(quick, number, floor=0.5)
+    both = r"its macro-F1 is not above the champion's [^;]*; the recalls? of"
+    assert re.search(both, promote(quick, three).paragraph)
+    assert re.search(f"although {both}", promote(quick, three, "x", force=True).paragraph)
+    quick.store.client.delete_model_version(MODEL, three)
+    after = promote(quick, quick.add(GOOD), "it is gone", force=True).paragraph
+    assert after.endswith(
+        "by force (it is gone), although there is no sound champion to compare with. It was loaded."
+    )
+    quick.store.client.delete_model_version(MODEL, "4")
+    assert "instead of version 4, which is gone: it" in promotion.rollback(quick.home, "").paragraph
 
 
 def test_gone_versions_are_listed(quick: Registry) -> None:

@@ -313,6 +313,32 @@ def test_an_epoch_that_is_trained_again_is_one_point(home: Path) -> None:
     assert _curve(run, "epoch/val/loss") == [(1, 2.0), (2, 1.0), (3, 2 / 3)]
 
 
+def test_a_run_that_was_killed_after_its_model_is_finished_once(home: Path) -> None:
+    model_dir, _ = write_model(home)
+    run_file = home / "mlflow_run"
+    again = ARCHITECTURE, PARAMETERS, "a CPU", run_file, model_dir
+
+    tracking.finish_killed(*again)
+    assert _runs() == []  # no file, no run
+    with tracking.training_run(ARCHITECTURE, PARAMETERS, "a CPU", run_file) as run:
+        run.log_epoch(1, {"train/loss": 1.5})
+    client = tracking_store.connect().client
+    client.update_run(_only_run().info.run_id, status="RUNNING")  # as SIGKILL leaves it
+    tracking.finish_killed(*again)
+    first = _only_run()
+    assert first.info.status == "FINISHED" and first.info.run_name.startswith(f"{ARCHITECTURE}-")
+    assert first.data.tags["model_sha256"] == model_sha256(model_dir)
+    assert _curve(first, "epoch/train/loss") == [(1, 1.5)]
+
+    tracking.finish_killed(*again)
+    assert _only_run().info.end_time == first.info.end_time  # it had ended
+    client.delete_run(first.info.run_id)
+    tracking.finish_killed(*again)
+    run_file.write_text("0" * 32)  # of another server
+    tracking.finish_killed(*again)
+    assert _runs() == []
+
+
 def test_a_server_that_dies_halfway_leaves_gaps_that_are_filled(
     home: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
