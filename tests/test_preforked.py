@@ -103,3 +103,20 @@ def test_all_else_is_the_real_interpreter(python: Path, module: Path) -> None:
     assert said == f"False {sys.executable}\n"
     said, _ = start(python, module, "-m", "wish", "0", OMP_NUM_THREADS="7").communicate("")
     assert said.startswith("False ['0']")
+
+
+NESTED = """
+import subprocess, sys
+from joblib import Parallel, delayed
+if __name__ == "__main__":
+    done = subprocess.run([sys.executable, "-m", "wish", "0"], input="", capture_output=True)
+    print(done.stdout.decode().split()[0])
+    print(Parallel(2)(delayed(abs)(number) for number in (-1, -2)))
+"""
+
+
+def test_what_a_fork_starts_is_a_fork_but_for_joblibs_workers(python: Path, module: Path) -> None:
+    """These are handed open files, which no fork gets."""
+    (module / "nested.py").write_text(NESTED, encoding="utf-8")
+    said, complaints = start(python, module, "-m", "nested").communicate("", timeout=120)
+    assert said.splitlines() == ["True", "[1, 2]"], complaints

@@ -19,15 +19,9 @@ from wbc.model import model_sha256
 
 pytestmark = pytest.mark.pipeline
 NAME = "squeezenet1_1"
-REPRO = (sys.executable, "-m", "dvc", "repro", "--no-run-cache", f"train@{NAME}")
+REPRO = ("dvc", "repro", "--no-run-cache", f"train@{NAME}")
 
 EPOCHS = 9  # so many that a trainer which asks for its parent every second cannot reach the last
-
-
-@pytest.fixture
-def repository(repository: Repository) -> Repository:
-    """In real processes, which a test can find and kill; `undisturbed` ran in forks."""
-    return repository.real()
 
 
 @pytest.fixture(scope="module")
@@ -48,11 +42,14 @@ def longer(repository: Repository) -> None:
 
 
 def start(repository: Repository, until: str) -> tuple["subprocess.Popen[str]", psutil.Process]:
-    """`dvc repro` up to the line of its log that holds `until`, and its training process."""
+    """`dvc repro` up to the line of its log that holds `until`, and its training process.
+
+    In real processes, which a test can find and kill; all else runs in forks.
+    """
     process = subprocess.Popen(
-        REPRO,
+        [sys.executable, "-m", *REPRO],
         cwd=repository.path,
-        env=repository.environment,
+        env=repository.real().environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

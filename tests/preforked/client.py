@@ -23,12 +23,13 @@ def main() -> None:
             alike = all(os.environ.get(name) == value for name, value in read_at_start.items())
         except OSError:
             alike = False  # it has ended
-        if arguments[:1] not in (["-m"], ["-P"]) or not alike:
+        if arguments[:1] not in (["-m"], ["-P"]) or not alike or _inherits(arguments[1]):
             os.execv(sys.executable, [sys.executable, *arguments])
         wanted = {
             "arguments": arguments,
             "environment": dict(os.environ),
             "cwd": str(Path.cwd()),
+            "python": str(Path(address).with_name("python")),
         }
         socket.send_fds(server, [b"f"], [0, 1, 2])
         server.sendall(json.dumps(wanted).encode() + b"\n")
@@ -46,6 +47,11 @@ def main() -> None:
             signal.signal(-status, signal.SIG_DFL)
         os.kill(os.getpid(), -status)
     sys.exit(status)
+
+
+def _inherits(name: str) -> bool:
+    """Workers that are handed more open files than the three that go to a fork."""
+    return name.startswith(("joblib.", "multiprocessing."))
 
 
 def _line(server: socket.socket) -> bytes:

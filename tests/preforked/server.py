@@ -33,7 +33,9 @@ LIBRARIES = (
 )  # fmt: skip
 # What libraries and the interpreter read when they start: a fork can only be asked for where they
 # are the same.
-READ_AT_START = ("OMP_NUM_THREADS", "PYTHONPATH", "PYTHONHASHSEED", "PYTHONWARNINGS")
+READ_AT_START = (
+    "OMP_NUM_THREADS", "PYTHONPATH", "PYTHONHASHSEED", "PYTHONWARNINGS", "TORCH_CPP_LOG_LEVEL",
+)  # fmt: skip
 
 
 def main() -> None:
@@ -155,6 +157,7 @@ def _become(wanted: dict[str, Any], descriptors: list[int]) -> Callable[[], obje
     sys.stderr = sys.__stderr__ = io.open(  # noqa: SIM115, UP020
         2, "w", closefd=False, errors="backslashreplace", buffering=1
     )
+    sys.executable = wanted["python"]  # what this one starts is a fork too
     kind, name, *arguments = wanted["arguments"]
     sys.orig_argv = [sys.executable, kind, name, *arguments]
     numpy = sys.modules["numpy"]
