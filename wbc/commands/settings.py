@@ -19,13 +19,13 @@ def add(commands: Any) -> None:
 
 
 def _check(_options: argparse.Namespace) -> None:
-    from wbc.lineage import lock
+    from wbc.lineage import leftovers, lock
     from wbc.tracking import reach, store
 
     reach.check_path(store.uri(store.root()))
-    mended = lock.mend(Path())
-    if mended:
-        log.warning("%s", mended)
+    for sentence in (lock.mend(Path()), *leftovers.mend(Path())):
+        if sentence:
+            log.warning("%s", sentence)
     train = params.load(Path("params.yaml")).train
     if train.device == "gpu":  # better known now than after the data have been prepared
         from wbc import device

@@ -54,7 +54,7 @@ def promote(repository: Path, rules: Promotion, request: Request) -> Outcome:
         now = _champion(store, repository, may_be_gone=request.force)
         event = _event(repository, "promote", candidate, now, request.reason)
         if str(candidate.version) == now.number:
-            return _refuse(store, candidate, event, Verdict(("it is champion already",)))
+            return _refused(store, candidate, Verdict(("it is champion already",)))
         predictions, missing = _predictions(store, candidate)
         cells = loading.some_cells(predictions, repository / "data" / "raw")
         try:
@@ -122,7 +122,7 @@ def _judge(
     except MissingEvidence as reason:
         return Verdict((str(reason),))
     if holder is None or (_is_drawn(holder) and not _is_drawn(candidate)):
-        return gate.first(new, _look(store, new.sha256), rules)
+        return gate.first(new, _look(store, new.sha256, candidate), rules)
     try:
         old = evidence.same_set(evidence.read(store, holder), new)
     except MissingEvidence as reason:
@@ -136,21 +136,26 @@ def _judge(
             set=new.name,
             set_sha256=new.sha256,
         )
-    return gate.against(new, old, _look(store, new.sha256), rules)
+    return gate.against(new, old, _look(store, new.sha256, candidate), rules)
 
 
-def _look(store: Store, set_sha256: str) -> int:
+def _look(store: Store, set_sha256: str, candidate: Any) -> int:
     with store.lock():
-        return trail.look(store, set_sha256)
+        return trail.look(store, set_sha256, str(candidate.version))
 
 
 def _refuse(store: Store, version: Any, event: Event, verdict: Verdict, tried: str = "") -> Outcome:
-    """Write the refusal down; whatever was to be done, `event` becomes a refusal of it."""
+    """Write the refusal down as well; whatever was to be done, `event` becomes a refusal of it."""
     why = "; ".join(verdict.reasons)
     action = "rollback" if event.event == "rollback" else "promote"
     refused = replace(event, event="refuse", why=f"{action}: {why}")
     with store.lock():
         trail.append(store, _with_verdict(refused, verdict))
+    return _refused(store, version, verdict, tried)
+
+
+def _refused(store: Store, version: Any, verdict: Verdict, tried: str = "") -> Outcome:
+    why = "; ".join(verdict.reasons)
     now = champion.standing(store)
     name = _capital(name_of(version))
     holder = (

@@ -2,11 +2,11 @@
 
 They are tags `event/0001`, `event/0002`, ... with one JSON object each, because tags outlive the
 versions that they speak of. Each look at an evaluation set for promotion is a tag
-`looks/SHA256/TOKEN` of the set; older projects have a number in `looks/SHA256`, which counts too.
+`looks/SHA256/VERSION-EVENT`: of the set, by which version, after which event. Older projects have a
+number in `looks/SHA256`, or another word for VERSION-EVENT, and these count too.
 """
 
 import json
-import uuid
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
@@ -76,13 +76,17 @@ def remove(store: Store, like: Mapping[str, str]) -> None:
             store.client.delete_registered_model_tag(MODEL, name)
 
 
-def look(store: Store, set_sha256: str) -> int:
-    """Count one more look at the evaluation set; returns how many there are now.
+def look(store: Store, set_sha256: str, version: str) -> int:
+    """Count the version's look at the evaluation set; returns how many there are now.
 
-    A tag of its own for each, so that machines without a common lock overwrite no other's look.
+    A tag of its own for each, so that machines without a common lock overwrite no other's look. A
+    promotion that was killed before it wrote or said what came of it, and is repeated, is the same
+    look: the trail has not gone on.
     """
     prefix = f"{_LOOKS}{set_sha256}"
-    store.client.set_registered_model_tag(MODEL, f"{prefix}/{uuid.uuid4().hex}", now())
+    last = next(reversed(_names(store.client.get_registered_model(MODEL).tags)), f"{_EVENT}0000")
+    name = f"{prefix}/{version}-{last.removeprefix(_EVENT)}"
+    store.client.set_registered_model_tag(MODEL, name, now())
     tags: dict[str, str] = store.client.get_registered_model(MODEL).tags
     return int(tags.get(prefix, 0)) + sum(name.startswith(f"{prefix}/") for name in tags)
 

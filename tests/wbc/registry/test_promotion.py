@@ -105,9 +105,12 @@ def test_drawn_cells_only_until_there_are_real_ones(registry: Registry) -> None:
 
 
 def test_the_champion_itself_is_refused(registry: Registry) -> None:
+    """As of a promotion that was killed when all was done; nothing is judged or written."""
     _, good = two_champions(registry)
+    before = registry.tags()
     assert "it is champion already" in promote(registry, good).paragraph
     assert "it is champion already" in promote(registry, good, "x", force=True).paragraph
+    assert registry.tags() == before
 
 
 def test_an_unreadable_version_is_refused_even_by_force(

@@ -34,9 +34,19 @@ def test_an_event_fits_a_databases_column(registry: Registry) -> None:
 
 def test_looks_are_counted_for_each_set(registry: Registry) -> None:
     store = registry.store
-    assert [trail.look(store, name) for name in ("a" * 64, "b" * 64, "a" * 64)] == [1, 1, 2]
+    looks = ("a", "1"), ("b", "1"), ("a", "2")
+    assert [trail.look(store, name * 64, version) for name, version in looks] == [1, 1, 2]
     store.client.set_registered_model_tag(MODEL, "looks/" + "b" * 64, "5")  # an older project's
-    assert trail.look(store, "b" * 64) == 7
+    store.client.set_registered_model_tag(MODEL, "looks/" + "b" * 64 + "/c0ffee", "")  # as well
+    assert trail.look(store, "b" * 64, "2") == 8
+
+
+def test_a_look_whose_outcome_was_never_written_down_is_repeated(registry: Registry) -> None:
+    """SIGKILL between the look and its line of the trail, or its promotion."""
+    store = registry.store
+    assert [trail.look(store, "a" * 64, "1") for _ in range(3)] == [1, 1, 1]
+    trail.append(store, Event("refuse", "1"))
+    assert [trail.look(store, "a" * 64, "1") for _ in range(2)] == [2, 2]
 
 
 def test_no_look_of_another_machine_is_lost(
@@ -48,13 +58,13 @@ def test_no_look_of_another_machine_is_lost(
 
     def at_once(client: Any, *arguments: str) -> None:
         monkeypatch.setattr(kind, "set_registered_model_tag", write)
-        trail.look(store, "a" * 64)
+        trail.look(store, "a" * 64, "2")
         write(client, *arguments)
-        trail.look(store, "a" * 64)
+        trail.look(store, "a" * 64, "3")
 
     monkeypatch.setattr(kind, "set_registered_model_tag", at_once)
-    trail.look(store, "a" * 64)
-    assert trail.look(store, "a" * 64) == 4
+    trail.look(store, "a" * 64, "1")
+    assert trail.look(store, "a" * 64, "4") == 4
 
 
 @pytest.mark.parametrize(
@@ -168,6 +178,7 @@ def test_now_is_utc_to_the_second() -> None:
 
 
 def test_a_look_is_a_tag_of_its_own_with_its_time(quick: Registry) -> None:
-    trail.look(quick.store, "a" * 64)
+    trail.append(quick.store, Event("refuse", "1"))
+    trail.look(quick.store, "a" * 64, "12")
     ((name, text),) = [(n, t) for n, t in quick.tags().items() if n.startswith("looks/")]
-    assert re.fullmatch(rf"looks/{'a' * 64}/[0-9a-f]{{32}}", name) and text.endswith("+00:00")
+    assert name == f"looks/{'a' * 64}/12-0001" and text.endswith("+00:00")
