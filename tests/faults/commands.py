@@ -30,6 +30,9 @@ class Command:
     follows: bool = True
     mlruns_of: str = ""  # it starts with the mlruns that this command left
     share: int = 10  # of the kill points, in all commands about 200
+    # A kill at an event that matches comes when all is done. It is done all over then, and both are
+    # on record: another run of the same model.
+    all_done: str = ""
     said_when_done: str = ""  # what it says, with status 1, where nothing was left to do
 
     @property
@@ -53,8 +56,11 @@ def _evaluate_otherwise(workspace: Path) -> None:
     set_params(workspace, {"evaluate.batch_size": 32})
 
 
-def _stage(name: str, *removes: str, share: int, words: tuple[str, ...] = ()) -> Command:
-    return Command(name, ("python", "-m", f"stages.{name}", *words), removes, share=share)
+def _stage(
+    name: str, *removes: str, share: int, words: tuple[str, ...] = (), all_done: str = ""
+) -> Command:
+    command = ("python", "-m", f"stages.{name}", *words)
+    return Command(name, command, removes, share=share, all_done=all_done)
 
 
 COMMANDS = (
@@ -68,7 +74,8 @@ COMMANDS = (
     _stage("split", "data/split", share=14),
     _stage("preprocess", "data/pixels", share=18),
     _stage("quality", "quality", share=10),
-    _stage("train", *(f"{MODEL}/{name}" for name in TRAINED), share=26, words=(NAME,)),
+    _stage("train", *(f"{MODEL}/{name}" for name in TRAINED), share=26, words=(NAME,),
+           all_done=r"/scratch/train-\w+-\w+\.(done|lock)"),
     _stage("evaluate", f"reports/{NAME}", share=22, words=(NAME,)),
     _stage("compare", "comparison", share=14),
     Command("promote", ("python", "-m", "wbc", "promote"), share=24,

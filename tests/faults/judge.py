@@ -12,6 +12,7 @@ from typing import Any
 from wbc.tracking.plan import HALF_COPIED  # neither listed nor fetched by MLflow
 
 PASSED_OVER = (".git", "__pycache__", "mlruns", "tmp", "cache", ".venv", "dvc.lock.damaged")
+TWO_RUNS = "run of model"
 DIFFERS = ("mlflow.", "promotion.when", "git.", "wbc.process")  # from run to run
 
 
@@ -53,7 +54,7 @@ def _problems(workspace: Path, database: Path) -> list[str]:
         wrong = [] if said == ["the database: ok"] else said
         running = rows("SELECT run_uuid FROM runs WHERE status = 'RUNNING'")
         wrong += [f"run {row[0]} is RUNNING" for row in running]
-        wrong += _doubles(rows, "run of model", _RUNS)
+        wrong += _doubles(rows, TWO_RUNS, _RUNS)
         wrong += _doubles(rows, "version of model", _VERSIONS)
         wrong += _doubles(rows, "point of a curve", _POINTS)
         unnamed = rows(_UNNAMED)
