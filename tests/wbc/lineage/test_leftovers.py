@@ -56,20 +56,35 @@ def test_an_entry_of_the_run_cache_that_was_cut_off(repository: Path, cache: str
     assert "is cached - skipping run" in dvc(repository, "repro").stdout
 
 
+def test_an_output_that_had_no_name_yet(repository: Path) -> None:
+    report = repository / "reports" / "googlenet"
+    half, own = report / ".7o0J7gStuv2r5eLx-c3vmQ.tmp", report / ".notes.tmp"
+    report.mkdir(parents=True)
+    half.touch()
+    own.touch()
+    (said,) = leftovers.mend(repository)
+    assert said.startswith("An output was cut off while DVC wrote it")
+    assert list(report.iterdir()) == [own]
+
+
 def test_what_is_being_written_stays(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     half = repository / ".dvc" / "cache" / "runs" / "ab" / "abc" / ".x.tmp"
     lock = repository / ".dvc" / "tmp" / "rwlock"
+    grows = repository / "models" / "googlenet" / ".7o0J7gStuv2r5eLx-c3vmQ.tmp"
     half.parent.mkdir(parents=True)
     half.touch()
+    grows.parent.mkdir(parents=True)
+    grows.touch()
     lock.write_text("{")
 
     def writes_on(_seconds: float) -> None:
         half.rename(half.with_name("whole"))
+        grows.write_text("more")
         lock.write_text("{}")
 
     monkeypatch.setattr(leftovers.time, "sleep", writes_on)
     assert leftovers.mend(repository) == []
-    assert lock.read_text() == "{}" and half.with_name("whole").is_file()
+    assert lock.read_text() == "{}" and half.with_name("whole").is_file() and grows.is_file()
 
 
 def test_none_is_none(tmp_path: Path) -> None:
