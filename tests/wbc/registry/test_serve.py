@@ -2,6 +2,7 @@
 
 import base64
 import contextlib
+import http.client
 import json
 import logging
 import socket
@@ -93,9 +94,14 @@ def test_a_connection_may_be_used_again_but_no_half_head_stays(port: int) -> Non
         answer = heard(slow)
         assert answer.count(b"HTTP/1.1 200") == 2 and answer.count(b"HTTP/1.1 408") == 1
     with requests.Session() as session:
-        for _ in range(3):
+        for _ in range(2):
             assert ask(port, json.dumps({"inputs": [IMAGE]}), session).status_code == 200
-            time.sleep(0.6)  # longer in all than a request may take to come
+    with contextlib.closing(http.client.HTTPConnection(serve.HOST, port, timeout=20)) as used:
+        for _ in range(2):
+            used.request("GET", "/ping")
+            answer = used.getresponse()
+            assert (answer.status, answer.read()) == (200, b"")
+            time.sleep(1.7)  # longer than a request may take to come
     with socket.create_connection((serve.HOST, port)) as other:
         other.sendall(whole)
         assert heard(other).startswith(b"HTTP/1.1 400 ")
