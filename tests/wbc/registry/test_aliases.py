@@ -92,7 +92,7 @@ def test_a_registry_that_fails_half_way_is_as_it_was(
 
 def test_a_database_that_cannot_be_written_is_one_sentence(in_mlflow: Registry) -> None:
     registry = in_mlflow
-    _, good = two_champions(registry)
+    bad, _ = two_champions(registry)
     new = registry.add(answers(0))
     before = state(registry, new)
     with sqlite3.connect(registry.home / "mlruns" / "mlflow.db") as database:
@@ -104,7 +104,7 @@ def test_a_database_that_cannot_be_written_is_one_sentence(in_mlflow: Registry) 
                 )
     deeds = (
         lambda: promote(registry, new, "x", force=True),
-        lambda: promote(registry, good),  # its refusal could not be written down
+        lambda: promote(registry, bad),  # its refusal could not be written down
         lambda: promotion.rollback(registry.home, ""),
     )
     for deed in deeds:
