@@ -75,7 +75,7 @@ COMMANDS = (
     _stage("preprocess", "data/pixels", share=18),
     _stage("quality", "quality", share=10),
     _stage("train", *(f"{MODEL}/{name}" for name in TRAINED), share=26, words=(NAME,),
-           all_done=r"/scratch/train-\w+-\w+\.(done|lock)"),
+           all_done=r"/scratch/train-\w+-\w+\.done|^unlink /scratch/train-\w+-\w+\.lock"),
     _stage("evaluate", f"reports/{NAME}", share=22, words=(NAME,)),
     _stage("compare", "comparison", share=14),
     Command("promote", ("python", "-m", "wbc", "promote"), share=24,

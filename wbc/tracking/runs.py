@@ -61,9 +61,9 @@ class TrainingRun:
             store = tracking_store.connect()
             tracking_log.close_dead_runs(store)
             reopened = tracking_log.reopen_run(store, run_file)
-            self._known = tracking_log.points(store, reopened) if reopened else set()
             self._run_id = reopened or tracking_log.create_run(store, self._architecture, live=True)
             self._store = store
+            self._known = tracking_log.points(store, reopened) if reopened else set()
             if run_file:
                 run_file.write_text(self._run_id, encoding="utf-8")
             tags = {"architecture": self._architecture, "device": device}
