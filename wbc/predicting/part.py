@@ -108,6 +108,8 @@ def opened(out: Path, run: dict[str, str], restart: bool) -> Iterator[Part]:
     """
     known = None if restart else _known(out)
     if out.exists() and not restart and not (known and known.replaces):
+        if not part_path(out).exists():  # of one that was killed when all was done
+            record_path(out).unlink(missing_ok=True)
         raise UserError(
             f"{out} is there already; name another --out, or replace it with --restart."
         )

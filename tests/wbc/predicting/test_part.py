@@ -126,3 +126,12 @@ def test_two_processes_do_not_write_one_file(out: Path) -> None:
         pytest.raises(UserError, match="Another process is writing"),
     ):
         begin(out, restart=True)
+
+
+def test_the_record_of_one_that_was_killed_when_all_was_done_goes(out: Path) -> None:
+    begin(out)
+    part_path(out).replace(out)  # and then SIGKILL
+    assert record_path(out).is_file()
+    with pytest.raises(UserError, match="is there already"):
+        begin(out)
+    assert out.read_bytes() == b"first\n" and not record_path(out).exists()
