@@ -7,13 +7,17 @@ learning rate and a `dvc repro` of it, committed, so that DVC keeps every one. A
 `python -m wbc clean --yes --keep-last 10 --tips` frees what no version with an alias, none of the
 newest ten and no newest commit needs, and a last row shows what is left.
 
-*memory*: peak of RssAnon of `dvc repro` and what it starts. *start*: `python -m wbc list`.
-*database*: mlruns/mlflow.db. Exit status 1 if a row's memory or start-up is more than half above
-the first one's, or disk or database grow faster in the last quarter than in the first.
+Most experiments' stages are forks of one process, as in the tests (tests/preforked): *seconds* of
+one. Each row's last experiment and its `wbc list` are processes of their own, as a user's are:
+*memory* is the peak of RssAnon of that `dvc repro` and what it starts, *repro* its time, *start*
+that of `python -m wbc list`. *database*: mlruns/mlflow.db. Exit status 1 if a row's memory, repro
+or start is more than half above the first one's, or disk or database grow faster in the last
+quarter than in the first.
 """
 
 import argparse
 import contextlib
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -22,7 +26,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.cgroup import measure
+from benchmarks.cgroup import Peak, measure
 from tests.pipeline.conftest import SMALL, Repository, commit, make_repository, set_params
 
 TINY = SMALL | {
@@ -32,18 +36,20 @@ TINY = SMALL | {
     "train.head_epochs": 0,
 }
 HEADER = (
-    "| experiments | seconds each | memory, MB | start, s | database, MB | mlruns, MB"
-    " | DVC's cache, MB | scratch, MB | runs | versions |\n" + "|---:" * 10 + "|"
+    "| experiments | seconds each | repro, s | memory, MB | start, s | database, MB | mlruns, MB"
+    " | DVC's cache, MB | scratch, MB | runs | versions |\n" + "|---:" * 11 + "|"
 )
 SLACK = 1.5
 
 
 @dataclass(frozen=True)
 class Row:
-    """After `number` experiments; `seconds` of one, sizes in bytes, `start` in seconds."""
+    """After `number` experiments; `seconds` of one fork's, `repro` and `start` of real processes,
+    sizes in bytes."""
 
     number: int
     seconds: float
+    repro: float
     memory: int
     start: float
     database: int
@@ -57,8 +63,8 @@ class Row:
         sizes = (self.database, self.mlruns, self.cache, self.scratch)
         megabytes = " | ".join(f"{size / 1e6:.1f}" for size in sizes)
         return (
-            f"| {self.number} | {self.seconds:.1f} | {self.memory / 1e6:.0f} | {self.start:.1f}"
-            f" | {megabytes} | {self.runs} | {self.versions} |"
+            f"| {self.number} | {self.seconds:.1f} | {self.repro:.1f} | {self.memory / 1e6:.0f}"
+            f" | {self.start:.1f} | {megabytes} | {self.runs} | {self.versions} |"
         )
 
 
@@ -81,7 +87,8 @@ def main() -> None:
             rows.append(row)
         clean = ("clean", "--yes", "--keep-last", "10", "--tips")
         repository.run("python", "-m", "wbc", *clean)
-        print(f"{row_of(repository, options.experiments, 0, 0)} cleaned", flush=True)
+        nothing = Peak(0, "", 0.0, 0, None)
+        print(f"{row_of(repository, options.experiments, 0, nothing)} cleaned", flush=True)
     problems = list(unbounded(rows))
     sys.exit(f"error: {'; '.join(problems)}" if problems else 0)
 
@@ -98,35 +105,38 @@ def folder(work: Path | None) -> Iterator[Path]:
 
 def experiments(repository: Repository, count: int, every: int) -> Iterator[Row]:
     """A row after every so many."""
-    begin, memory, before = time.perf_counter(), 0, 0
+    seconds: list[float] = []
     for number in range(1, count + 1):
         set_params(repository.path, {"train.learning_rate": round(1e-4 + 1e-6 * number, 7)})
-        memory = max(memory, repro(repository))
+        is_row = number % every == 0 or number in (1, count)
+        peak = repro(repository.real() if is_row else repository)
         commit(repository, f"experiment {number}")
-        if number % every == 0 or number in (1, count):
-            seconds = (time.perf_counter() - begin) / (number - before)
-            yield row_of(repository, number, seconds, memory)
-            begin, memory, before = time.perf_counter(), 0, number
+        if is_row:
+            yield row_of(repository, number, statistics.median(seconds or [peak.seconds]), peak)
+            seconds = []
+        else:
+            seconds.append(peak.seconds)
 
 
-def repro(repository: Repository) -> int:
-    """Peak of RssAnon; ends the program where it fails."""
+def repro(repository: Repository) -> Peak:
+    """Ends the program where it fails."""
     words = [f"{name}={value}" for name, value in repository.environment.items()]
     command = ["env", "-C", str(repository.path), *words, sys.executable, "-m", "dvc", "repro"]
     peak = measure(command, None)
     if peak.status:
         sys.exit(f"error: dvc repro ended with {peak.status}: {peak.output[-2000:]}")
-    return peak.anonymous
+    return peak
 
 
-def row_of(repository: Repository, number: int, seconds: float, memory: int) -> Row:
+def row_of(repository: Repository, number: int, seconds: float, peak: Peak) -> Row:
     path, begin = repository.path, time.perf_counter()
-    repository.run("python", "-m", "wbc", "list")
+    repository.real().run("python", "-m", "wbc", "list")
     start = time.perf_counter() - begin
     return Row(
         number,
         seconds,
-        memory,
+        peak.seconds,
+        peak.anonymous,
         start,
         (path / "mlruns" / "mlflow.db").stat().st_size,
         size(path / "mlruns"),
@@ -150,6 +160,8 @@ def unbounded(rows: Sequence[Row]) -> Iterator[str]:
     first, last = rows[1], rows[-1]
     if last.memory > SLACK * first.memory:
         yield f"memory grew from {first.memory} to {last.memory} bytes"
+    if last.repro > SLACK * first.repro:
+        yield f"a repro's time grew from {first.repro:.1f} to {last.repro:.1f} s"
     if last.start > SLACK * first.start + 1:
         yield f"start-up grew from {first.start:.1f} to {last.start:.1f} s"
     quarter = max(1, len(rows) // 4)
