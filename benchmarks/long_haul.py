@@ -5,7 +5,8 @@
 Works in a temporary copy of this repository with a few drawn cells. Each experiment is another
 learning rate and a `dvc repro` of it, committed, so that DVC keeps every one. At the end
 `python -m wbc clean --yes --keep-last 10 --tips` frees what no version with an alias, none of the
-newest ten and no newest commit needs, and a last row shows what is left.
+newest ten and no newest commit needs, and a last row shows what is left. With --work, which is
+kept, the same command goes on where it was stopped.
 
 Most experiments' stages are forks of one process, as in the tests (tests/preforked): *seconds* of
 one. Each row's last experiment and its `wbc list` are processes of their own, as a user's are:
@@ -17,17 +18,25 @@ quarter than in the first.
 
 import argparse
 import contextlib
+import json
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from benchmarks.cgroup import Peak, measure
-from tests.pipeline.conftest import SMALL, Repository, commit, make_repository, set_params
+from tests.pipeline.conftest import (
+    SMALL,
+    Repository,
+    commit,
+    environment_of,
+    make_repository,
+    set_params,
+)
 
 TINY = SMALL | {
     "data.sources[0].num_cells": 200,
@@ -40,6 +49,8 @@ HEADER = (
     " | DVC's cache, MB | scratch, MB | runs | versions |\n" + "|---:" * 11 + "|"
 )
 SLACK = 1.5
+BEGUN = "small"
+REPRO = (sys.executable, "-m", "dvc", "repro")
 
 
 @dataclass(frozen=True)
@@ -78,13 +89,13 @@ def main() -> None:
         parser.error("--experiments must be at least four times --every, to see how growth goes on")
     print(HEADER, flush=True)
     with folder(options.work) as work:
-        repository = make_repository(work)
-        set_params(work, TINY)
-        commit(repository, "small")
-        rows = []
+        repository, rows = begin(work)
+        for row in rows:
+            print(row, flush=True)
         for row in experiments(repository, options.experiments, options.every):
             print(row, flush=True)
             rows.append(row)
+            rows_of(work).write_text(json.dumps([asdict(each) for each in rows]), encoding="utf-8")
         clean = ("clean", "--yes", "--keep-last", "10", "--tips")
         repository.run("python", "-m", "wbc", *clean)
         nothing = Peak(0, "", 0.0, 0, None)
@@ -96,36 +107,57 @@ def main() -> None:
 @contextlib.contextmanager
 def folder(work: Path | None) -> Iterator[Path]:
     if work:
-        work.mkdir(parents=True)
-        yield work
+        work.mkdir(parents=True, exist_ok=True)
+        yield work.resolve()
         return
     with tempfile.TemporaryDirectory() as name:
         yield Path(name)
 
 
+def begin(work: Path) -> tuple[Repository, list[Row]]:
+    """A new repository, or one that was stopped, and the rows that it had."""
+    if (work / ".git").is_dir():
+        rows = json.loads(rows_of(work).read_text(encoding="utf-8"))
+        return Repository(work, environment_of(work)), [Row(**row) for row in rows]
+    repository = make_repository(work)
+    set_params(work, TINY)
+    commit(repository, BEGUN)
+    rows_of(work).write_text("[]", encoding="utf-8")
+    return repository, []
+
+
+def rows_of(work: Path) -> Path:
+    return work / ".git" / "long_haul.json"
+
+
+def num_done(repository: Repository) -> int:
+    subject = repository.run("git", "log", "-1", "--format=%s").strip()
+    return 0 if subject == BEGUN else int(subject.removeprefix("experiment "))
+
+
 def experiments(repository: Repository, count: int, every: int) -> Iterator[Row]:
     """A row after every so many."""
     seconds: list[float] = []
-    for number in range(1, count + 1):
+    for number in range(num_done(repository) + 1, count + 1):
         set_params(repository.path, {"train.learning_rate": round(1e-4 + 1e-6 * number, 7)})
-        is_row = number % every == 0 or number in (1, count)
-        peak = repro(repository.real() if is_row else repository)
-        commit(repository, f"experiment {number}")
-        if is_row:
+        if number % every == 0 or number in (1, count):
+            peak = measure(["env", *environment_words(repository), *REPRO], None)
+            if peak.status:
+                sys.exit(f"error: dvc repro ended with {peak.status}: {peak.output[-2000:]}")
+            commit(repository, f"experiment {number}")
             yield row_of(repository, number, statistics.median(seconds or [peak.seconds]), peak)
             seconds = []
         else:
-            seconds.append(peak.seconds)
+            start = time.perf_counter()
+            repository.run("dvc", "repro")
+            seconds.append(time.perf_counter() - start)
+            commit(repository, f"experiment {number}")
 
 
-def repro(repository: Repository) -> Peak:
-    """Ends the program where it fails."""
-    words = [f"{name}={value}" for name, value in repository.environment.items()]
-    command = ["env", "-C", str(repository.path), *words, sys.executable, "-m", "dvc", "repro"]
-    peak = measure(command, None)
-    if peak.status:
-        sys.exit(f"error: dvc repro ended with {peak.status}: {peak.output[-2000:]}")
-    return peak
+def environment_words(repository: Repository) -> list[str]:
+    """For `env`: the folder, and that all processes are the interpreter's own."""
+    words = [f"{name}={value}" for name, value in repository.real().environment.items()]
+    return ["-C", str(repository.path), *words]
 
 
 def row_of(repository: Repository, number: int, seconds: float, peak: Peak) -> Row:
