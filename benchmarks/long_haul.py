@@ -19,6 +19,7 @@ quarter than in the first.
 import argparse
 import contextlib
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -85,6 +86,7 @@ def main() -> None:
     parser.add_argument("--every", type=int, default=20, help="experiments a row")
     parser.add_argument("--work", type=Path, help="kept; a temporary folder by default")
     options = parser.parse_args()
+    os.environ["OMP_NUM_THREADS"] = "1"  # what stages are given here; else none of them is a fork
     if options.experiments < 4 * options.every:
         parser.error("--experiments must be at least four times --every, to see how growth goes on")
     print(HEADER, flush=True)
