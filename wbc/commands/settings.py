@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from wbc import params
+from wbc.commands.mending import mend
 
 log = logging.getLogger(__name__)
 
@@ -19,13 +20,10 @@ def add(commands: Any) -> None:
 
 
 def _check(_options: argparse.Namespace) -> None:
-    from wbc.lineage import leftovers, lock
     from wbc.tracking import reach, store
 
     reach.check_path(store.uri(store.root()))
-    for sentence in (lock.mend(Path()), *leftovers.mend(Path())):
-        if sentence:
-            log.warning("%s", sentence)
+    mend(Path())
     train = params.load(Path("params.yaml")).train
     if train.device == "gpu":  # better known now than after the data have been prepared
         from wbc import device

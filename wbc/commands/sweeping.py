@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any, Final
 
+from wbc.commands.mending import mend
 from wbc.commands.numbers import positive
 
 # On the embedded sample a few minutes; both mean something from random weights too.
@@ -24,4 +25,5 @@ def add(commands: Any) -> None:
 def _sweep(options: argparse.Namespace) -> None:
     from wbc import sweep
 
+    mend(Path())
     sweep.run(Path.cwd(), " ".join(options.grid) or GRID, options.jobs)
