@@ -76,21 +76,34 @@ def _in(group: Path | None) -> Callable[[], None] | None:
 
 
 def _anonymous(pid: int) -> int:
-    """RssAnon of a process and its children: what it wrote, without mapped files."""
+    """RssAnon of a process and its children: what it wrote, without mapped files.
+
+    A child that is just being started (after vfork, before exec) has the memory of its parent,
+    which is not counted again.
+    """
     try:
         family = [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
+        parents = {process.pid: process.ppid() for process in family}
     except psutil.NoSuchProcess:
         return 0
-    return sum(_rss_anon(process.pid) for process in family)
+    found = {pid: _memory(pid) for pid in parents}
+    own = [
+        memory["RssAnon"]
+        for pid, memory in found.items()
+        if memory and memory != found.get(parents[pid])
+    ]
+    return sum(own)
 
 
-def _rss_anon(pid: int) -> int:
+def _memory(pid: int) -> dict[str, int]:
+    """What the kernel counts of a process's memory, in bytes; nothing where it has ended."""
     try:
         lines = Path(f"/proc/{pid}/status").read_text(encoding="ascii").splitlines()
-    except OSError:  # it has just ended
-        return 0
-    values = [line.split()[1] for line in lines if line.startswith("RssAnon:")]
-    return int(values[0]) * 1024 if values else 0
+    except OSError:
+        return {}
+    names = ("VmPeak", "VmSize", "VmHWM", "RssAnon")
+    values = dict(line.split(":") for line in lines if line.startswith(names))
+    return {name: int(value.split()[0]) * 1024 for name, value in values.items()}
 
 
 def _group_peak(group: Path | None) -> int | None:
