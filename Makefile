@@ -41,7 +41,9 @@ endif
 
 # Stages start `python`, so the environment comes first in PATH. Nothing is run through the
 # scripts in BIN: those name the folder they were installed in, and a repository may be moved.
-RUN = PATH="$(BIN):$$PATH" "$(BIN)/python"
+# BIN reaches the shell as a variable: a folder may be called $(touch x).
+RUN = PATH="$$BIN:$$PATH" "$$BIN/python"
+export BIN
 unexport PYTHONPATH
 unexport PYTHONHOME
 
@@ -96,7 +98,7 @@ lint: $(READY) ## check style, format and types; ask whether packages have known
 	@$(RUN) -m ruff check .
 	@$(RUN) -m ruff format --check .
 	@$(RUN) -m mypy
-	@"$(BIN)/python" .ci/audit.py
+	@"$$BIN/python" .ci/audit.py
 
 format: $(READY) ## put the code into the project's format
 	@$(RUN) -m ruff check --fix .
@@ -125,13 +127,13 @@ clean-all: ## also remove .venv, every MLflow run and model, and DVC's cache; ne
 	@echo "kept: data/incoming, data/weights"
 
 active:
-	@"$(BIN)/python" -c 'import importlib.util as u, sys; sys.exit(not all(map(u.find_spec, \
-	  ("torch", "dvc", "mlflow"))))' || { echo "error: the active environment ($(BIN)) lacks" \
+	@"$$BIN/python" -c 'import importlib.util as u, sys; sys.exit(not all(map(u.find_spec, \
+	  ("torch", "dvc", "mlflow"))))' || { echo "error: the active environment ($$BIN) lacks" \
 	  "packages; type: pip install -r requirements.txt"; exit 1; } >&2
 
 # Unpacked from a zip there is no git, which DVC must be told, and untold once there is one.
 scm: $(READY)
-	@"$(BIN)/python" .ci/dvc_scm.py
+	@"$$BIN/python" .ci/dvc_scm.py
 
 # A stamp dated 1970 means "begun": remembered as the choice, yet to be finished. pip would compile
 # on one core, compileall does on all; a few templates among the libraries cannot be compiled.
@@ -139,9 +141,9 @@ $(VENV)/.installed-%: requirements.txt
 	@PYTHON="$(PYTHON)" .ci/make_venv $(VENV)
 	@echo "Installing requirements.txt into $(VENV), with PyTorch for $* (several GB, once)"
 	@for stamp in $(VENV)/.installed-*; do test ! -e "$$stamp" || touch -t 197001020000 "$$stamp"; done
-	@"$(BIN)/python" -m pip install --disable-pip-version-check --no-compile $(BUILD_ARGS) \
+	@"$$BIN/python" -m pip install --disable-pip-version-check --no-compile $(BUILD_ARGS) \
 	  -r requirements.txt || { echo "error: pip could not install requirements.txt with PyTorch for" \
 	  "$* (its reason is above); check the network or choose another TORCH= (make help), then type" \
 	  "the same again"; exit 1; } >&2
-	@"$(BIN)/python" -m compileall -qq -j 0 "$(CURDIR)/$(VENV)/lib" || true
+	@"$$BIN/python" -m compileall -qq -j 0 "$$BIN/../lib" || true
 	@rm -f $(VENV)/.installed-* && touch $@

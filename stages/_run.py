@@ -65,12 +65,15 @@ def _about_files(error: Exception) -> str:
 def named_architecture(known: Sequence[str]) -> str:
     """The one that this stage was started for, before it has written anything.
 
-    known: those of params.yaml.
+    It is `NAME`, or `--architecture NAME` as dvc.yaml gives it: only so does DVC quote what
+    params.yaml holds for the shell. known: those of params.yaml.
 
     Raises:
         UserError: none is named, or one that the pipeline does not have.
     """
     found = sys.argv[1:]
+    if found[:1] == ["--architecture"]:
+        del found[0]
     if len(found) != 1 or found[0] not in known:
         raise UserError(
             f"One of the architectures of params.yaml was expected ({', '.join(known)}), not"

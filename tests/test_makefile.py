@@ -111,7 +111,25 @@ def test_repro_checks_the_parameters_before_dvc(repo: Path) -> None:
     assert "pip install" not in done.stdout
     check, run = done.stdout.index("-m wbc check"), done.stdout.index("-m dvc repro -f train")
     assert check < run
-    assert f'PATH="{repo}/.venv/bin:$PATH"' in done.stdout
+    assert 'PATH="$BIN:$PATH" "$BIN/python"' in done.stdout
+
+
+def test_no_shell_reads_the_name_of_the_folder(tmp_path: Path) -> None:
+    folder = tmp_path / 'cells $(touch owned) `touch owned` "; touch owned; "'
+    folder.mkdir()
+    shutil.copy(ROOT / "Makefile", folder)
+    shutil.copytree(ROOT / ".ci", folder / ".ci")
+    (folder / "requirements.txt").touch()
+    pretend_installed(folder, "cuda")
+    (folder / ".venv" / "bin").mkdir()
+    python = folder / ".venv" / "bin" / "python"
+    python.write_text('#!/bin/sh\necho "$0 $*; PATH=$PATH"\n')
+    python.chmod(0o755)
+    for word in ("ui", "lint", "repro"):
+        done = make(folder, word)
+        assert done.returncode == 0, done.stderr
+        assert f"{python} -m " in done.stdout and f"PATH={python.parent}:" in done.stdout
+    assert not list(tmp_path.rglob("owned"))
 
 
 def test_compare_sets_the_architectures_before_the_pipeline(repo: Path) -> None:
@@ -138,7 +156,10 @@ def test_the_build_in_use_is_remembered(repo: Path) -> None:
 def test_the_active_conda_environment_is_used_as_it_is(repo: Path) -> None:
     done = make(repo, "-n", "repro", CONDA_DEFAULT_ENV="rocm")
     assert "pip install" not in done.stdout.replace("type: pip install -r", "")
-    assert f'"{Path(sys.executable).parent}/python" -m dvc repro' in done.stdout
+    assert '"$BIN/python" -m dvc repro' in done.stdout
+    show = ("--eval", 'show: ; @echo "$$BIN"', "show")
+    shown = make(repo, *show, CONDA_DEFAULT_ENV="rocm").stdout
+    assert shown == f"{Path(sys.executable).parent}\n"
     assert make(repo, "active", "TORCH=active").returncode == 0
 
 
