@@ -11,7 +11,8 @@ _SHORT: Final = reprlib.Repr()
 _SHORT.maxlevel = 3
 _SHORT.maxlist = _SHORT.maxtuple = _SHORT.maxdict = 10
 _SHORT.maxstring = _SHORT.maxother = 120
-_PASSWORD: Final = re.compile(r"://[^/@\s]*@")
+# Up to the last @: a password may hold @ and /, and rather an address is cut than a secret shown.
+_PASSWORD: Final = re.compile(r"://\S*@")
 
 
 class UserError(Exception):

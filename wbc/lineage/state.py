@@ -6,6 +6,7 @@ the repository with the experiment's own changes. dvc.lock is left out of the di
 every upstream stage rewrites it while the pipeline runs.
 """
 
+import fnmatch
 import functools
 import getpass
 import hashlib
@@ -27,6 +28,12 @@ MAX_PATCH_BYTES: Final = 5_000_000  # of one patch
 MAX_UNTRACKED_BYTES: Final = 1_000_000  # of one new file; larger ones are only named
 _HEADER_BYTES: Final = 500  # of a new file in a patch, at least with a name that is not too long
 _MAX_NAMED: Final = 20  # files that the note names
+# Names of new files that hold passwords, tokens and keys; .gitignore has most of them.
+_SECRETS: Final = (
+    *(".env", ".env.*", "*.env", "*.pem", "*.key", "*.p12", "*.pfx", "*.kdbx", "id_rsa*"),
+    *("id_ecdsa*", "id_ed25519*", ".netrc", "_netrc", ".pgpass", ".pypirc", ".npmrc"),
+    *("kaggle.json", "credentials*", "*.credentials", "*secret*", "*password*", "*token*"),
+)
 # What `git apply` can read, whatever the user has set for the eye: nbdime's and other converters,
 # other prefixes, few lines of context, a log in place of a submodule's commit.
 _APPLICABLE: Final = (
@@ -160,8 +167,11 @@ def _patch(directory: Path, fresh: dict[str, str]) -> tuple[bytes, str]:
     list_new = ("ls-files", "--others", "--exclude-standard", "-z", "--", ".")
     listed = _git(directory, *list_new, environment=fresh)
     names = [name.decode(errors="surrogateescape") for name in listed.split(b"\0") if name]
-    small = _fitting({name: _size(directory / name) for name in names})
-    note = _left_out_note(sorted(set(names) - set(small)))
+    secret = [name for name in names if _may_be_secret(name)]
+    small = _fitting({name: _size(directory / name) for name in sorted(set(names) - set(secret))})
+    large = sorted(set(names) - set(small) - set(secret))
+    notes = (_note("too large for the patch", large), _note("left out as secret", sorted(secret)))
+    note = "; ".join(filter(None, notes))
     if small:
         wanted = "\0".join(f":(literal){name}" for name in small)
         add = ("add", "--intent-to-add", "--pathspec-from-file=-", "--pathspec-file-nul")
@@ -187,11 +197,17 @@ def _fitting(sizes: dict[str, int]) -> list[str]:
     return chosen
 
 
-def _left_out_note(names: list[str]) -> str:
+def _may_be_secret(name: str) -> bool:
+    """Whether a file is called as files with passwords and keys are, which no run may hold."""
+    last = name.rpartition("/")[2].lower()
+    return any(fnmatch.fnmatchcase(last, pattern) for pattern in _SECRETS)
+
+
+def _note(why: str, names: list[str]) -> str:
     if not names:
         return ""
     more = f" and {len(names) - _MAX_NAMED} more" if len(names) > _MAX_NAMED else ""
-    return f"too large for the patch: {', '.join(names[:_MAX_NAMED])}{more}"
+    return f"{why}: {', '.join(names[:_MAX_NAMED])}{more}"
 
 
 def _size(path: Path) -> int:

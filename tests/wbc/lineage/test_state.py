@@ -110,6 +110,23 @@ def test_a_patch_can_be_applied_however_the_user_likes_to_see_it(
     assert b"+Subproject commit" in found.patch
 
 
+def test_a_new_file_that_is_called_as_secrets_are_is_named_and_not_copied(
+    repository: Path,
+) -> None:
+    names = (".env", "keys/kaggle.json", "my_Password.txt", "server.pem", "id_ed25519")
+    for name in names:
+        (repository / name).parent.mkdir(exist_ok=True)
+        (repository / name).write_text("planted-secret")
+    (repository / "small.py").write_text("x = 1\n")
+    (repository / "keys" / "environment.py").write_text("x = 1\n")
+
+    found = lineage.read(repository)
+
+    assert b"planted-secret" not in found.patch
+    assert b"small.py" in found.patch and b"keys/environment.py" in found.patch
+    assert found.patch_note == f"left out as secret: {', '.join(sorted(names))}"
+
+
 def test_a_large_new_file_is_named_and_not_copied(
     repository: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
