@@ -85,7 +85,7 @@ def download(
             return target
         check_network(url, connect_timeout)
         part = target.with_name(f"{target.name}.part")
-        _download_part(url, part, connect_timeout)
+        _download_part(url, part, connect_timeout, size)
         _state_path(part).unlink(missing_ok=True)
         if problem := _mismatch(part, prefix, size):
             part.unlink()
@@ -131,11 +131,11 @@ def is_refused_tls(error: BaseException) -> bool:
     return isinstance(error, requests.exceptions.SSLError) and error.request is not None
 
 
-def _download_part(url: str, part: Path, connect_timeout: float) -> None:
+def _download_part(url: str, part: Path, connect_timeout: float, size: int | None) -> None:
     """Fill `part` to the end, in a few attempts that each go on where the last one ended."""
     for attempt in range(ATTEMPTS):
         try:
-            _attempt(url, part, connect_timeout)
+            _attempt(url, part, connect_timeout, size)
             return
         except requests.exceptions.ProxyError as error:
             raise NoNetwork(f"{url} cannot be reached: {one_line(error)}.") from None
@@ -154,7 +154,7 @@ def _download_part(url: str, part: Path, connect_timeout: float) -> None:
     raise Unavailable(f"{failed}; run the same command again to go on.")
 
 
-def _attempt(url: str, part: Path, connect_timeout: float) -> None:
+def _attempt(url: str, part: Path, connect_timeout: float, size: int | None) -> None:
     state = _read_state(part, url)
     offset = part.stat().st_size if state and part.is_file() else 0
     headers = {"Accept-Encoding": "identity", "User-Agent": "wbc"}
@@ -172,11 +172,16 @@ def _attempt(url: str, part: Path, connect_timeout: float) -> None:
         if not response.ok:
             status = f"{response.status_code} {response.reason}"
             raise Unavailable(f"{url} cannot be downloaded: the server answers {status}.")
-        _receive(response, url, part, offset)
+        _receive(response, url, part, offset, size)
 
 
-def _receive(response: requests.Response, url: str, part: Path, offset: int) -> None:
-    """Append (206) or write (200) the body to `part`; the whole length must come."""
+def _receive(
+    response: requests.Response, url: str, part: Path, offset: int, size: int | None
+) -> None:
+    """Append (206) or write (200) the body to `part`; the whole length must come.
+
+    What is longer than `size` is left there as far as it came: its length gives it away.
+    """
     resumed = response.status_code == 206
     content_range = response.headers.get("Content-Range", "")
     if resumed and not content_range.startswith(f"bytes {offset}-"):
@@ -193,6 +198,8 @@ def _receive(response: requests.Response, url: str, part: Path, offset: int) -> 
         for chunk in response.iter_content(_CHUNK):
             file.write(chunk)
             bar.update(len(chunk))
+            if size is not None and file.tell() > size:
+                return
     received = part.stat().st_size
     if total is not None and received < total:
         raise _TryAgain(f"only {received} of {total} bytes came")
@@ -216,7 +223,7 @@ def _read_state(part: Path, url: str) -> dict[str, str]:
     try:
         state: Any = json.loads(_state_path(part).read_text(encoding="utf-8"))
         usable = state["url"] == url and bool(state["validator"])
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return {}
     return dict(state) if usable else {}
 

@@ -276,3 +276,21 @@ def test_full_disk_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ):
         download(f"{server.url}/f", tmp_path / "f")
     assert not isinstance(raised.value, Unavailable)
+
+
+def test_what_has_no_end_is_cut_at_the_size_that_was_expected(tmp_path: Path) -> None:
+    sent = 0
+
+    def endless(handler: BaseHTTPRequestHandler) -> None:
+        nonlocal sent
+        handler.send_response(200)
+        handler.send_header("Connection", "close")
+        handler.end_headers()
+        while sent < 200_000_000:  # else a test that fails would have no end either
+            sent += handler.wfile.write(bytes(1 << 16))
+
+    refused = pytest.raises(UserError, match=r"another file than expected .* instead of 1000\)")
+    with LoopbackServer({"/f": endless}) as server, refused:
+        download(f"{server.url}/f", tmp_path / "f", size=1000)
+    assert sent < 50_000_000
+    assert left_over(tmp_path) == []
