@@ -80,9 +80,15 @@ def merge_text(text: str, profile: str, keys: list[Key]) -> str:
                 f"params.yaml: {'.'.join(key)} is missing, so the profile's value has no place;"
                 " add the line, or bring the file back with `git checkout params.yaml`."
             )
-        spans.append((*_span(node, text), _written(_node(theirs, key), node, profile)))
-    for start, end, value in sorted(spans, reverse=True):
-        text = text[:start] + value + text[end:]
+        value = _node(theirs, key)
+        if value is None:
+            raise UserError(
+                f"The profile has {'.'.join(key)} by a YAML merge (<<), which cannot be copied into"
+                " params.yaml as it is written; write the setting out in the profile."
+            )
+        spans.append((*_span(node, text), _written(value, node, profile)))
+    for start, end, written in sorted(spans, reverse=True):
+        text = text[:start] + written + text[end:]
     return text
 
 
@@ -160,9 +166,8 @@ def _is_block(node: Node) -> bool:
     return isinstance(node, CollectionNode) and not node.flow_style
 
 
-def _written(node: Node | None, place: Node, profile: str) -> str:
+def _written(node: Node, place: Node, profile: str) -> str:
     """The value as the profile writes it, moved to the column of the place it goes to."""
-    assert node is not None
     start, end = _span(node, profile)
     value = profile[start:end]
     if not _is_block(node):

@@ -8,6 +8,7 @@ workspace: DVC runs each experiment in a copy of its own.
 import itertools
 import json
 import logging
+import math
 import re
 import tempfile
 import time
@@ -27,6 +28,7 @@ from wbc.tracking.store import Store
 
 log = logging.getLogger(__name__)
 
+MAX_POINTS: Final = 1_000  # each is minutes of work at least
 POLL_SECONDS: Final = 5.0  # asking DVC costs about a second of one core
 _MAX_RESTARTS: Final = 3  # of workers that ended while experiments were waiting
 _PATIENCE: Final = 6  # polls without any worker before a running experiment counts as lost
@@ -97,6 +99,12 @@ def parse(grid: str) -> list[Point]:
         raise UserError(
             "The grid is empty; name settings of params.yaml and their values, such as"
             " make sweep GRID='train.learning_rate=0.0005,0.001'"
+        )
+    num_points = math.prod(map(len, axes.values()))
+    if num_points > MAX_POINTS:
+        raise UserError(
+            f"The grid should have {MAX_POINTS:,} combinations at most, but it has {num_points:,};"
+            " give fewer values."
         )
     short = short_names(list(axes))
     points = []

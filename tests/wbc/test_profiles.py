@@ -188,6 +188,14 @@ def test_a_setting_missing_in_params_yaml_has_no_place(root: Path) -> None:
         profiles.apply("raabin", root)
 
 
+def test_what_a_yaml_merge_brings_is_refused(root: Path) -> None:
+    (root / "profiles" / "own.yaml").write_text("<<: {seed: 3}\n")
+    before = (root / "params.yaml").read_text()
+    with pytest.raises(UserError, match=r"seed by a YAML merge \(<<\).*write the setting out"):
+        profiles.apply("own", root)
+    assert (root / "params.yaml").read_text() == before
+
+
 @pytest.mark.parametrize("name", ["raabim", "", "../params", "profiles/none.yaml"])
 def test_an_unknown_profile_names_those_there_are(root: Path, name: str) -> None:
     with pytest.raises(UserError, match=r"there are compare, krd-wbc, other-laboratories, raabin"):

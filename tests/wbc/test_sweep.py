@@ -38,6 +38,10 @@ def test_a_grid_is_every_combination_in_order() -> None:
         ("train.epochs", "holds 'train.epochs'"),
         ("train.epochs=5,", "holds 'train.epochs=5,'"),
         ("seed=1 seed=2", "holds 'seed=2'"),
+        (
+            " ".join(f"a{i}={','.join('0123456789')}" for i in range(12)),
+            "it has 1,000,000,000,000;",
+        ),
         ("train.epochs=5 seed=1,1", "epochs=5,seed=1 is in it 2 times"),
         ("train.weight_decay=0.1,.10", "weight_decay=0.1 is in it 2 times"),
         ("train.epoch=5", "train.epoch .* is not a setting"),

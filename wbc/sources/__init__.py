@@ -16,6 +16,7 @@ from wbc.decoding import header_size
 from wbc.errors import UserError
 from wbc.params import FolderSource, KrdWbcSource, RaabinSource, SampleSource, Source
 from wbc.sources import folder, krd_wbc, raabin, sample
+from wbc.sources.incoming import shorten
 from wbc.spreadsheets import safe_text
 
 log = logging.getLogger(__name__)
@@ -72,6 +73,7 @@ def _complete(source: Source, target: Path, root: Path) -> pd.DataFrame:
     groups = [
         safe_text(unicodedata.normalize("NFC", " ".join(group.split()))) for group in table["group"]
     ]
+    _warn_of_variants(source.name, groups)
     table = table.assign(group=groups, source=source.name, role=source.role)
     table[["sha256", "width", "height"]] = _measure(list(table["path"]), target, source.name)
     counts = table["label"].value_counts()
@@ -97,3 +99,17 @@ def _measure(paths: Sequence[str], folder: Path, name: str) -> list[tuple[str, i
     )(joblib.delayed(one)(path) for path in paths)
     bar = tqdm(jobs, total=len(paths), desc=f"checking {name}", unit=" cells", disable=None)
     return list(bar)
+
+
+def _warn_of_variants(source: str, groups: Sequence[str]) -> None:
+    """Of smears whose names differ in case only: as two, they may lie in training and test."""
+    names: dict[str, set[str]] = {}
+    for group in groups:
+        names.setdefault(group.casefold(), set()).add(group)
+    if alike := [name for found in names.values() if len(found) > 1 for name in sorted(found)]:
+        log.warning(
+            "source %s: %s count as different smears, though only upper and lower case tells them"
+            " apart; if they are one, write its name in one way, else training and test share it",
+            source,
+            shorten(alike),
+        )

@@ -21,7 +21,8 @@ from wbc.sources.labels import wrapping
 IMAGE_SUFFIXES = frozenset(
     ".jpg .jpeg .jpe .jfif .png .bmp .dib .tif .tiff .webp .gif".split()  # noqa: SIM905
 )
-_ODD = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+# Control characters, also those that turn the direction of writing, and bytes that no UTF-8 is.
+_ODD = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 _WORK = ".unpacked"  # below the target, so on the same disk: files move instead of being copied
 
 log = logging.getLogger(__name__)

@@ -36,7 +36,12 @@ _LABELS = {
 
 
 def label_of(name: str) -> str | None:
-    """The class that `name` means, or None: `Neutrophils`, `1_EOS`, `band neutrophil`, `LY`, ..."""
+    """The class that `name` means, or None: `Neutrophils`, `1_EOS`, `band neutrophil`, `LY`, ...
+
+    Whoever wrote `neutrophil?` was not sure: no class.
+    """
+    if "?" in name:
+        return None
     words = _words(name)
     whole = "".join(words)
     if whole in _LABELS:

@@ -125,8 +125,11 @@ def backups(database: Path) -> list[Path]:
 
 def _refuse_foreign(connection: sqlite3.Connection, database: Path) -> None:
     """Refuse tables of another program, among which MLflow would put its own without a word."""
-    listed = "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite!_%'"
-    tables = sorted(str(row[0]) for row in connection.execute(f"{listed} ESCAPE '!'"))
+    listed = (
+        "SELECT name FROM sqlite_master"
+        " WHERE type = 'table' AND name NOT LIKE 'sqlite!_%' ESCAPE '!'"
+    )
+    tables = sorted(str(row[0]) for row in connection.execute(listed))
     if tables and "experiments" not in tables:  # the first that MLflow makes
         more = f" and {len(tables) - 3} more" if len(tables) > 3 else ""
         raise UserError(

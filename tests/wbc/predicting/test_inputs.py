@@ -84,6 +84,7 @@ def test_odd_names_become_one_line_of_utf_8(here: Path) -> None:
     Path(os.fsdecode(b"odd/\xff\n.png")).write_bytes(b"")
     assert names("odd") == ["odd/%FF%0A.png"]
     assert clean_name("Süd/\u2028\x85") == "Süd/%E2%80%A8%C2%85"
+    assert clean_name("cell\u202egnp.exe") == "cell%E2%80%AEgnp.exe"  # shown as cellexe.png
 
 
 @pytest.mark.parametrize(

@@ -151,6 +151,17 @@ def test_wrong_group_pattern_is_a_sentence(pattern: str, message: str) -> None:
         with_groups([Cell(PurePosixPath("neu/s1_1.jpg"), "neutrophil")], pattern, "lab")
 
 
+def test_smears_that_only_case_tells_apart_are_named(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    text = "path,label,group\na.jpg,neu,Köln 1\nb.jpg,mon,KÖLN 1\nc.jpg,mon,Bonn 1\n"
+    make(tmp_path, {"a.jpg": b"1", "b.jpg": b"2", "c.jpg": b"3", "t.csv": text.encode()})
+    table = collect([source(table="t.csv")], tmp_path / "raw", tmp_path)
+    assert list(table["group"]) == ["Köln 1", "KÖLN 1", "Bonn 1"]
+    (said,) = (r.getMessage() for r in caplog.records if "different smears" in r.getMessage())
+    assert said.startswith("source lab: KÖLN 1, Köln 1 count as different smears")
+
+
 def test_an_umlaut_of_one_or_two_signs_is_the_same_name(tmp_path: Path) -> None:
     """As Linux and macOS write `ü` in the names of files; a spreadsheet writes one sign."""
     one, two = (unicodedata.normalize(form, "Müller") for form in ("NFC", "NFD"))

@@ -17,7 +17,7 @@ from wbc.sources.labels import doubtful, is_mask, is_validation, label_of, split
         (("Eosinophil", "EOS", "01. Eosinophils", "eosinophile"), "eosinophil"),
         (("Basophil", "BAS", "basophiles", "baso"), "basophil"),
         (("ig", "erythroblast", "images", "Mixed neutrophil lymphocyte", "", "7"), None),
-        (("atypical lymphocyte", "eosinophil_train"), None),
+        (("atypical lymphocyte", "eosinophil_train", "neutrophil?", "LY ?"), None),
     ],
 )
 def test_label_of(names: tuple[str, ...], expected: str | None) -> None:
