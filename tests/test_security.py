@@ -22,6 +22,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from mlflow.exceptions import MlflowException
 from ruamel.yaml import YAML
 
 from tests.mlflow_home import ARCHITECTURE, write_model
@@ -38,8 +39,9 @@ from wbc import (
     weights,
 )
 from wbc.backbones import Network
+from wbc.checkpoints import WholeFiles
 from wbc.params import FolderSource
-from wbc.registry import packaging
+from wbc.registry import clean_process, packaging
 from wbc.reviewing.queue import Run
 from wbc.spreadsheets import safe_text
 
@@ -163,6 +165,32 @@ def test_a_pickle_beside_a_versions_files_is_not_loaded(tmp_path: Path, marker: 
         for name in ("python_model.pkl", "model.pkl", "model.pth"):
             (place / name).write_bytes(traps(marker)[0])
     mlflow.pyfunc.load_model(str(version))
+
+
+def test_a_version_that_names_a_pickle_is_not_loaded(
+    tmp_path: Path, marker: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By an MLmodel that somebody changed; `promote` asks a version in a clean process."""
+    monkeypatch.setenv("MLFLOW_ALLOW_PICKLE_DESERIALIZATION", "true")  # MLflow's own default
+    folder, _ = write_model(tmp_path)
+    version = tmp_path / "version"
+    packaging.package(folder, version)
+    yaml = YAML(typ="safe", pure=True)
+    written = yaml.load(version / "MLmodel")
+    del written["flavors"]["python_function"]["model_code_path"]
+    written["flavors"]["python_function"]["python_model"] = "python_model.pkl"
+    yaml.dump(written, version / "MLmodel")
+    (version / "python_model.pkl").write_bytes(traps(marker)[0])
+    with pytest.raises(MlflowException, match="pickle is disallowed"):
+        clean_process.predict(version, [])
+
+
+def test_a_trainings_checkpoint_is_never_unpickled(tmp_path: Path, marker: Path) -> None:
+    for trap in traps(marker):
+        (tmp_path / "last.ckpt").write_bytes(trap)
+        for options in ({}, {"weights_only": False}):
+            with pytest.raises(errors.UserError, match=r"last\.ckpt, .* is damaged"):
+                WholeFiles().load_checkpoint(tmp_path / "last.ckpt", **options)
 
 
 def calls(path: Path) -> Iterator[tuple[str, ast.Call]]:

@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import pickle
 import shlex
 import time
 import zipfile
@@ -42,19 +43,17 @@ class WholeFiles(TorchCheckpointIO):
         write_whole(Path(path), buffer.getbuffer())
 
     def load_checkpoint(self, path: Any, *arguments: Any, **options: Any) -> dict[str, Any]:
-        """As torch loads it.
+        """As torch loads it, and never as a pickle, which could run anything.
 
         Raises:
-            UserError: the file is damaged.
+            UserError: the file is damaged, or holds more than a training writes.
         """
-        damage = _damage(Path(path))
-        if damage:
-            raise UserError(
-                f"The checkpoint {path}, from which the interrupted training should go on, is"
-                f" damaged ({damage}); remove it (rm {shlex.quote(str(path))}) and run the same"
-                " command again: the training begins anew."
-            )
-        return super().load_checkpoint(path, *arguments, **options)
+        if damage := _damage(Path(path)):
+            raise _damaged(path, damage)
+        try:
+            return super().load_checkpoint(path, *arguments, **options | {"weights_only": True})
+        except pickle.UnpicklingError:
+            raise _damaged(path, "it holds what no training wrote") from None
 
 
 class SaveLast(Checkpoint):
@@ -189,6 +188,14 @@ def _damage(path: Path) -> str:
         except Exception as error:  # bits that changed make zipfile raise a dozen kinds
             return one_line(error)
     return f"{wrong} has another checksum" if wrong else ""
+
+
+def _damaged(path: Any, damage: str) -> UserError:
+    return UserError(
+        f"The checkpoint {path}, from which the interrupted training should go on, is damaged"
+        f" ({damage}); remove it (rm {shlex.quote(str(path))}) and run the same command again: the"
+        " training begins anew."
+    )
 
 
 @contextlib.contextmanager
