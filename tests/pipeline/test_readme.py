@@ -1,8 +1,9 @@
 """Every command of README.md, taken from README.md, run in a small finished repository.
 
 Each command of its blocks of shell stands either in STEPS, with what is put in the place of
-its placeholders, or in MARKED, with the reason why it is not run here. The repository lies in a
-folder with a space and umlauts. Commands inside of sentences and those of docs/ are not covered.
+its placeholders, or in MARKED, with the reason why it is not run here; a command inside of a
+sentence there too, or in IN_SENTENCES with what runs it. The repository lies in a folder with a
+space and umlauts. Commands of docs/ are not covered.
 """
 
 import importlib.util
@@ -24,7 +25,7 @@ import pytest
 
 from tests.pipeline import test_quick_start
 from tests.pipeline.conftest import Repository, commit, environment_of
-from tests.readme_commands import README, commands
+from tests.readme_commands import README, commands, in_sentences
 from wbc import sweep
 from wbc.cells import CLASSES
 
@@ -46,6 +47,23 @@ MARKED = {  # command -> why it is not run here
     "python -m wbc verify models:/wbc-classifier@challenger": (
         "a whole pipeline: tests/pipeline/test_verify.py runs it"
     ),
+}
+IN_SENTENCES = {  # command -> what runs it, or why nothing does
+    "dvc repro": "tests/pipeline/conftest.py",
+    "dvc import-url": "the step with a folder",
+    "dvc pull": "tests/pipeline/test_team_server.py",
+    "dvc exp run -S train.unfreeze=all": "tests/pipeline/test_repro.py, other settings",
+    "make serve": "tests/wbc/registry/test_scoring_app.py, by python -m wbc serve",
+    "make compare": "tests/test_makefile.py; its parts are make params and make repro",
+    "mlflow server": "tests/pipeline/test_team_server.py",
+    "python -m wbc adapt /path/to/pictures --unlabelled": "tests/wbc/test_adapt_unlabelled.py",
+    "python -m wbc promote": "the step of the same name",
+    "make repro TORCH=rocm": "a GPU and the internet: tests/test_makefile.py, stand-in wheels",
+    "make repro TORCH=cpu": "the internet: tests/test_makefile.py, stand-in wheels",
+    "make bench": "a quarter of an hour",
+    "make faults": "hours: ten of its points are in tests/faults/test_kills.py",
+    "make fuzz": "several minutes: tests/fuzz with fewer inputs",
+    "make mutants": "hours",
 }
 ELSEWHERE = (  # run from README.md by tests/pipeline/test_quick_start.py, in this order
     "python -m wbc differential /path/to/slides",
@@ -149,6 +167,11 @@ STEPS = (
     Step(f"{WBC} clean", "Nothing to remove."),
     Step(f"{WBC} list", "challenger"),
     Step(f"{WBC} checkout 1", "The workspace is at version 1"),
+    Step("dvc metrics show", "test_a.macro_f1", back),
+    Step("dvc plots show", "index.html"),
+    Step("dvc params diff", ""),
+    Step("dvc exp show", "macro_f1"),
+    Step("make params PROFILE=other-laboratories", "other-laboratories.yaml", more=ACTIVE),
     Step("make params PROFILE=raabin", "preprocess.input_size: 48 -> 224", back, more=ACTIVE),
     Step("source .venv/bin/activate", "", environment_folder),
     Step("dvc import-url /path/to/our-lab data/incoming/our-lab", "Importing", laboratory),
@@ -175,11 +198,14 @@ STEPS = (
 
 
 def test_every_command_of_readme_is_run_or_marked_and_none_is_made_up() -> None:
-    known = [step.command for step in STEPS] + [*MARKED, *ELSEWHERE]
-    assert len(known) == len(set(known))
-    assert set(commands()) - set(known) == set(), "README has commands that are neither"
-    assert set(known) - set(commands()) == set(), "README has these no longer"
-    assert all(reason for reason in MARKED.values())
+    steps = [step.command for step in STEPS]
+    known = [*steps, *MARKED, *ELSEWHERE, *IN_SENTENCES]
+    shown = {*commands(), *in_sentences()}
+    assert shown - set(known) == set(), "README has commands that are neither"
+    assert set(known) - shown == set(), "README has these no longer"
+    assert not set(commands()) - {*steps, *MARKED, *ELSEWHERE}, "a block's own is not marked"
+    assert len(steps) == len(set(steps)) and not set(steps) & {*MARKED, *IN_SENTENCES}
+    assert all(reason for reason in [*MARKED.values(), *IN_SENTENCES.values()])
 
 
 def test_what_is_run_elsewhere_is_read_from_readme_there() -> None:
