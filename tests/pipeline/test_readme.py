@@ -57,7 +57,6 @@ IN_SENTENCES = {  # command -> what runs it, or why nothing does
     "make compare": "tests/test_makefile.py; its parts are make params and make repro",
     "mlflow server": "tests/pipeline/test_team_server.py",
     "python -m wbc adapt /path/to/pictures --unlabelled": "tests/wbc/test_adapt_unlabelled.py",
-    "python -m wbc promote": "the step of the same name",
     "make repro TORCH=rocm": "a GPU and the internet: tests/test_makefile.py, stand-in wheels",
     "make repro TORCH=cpu": "the internet: tests/test_makefile.py, stand-in wheels",
     "make bench": "a quarter of an hour",
