@@ -1,6 +1,7 @@
 """Preprocess on a real dask cluster of two worker processes, and every way in which it cannot."""
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -128,7 +129,8 @@ def test_cluster_workers_that_die_end_the_run_in_a_sentence(
 
 def die(backend: Literal["loky", "dask"]) -> None:
     with spreading.workers(backend, 1):
-        list(Parallel(n_jobs=2, return_as="generator")(delayed(os._exit)(1) for _ in range(4)))
+        killed = (delayed(signal.raise_signal)(signal.SIGKILL) for _ in range(4))
+        list(Parallel(n_jobs=2, return_as="generator")(killed))
 
 
 def without_dask(monkeypatch: pytest.MonkeyPatch) -> None:
