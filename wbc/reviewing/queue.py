@@ -132,7 +132,7 @@ def read_run(out: Path) -> Run:
         queue = [Queued(**cell) for cell in content.pop("queue")]
         check_removed(content["framing"], str(out / RUN_FILE))
         return Run(**content, queue=queue)
-    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
         raise UserError(
             f"{out} should be a folder that `python -m wbc differential` wrote, but it holds no"
             f" readable {RUN_FILE}; run differential first, with --out {out}."

@@ -16,7 +16,7 @@ import pytest
 from tests.wbc.reviewing.cases import write_out
 from wbc import cli
 from wbc.digests import digest_of
-from wbc.reviewing import journal
+from wbc.reviewing import command, journal
 from wbc.reviewing.queue import read_run
 from wbc.reviewing.server import MAX_BODY, TOKEN_HEADER, Server
 from wbc.reviewing.session import Session
@@ -212,7 +212,7 @@ def test_a_full_disk_is_said_and_the_question_stays(
 
 
 def test_a_folder_of_something_else_is_one_sentence(tmp_path: Path) -> None:
-    for content in ("", "{}", '{"format": 2}', '{"format": 1, "queue": [3]}'):
+    for content in ("", "{}", '{"format": 2}', '{"format": 1, "queue": [3]}', "[" * 100_000):
         (tmp_path / "run.json").write_text(content)
         with pytest.raises(SystemExit, match="that `python -m wbc differential` wrote"):
             cli.main(["review", str(tmp_path)])
@@ -224,6 +224,15 @@ def test_squares_that_are_no_longer_made_are_refused_before_the_page_opens(tmp_p
     path.write_text(json.dumps(run | {"framing": run["framing"] | {"light": "neutral"}}))
     with pytest.raises(SystemExit, match=r"run.json was expected .*light keep, but has neutral"):
         cli.main(["review", str(path.parent)])
+
+
+def test_a_reviewer_is_called_by_what_a_file_can_hold(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names: list[str] = []
+    monkeypatch.setattr(command, "serve", lambda *given: names.append(given[-1]))
+    cli.main(["review", str(write_out(tmp_path, num_cells=1)), "--reviewer", "J\udcf6rg"])
+    assert names == ["J%F6rg"]
 
 
 def test_a_second_server_and_a_taken_port_are_refused(client: Client, tmp_path: Path) -> None:
