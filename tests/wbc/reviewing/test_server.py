@@ -18,7 +18,7 @@ from wbc import cli
 from wbc.digests import digest_of
 from wbc.reviewing import command, journal
 from wbc.reviewing.queue import read_run
-from wbc.reviewing.server import MAX_BODY, TOKEN_HEADER, Server
+from wbc.reviewing.server import MAX_BODY, TOKEN_HEADER, Server, _Handler
 from wbc.reviewing.session import Session
 
 
@@ -109,6 +109,23 @@ def test_a_browser_that_goes_away_is_no_news(
         lost.close()
     assert client.ask("GET", "/")[0] == 200
     time.sleep(0.1)
+    assert capfd.readouterr().err == ""
+
+
+def test_an_answer_that_does_not_come_is_waited_for_only_so_long(
+    client: Client, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_Handler, "timeout", 0.2)
+    head = (
+        f"POST /answer HTTP/1.1\r\nHost: 127.0.0.1:{client.server.server_port}\r\n"
+        f"{TOKEN_HEADER}: {client.server.token}\r\nContent-Length: 50\r\n\r\n"
+    )
+    with socket.create_connection(("127.0.0.1", client.server.server_port), timeout=10) as stalled:
+        stalled.sendall(head.encode() + b"{")
+        reply = b"".join(iter(lambda: stalled.recv(65536), b""))  # to the end of the connection
+    assert reply.startswith(b"HTTP/1.1 408 ") and b"did not come to its end" in reply
+    assert client.lines() == []
+    assert client.answer(0, "accept")[0] == 200
     assert capfd.readouterr().err == ""
 
 
