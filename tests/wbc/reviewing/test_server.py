@@ -235,6 +235,17 @@ def test_a_folder_of_something_else_is_one_sentence(tmp_path: Path) -> None:
             cli.main(["review", str(tmp_path)])
 
 
+def test_a_run_that_names_no_files_is_one_sentence(tmp_path: Path) -> None:
+    path = write_out(tmp_path, num_cells=1) / "run.json"
+    run = json.loads(path.read_text())
+    cell = run["queue"][0]
+    for odd in ({"folder": 5}, {"models": []}, {"queue": [cell | {"file": 5}]},
+                {"queue": [cell | {"slide": 7}]}, {"queue": [cell | {"file": "\0"}]}):  # fmt: skip
+        path.write_text(json.dumps(run | odd))
+        with pytest.raises(SystemExit, match="that `python -m wbc differential` wrote"):
+            cli.main(["review", str(path.parent), "--export", str(tmp_path / "reviewed")])
+
+
 def test_squares_that_are_no_longer_made_are_refused_before_the_page_opens(tmp_path: Path) -> None:
     path = write_out(tmp_path, num_cells=1) / "run.json"
     run = json.loads(path.read_text())
