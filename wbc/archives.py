@@ -1,9 +1,9 @@
 """Safe unpacking of zip and tar archives that come from anywhere.
 
-Nothing is written outside the target: names that lead elsewhere, links and devices are refused by
-name. An archive that would fill the disk, or that grows as no collection of pictures does (a
-decompression bomb), is refused before the limit is passed. What was written before a refusal is
-removed again.
+Nothing is written outside the target: names that lead elsewhere or too deep, links and devices are
+refused by name. An archive that would fill the disk, or that grows as no collection of pictures
+does (a decompression bomb), is refused before the limit is passed. What was written before a
+refusal is removed again.
 """
 
 import re
@@ -22,8 +22,9 @@ from typing import IO, Any, Protocol
 
 from tqdm import tqdm
 
+from wbc.depth import MAX_DEPTH
 from wbc.disk import is_file
-from wbc.errors import UserError
+from wbc.errors import UserError, shown
 
 MAX_DISK_SHARE = 0.95  # of the free disk space that an archive may fill
 MAX_RATIO = 100  # unpacked / packed size; pictures reach 1 to 5, a bomb about 1000 and more
@@ -216,11 +217,16 @@ def _safe_name(archive: Path, name: str) -> PurePosixPath:
     drive = len(name) > 1 and name[1] == ":" and name[0].isalpha()
     if path.is_absolute() or drive or ".." in path.parts or not path.parts:
         raise _refused(archive, name, "would be written outside the folder")
+    if len(path.parts) - 1 > MAX_DEPTH:
+        raise UserError(
+            f"{archive}: the entry {shown(name)} lies in more than {MAX_DEPTH} folders in each"
+            " other, so nothing of it was unpacked; pack the pictures anew, in fewer folders."
+        )
     return path
 
 
 def _refused(archive: Path, name: str, reason: str) -> UserError:
     return UserError(
-        f"{archive}: the entry {name!r} {reason}, so nothing of it was unpacked; unpack it yourself"
-        " if you trust it and give the folder instead."
+        f"{archive}: the entry {shown(name)} {reason}, so nothing of it was unpacked; unpack it"
+        " yourself if you trust it and give the folder instead."
     )

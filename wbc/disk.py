@@ -131,7 +131,7 @@ def is_refused(error: BaseException) -> bool:
 
 
 def refused_sentence(error: BaseException) -> str:
-    """What to do about a file that may not be used, or that is gone; "" for other errors."""
+    """What to do about a file that may not or cannot be used, or is gone; "" for other errors."""
     if not isinstance(error, OSError) or not error.filename:
         return ""
     if is_refused(error):
@@ -145,7 +145,20 @@ def refused_sentence(error: BaseException) -> str:
             f"{error.filename} is not there; run `dvc repro`, which makes it anew, or `dvc"
             " checkout`, which brings it back where it was made before."
         )
+    if error.errno == errno.ENAMETOOLONG:
+        return (
+            f"{_shortened(error.filename)} is longer than a name can be"
+            f" ({len(os.fsencode(error.filename))} bytes; most disks take 255 between two slashes"
+            " and 4,096 in all); name another one."
+        )
+    if error.errno == errno.EISDIR:
+        return f"{error.filename} should be a file, but is a folder; move it away, or name a file."
     return ""
+
+
+def _shortened(name: str | bytes | os.PathLike[str]) -> str:
+    text = os.fsdecode(name)
+    return text if len(text) <= 100 else f"{text[:40]} … {text[-20:]}"
 
 
 @contextlib.contextmanager

@@ -176,11 +176,17 @@ RUN: Final = b"""{"format": 1, "folder": "/a", "models": ["m"], "framing":
  {"size": 64, "crop": "cell", "context": 1.5}, "again": "x", "queue": [{"name":
  "a/0.png", "file": "/a/0.png", "slide": "a",
  "reason": "uncertain", "answer": "monocyte", "probabilities": {"monocyte": 1.0}, "others": {}}]}"""
-ENTRY: Final = b'{"action": "accept", "cell": "a/0.png", "sha256": "ab", "label": "monocyte"}\n' * 3
+ENTRY: Final = (
+    b"""{"action": "accept", "cell": "a/0.png", "sha256": "%s", "label": "monocyte"}
+"""
+    * 3
+    % ((b"ab" * 32,) * 3)
+)
 
 
 @given(
-    run=mutated([RUN], (b"null", b"[]", b"{" * 5000, b"1e999")), lines=mutated([ENTRY], (b"[]\n",))
+    run=mutated([RUN], (b"null", b"[]", b"{" * 5000, b"1e999")),
+    lines=mutated([ENTRY], (b"[]\n", b"[" * 100_000)),
 )
 @inputs(15)
 def test_any_review_is_read_or_refused(run: bytes, lines: bytes, area: Path) -> None:

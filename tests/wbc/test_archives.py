@@ -10,6 +10,7 @@ import pytest
 
 from wbc import archives
 from wbc.archives import is_archive, unpack
+from wbc.depth import MAX_DEPTH
 from wbc.errors import UserError
 
 FILES = {"Neutrophil/1.jpg": b"a" * 1000, "Lymphocyte/2 ä.jpg": b"b" * 70_000, "empty.csv": b""}
@@ -170,6 +171,23 @@ def test_a_tars_header_is_not_read_into_memory_whatever_it_says(
     monkeypatch.setattr(archives, "MAX_HEADER", 4000)
     with pytest.raises(UserError, match=r"a header of [0-9]+ bytes"):
         unpack(path, tmp_path / "out")
+
+
+@pytest.mark.parametrize("kind", ["zip", "tar"])
+def test_names_that_lie_too_deep_are_refused(tmp_path: Path, kind: str) -> None:
+    """Removing a thousand folders in each other again would end in Python's own limit."""
+    names = ["d/" * MAX_DEPTH + "1.jpg", "d/" * (MAX_DEPTH + 1) + "2.jpg"]
+    for last in (1, 2):
+        if kind == "zip":
+            path = make_zip(tmp_path / "a.zip", dict.fromkeys(names[:last], b"x"))
+        else:
+            path = make_tar(tmp_path / "a.tar", [(member(name), b"x") for name in names[:last]])
+        if last == 1:
+            unpack(path, tmp_path / "out")
+            assert list(read(tmp_path / "out")) == names[:1]
+    with pytest.raises(UserError, match=r"in more than 100 folders .*; pack the pictures anew"):
+        unpack(path, tmp_path / "out2")
+    assert not (tmp_path / "out2").exists()
 
 
 def test_name_that_occurs_twice_is_refused(tmp_path: Path) -> None:

@@ -9,7 +9,8 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 
 from tests.small_disk import small_disk
-from wbc.disk import full_sentence, is_full, reserve, write_whole
+from wbc.cells import read_table
+from wbc.disk import full_sentence, is_full, refused_sentence, reserve, write_whole
 
 
 def test_what_is_written_replaces_the_old_and_leaves_nothing_beside_it(tmp_path: Path) -> None:
@@ -75,3 +76,19 @@ def test_reserving_more_than_there_is_fails_at_once_and_leaves_the_room(tmp_path
                 with pytest.raises(OSError, match=r"No space left.*shard\.npy"):
                     reserve(path)
                 assert not path.exists()
+
+
+def test_a_name_that_is_too_long_and_a_folder_in_place_of_a_file_are_one_sentence(
+    tmp_path: Path,
+) -> None:
+    with pytest.raises(OSError, match="too long") as raised:
+        (tmp_path / ("ü" * 150)).is_dir()
+    sentence = refused_sentence(raised.value)
+    assert " is longer than a name can be (" in sentence and "name another one" in sentence
+    assert len(sentence) < 250 and sentence.startswith(str(tmp_path)[:40])
+    with pytest.raises(OSError, match="directory") as raised:
+        read_table(tmp_path)
+    assert refused_sentence(raised.value).startswith(
+        f"{tmp_path} should be a file, but is a folder"
+    )
+    assert refused_sentence(OSError(errno.EIO, "I/O error", "x")) == ""

@@ -9,7 +9,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from wbc.errors import UserError, one_line
+from wbc.cells import CLASSES
+from wbc.errors import UserError, one_line, shown
 from wbc.exporting.formats import MISSING
 from wbc.exporting.whole import INPUT, OUTPUTS
 from wbc.model import CARD_FILE, Classifier, Outputs, check_card
@@ -42,7 +43,8 @@ def classifier_of(content: bytes, name: str) -> OnnxClassifier:
     name: what to call the file in a sentence.
 
     Raises:
-        UserError: onnxruntime is not installed; this is no ONNX file, or not one of `export`.
+        UserError: onnxruntime is not installed; this is no ONNX file, or not one of `export`, also
+            where it has the card of one.
     """
     check_installed()
     import onnxruntime
@@ -59,12 +61,29 @@ def classifier_of(content: bytes, name: str) -> OnnxClassifier:
         notes = session.get_modelmeta().custom_metadata_map
         card = json.loads(notes[CARD_FILE])
         check_card(card, name)
-        return OnnxClassifier(None, card, "cpu", session, notes["model_sha256"])
+        classifier = OnnxClassifier(None, card, "cpu", session, notes["model_sha256"])
+        _try(classifier)
+        return classifier
     except Exception as error:  # onnxruntime's own have no common class
         raise UserError(
             f"{name} is no file that `python -m wbc export` made ({one_line(error, 120)}); make it"
             " again from its model."
         ) from None
+
+
+def _try(classifier: OnnxClassifier) -> None:
+    """Raises ValueError or onnxruntime's own errors where the graph is none that goes with the
+    card. What a graph says of its outputs' shapes need not be so; hence the black squares."""
+    size, session = classifier.card["input"]["size"], classifier.session
+    inputs = [(each.name, each.type, each.shape[1:]) for each in session.get_inputs()]
+    outputs = tuple(each.name for each in session.get_outputs())
+    if inputs != [(INPUT, "tensor(uint8)", [size, size, 3])] or outputs != OUTPUTS:
+        raise ValueError(f"its graph makes {shown(outputs, 60)} of {shown(inputs, 60)}")
+    for num in (1, 2):
+        given = classifier.outputs(np.zeros((num, size, size, 3), np.uint8))
+        if given.logits.shape != (num, len(CLASSES)) or given.features.shape[:-1] != (num,):
+            shapes = f"{given.logits.shape} and {given.features.shape}"
+            raise ValueError(f"its graph makes {shapes} of {num} squares")
 
 
 def words() -> str:

@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 from typing import Final
 
 from wbc.archives import ARCHIVE_NAME, is_archive
+from wbc.depth import MAX_DEPTH, is_too_deep
 from wbc.disk import is_folder
 from wbc.errors import UserError
 from wbc.predicting.found import Found, Passed, joined
@@ -68,14 +69,17 @@ class Inputs:
 
     def _named(self, path: Path, name: str) -> Iterator[Found]:
         if is_folder(path):
-            yield from self._walked(path, name)
+            yield from self._walked(path, name, path)
         elif path.suffix.lower() not in IMAGE_SUFFIXES and is_archive(path):
             yield from members(path, name, self.passed)
         else:
             yield Found(name, path)
 
-    def _walked(self, folder: Path, name: str) -> Iterator[Found]:
-        """Every picture below a folder, links followed, each folder once."""
+    def _walked(self, folder: Path, name: str, top: Path) -> Iterator[Found]:
+        """Every picture below a folder that lies in `top`, links followed, each folder once."""
+        if is_too_deep(folder, top):
+            yield Found(name, problem=f"the folder lies in more than {MAX_DEPTH} others")
+            return
         try:
             status = folder.stat()
             identity = (status.st_dev, status.st_ino)
@@ -86,7 +90,7 @@ class Inputs:
                 inner = joined(name, clean_name(entry))
                 if is_dir:
                     if not is_hidden(entry):
-                        yield from self._walked(folder / entry, inner)
+                        yield from self._walked(folder / entry, inner, top)
                 elif self.passed.takes(PurePosixPath(entry)):
                     yield Found(inner, folder / entry)
         except OSError as error:

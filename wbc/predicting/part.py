@@ -143,14 +143,27 @@ def _known(out: Path) -> State | None:
     if not part.exists():
         return None
     try:
-        return State(**json.loads(record_path(out).read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError):
+        return _checked(State(**json.loads(record_path(out).read_text(encoding="utf-8"))))
+    except (OSError, ValueError, TypeError, RecursionError):
         if part.stat().st_size == 0:  # killed before the first record
             return None
         raise UserError(
             f"{part_path(out)} is there without a readable {record_path(out).name} beside it, so it"
             f" cannot be continued; {_ANEW}."
         ) from None
+
+
+def _checked(state: State) -> State:
+    """Raises ValueError where a record holds what no run writes."""
+    kinds = (
+        isinstance(state.run, dict),
+        isinstance(state.names, str),
+        isinstance(state.counts, dict),
+    )
+    numbers = [state.rows, state.files, state.bytes, *(state.counts.values() if kinds[2] else ())]
+    if not all(kinds) or not all(isinstance(each, int) and each >= 0 for each in numbers):
+        raise ValueError
+    return state
 
 
 def _check_same(out: Path, known: State, run: dict[str, str]) -> None:

@@ -8,7 +8,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
+from wbc.depth import MAX_DEPTH, check_depth
 from wbc.disk import is_folder
+from wbc.errors import UserError
 
 NAMES: Final = 100_000  # of one folder in memory at a time; beyond them it is read once more
 _MAGIC: Final = re.compile(r"[*?[]")
@@ -50,40 +52,48 @@ def base_of(pattern: str) -> str:
 
 
 def matches(pattern: str) -> Iterator[Path]:
-    """What a glob names below `base_of` it, sorted within each folder; `**` is any depth."""
-    base = base_of(pattern)
-    return _below(Path(base), Path(pattern).parts[len(Path(base).parts) :])
+    """What a glob names below `base_of` it, sorted within each folder; `**` is any depth.
+
+    Raises:
+        UserError: it is of more parts than folders may lie in each other, or meets such folders.
+    """
+    base = Path(base_of(pattern))
+    parts = Path(pattern).parts[len(base.parts) :]
+    if len(parts) > MAX_DEPTH:
+        raise UserError(f"{base}/{parts[0]}/… asks for more than {MAX_DEPTH} parts; shorten it.")
+    return _below(base, parts, base)
 
 
-def _below(folder: Path, parts: Sequence[str]) -> Iterator[Path]:
+def _below(folder: Path, parts: Sequence[str], base: Path) -> Iterator[Path]:
     """Hidden names are matched only by a part that begins with a dot, as a shell does."""
     head, rest = parts[0], parts[1:]
     if head == "**":
-        yield from _at_any_depth(folder, rest or ("*",))
+        yield from _at_any_depth(folder, rest or ("*",), base)
         return
     if not _MAGIC.search(head):
         path = folder / head
         if os.path.lexists(path):
-            yield from _below(path, rest) if rest else iter([path])
+            yield from _below(path, rest, base) if rest else iter([path])
         return
-    for name, is_dir in _readable_names(folder):
+    for name, is_dir in _readable_names(folder, base):
         if is_hidden(name) and not head.startswith("."):
             continue
         if fnmatch.fnmatchcase(name, head) and (is_dir or not rest):
-            yield from _below(folder / name, rest) if rest else iter([folder / name])
+            yield from _below(folder / name, rest, base) if rest else iter([folder / name])
 
 
-def _at_any_depth(folder: Path, rest: Sequence[str]) -> Iterator[Path]:
+def _at_any_depth(folder: Path, rest: Sequence[str], base: Path) -> Iterator[Path]:
     """Folders are passed over: what lies in them is matched itself. Links are not followed."""
     while rest[0] == "**" and len(rest) > 1:
         rest = rest[1:]
-    yield from (path for path in _below(folder, rest) if not is_folder(path))
-    for name, is_dir in _readable_names(folder):
+    yield from (path for path in _below(folder, rest, base) if not is_folder(path))
+    for name, is_dir in _readable_names(folder, base):
         if is_dir and not is_hidden(name) and not (folder / name).is_symlink():
-            yield from _at_any_depth(folder / name, rest)
+            yield from _at_any_depth(folder / name, rest, base)
 
 
-def _readable_names(folder: Path) -> Iterator[tuple[str, bool]]:
+def _readable_names(folder: Path, base: Path) -> Iterator[tuple[str, bool]]:
+    check_depth(folder, base)
     try:
         yield from sorted_names(folder)
     except OSError:  # as a shell's glob: what cannot be looked into matches nothing
@@ -92,7 +102,7 @@ def _readable_names(folder: Path) -> Iterator[tuple[str, bool]]:
 
 def is_match(parts: Sequence[str], names: Sequence[str]) -> bool:
     """Whether `matches` of a pattern with these parts gives what has these names, links aside."""
-    if not parts or not names:
+    if not parts or not names or len(names) > MAX_DEPTH + 1:  # deeper, `matches` looks at none
         return not parts and not names
     head, rest = parts[0], parts[1:]
     if head == "**":

@@ -11,6 +11,7 @@ from wbc.reviewing import export, journal
 from wbc.reviewing.queue import Run, read_run
 from wbc.reviewing.server import Server
 from wbc.reviewing.session import Session
+from wbc.sources.incoming import clean_name
 
 log = logging.getLogger(__name__)
 
@@ -29,7 +30,7 @@ def run(options: argparse.Namespace) -> None:
     elif not found.queue:
         log.info("No cell waits for a person in %s.", out)
     else:
-        serve(out, found, options.port, options.reviewer or _user())
+        serve(out, found, options.port, clean_name(options.reviewer or _user()))
 
 
 def serve(out: Path, found: Run, port: int, reviewer: str) -> None:

@@ -86,6 +86,8 @@ def _copied(
 
 
 def _exported(entry: Entry, target: Path) -> list[Path]:
+    if not entry.sha256:
+        return []
     return sorted(target.glob(f"pictures/{entry.sha256[:32]}.*"))
 
 

@@ -8,6 +8,7 @@ answer that was not yet taken back, `again` brings skipped cells back.
 import contextlib
 import json
 import os
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from io import FileIO
@@ -15,11 +16,15 @@ from pathlib import Path
 from typing import Final, Literal
 
 from wbc import disk
+from wbc.cells import CLASSES
 from wbc.errors import UserError
+from wbc.slides.reasons import OTHER
 
 FILE: Final = "corrections.jsonl"
 Action = Literal["accept", "relabel", "skip", "undo", "again"]
 ANSWERS: Final = ("accept", "relabel", "skip")  # what undo takes back
+LABELS: Final = (*CLASSES, OTHER)
+_SHA256: Final = re.compile("[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
@@ -128,10 +133,21 @@ def _parsed(path: Path) -> tuple[list[Entry], int]:
     entries = []
     for number, line in enumerate(whole.splitlines(), start=1):
         try:
-            entries.append(Entry(**json.loads(line)))
-        except (ValueError, TypeError):
+            entries.append(_checked(Entry(**json.loads(line))))
+        except (ValueError, TypeError, RecursionError):
             raise UserError(
                 f"Line {number} of {path} is damaged, so it cannot be told which answers hold;"
                 " mend or delete that line (the others are unharmed)."
             ) from None
     return entries, len(whole)
+
+
+def _checked(entry: Entry) -> Entry:
+    """Raises ValueError or TypeError where a field is none that a review writes: a cell with such a
+    label would be in no percentage, a digest that is a pattern would name other pictures."""
+    text = "".join(asdict(entry).values())
+    text.encode()  # refuses half of a surrogate pair, which no file can hold
+    known = entry.action in (*ANSWERS, "undo", "again") and entry.label in ("", *LABELS)
+    if not known or not (entry.sha256 == "" or _SHA256.fullmatch(entry.sha256)) or "\0" in text:
+        raise ValueError
+    return entry

@@ -131,8 +131,12 @@ def read_run(out: Path) -> Run:
             raise ValueError
         queue = [Queued(**cell) for cell in content.pop("queue")]
         check_removed(content["framing"], str(out / RUN_FILE))
-        return Run(**content, queue=queue)
-    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        run = Run(**content, queue=queue)
+        named = [text for each in queue for text in (each.name, each.file, each.slide, each.seen)]
+        if not run.models or "\0" in "".join([run.folder, run.again, *run.models, *named]):
+            raise ValueError
+        return run
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
         raise UserError(
             f"{out} should be a folder that `python -m wbc differential` wrote, but it holds no"
             f" readable {RUN_FILE}; run differential first, with --out {out}."

@@ -37,6 +37,7 @@ HOST: Final = "127.0.0.1"
 MAX_BODY: Final = 10_000  # bytes of an answer
 LARGEST: Final = 1000  # pixels, longer side of a picture on the page
 TOKEN_HEADER: Final = "X-Review-Token"
+_EXPECTED: Final = "expected JSON with index, action, digest and label"
 
 
 class Server(ThreadingHTTPServer):
@@ -52,8 +53,9 @@ class Server(ThreadingHTTPServer):
         self.address = f"http://{HOST}:{self.server_port}/"
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A browser that goes away in the middle of an answer is no news for the terminal."""
-        if not isinstance(sys.exception(), ConnectionError):
+        """A browser that goes away or stalls in the middle is no news for the terminal."""
+        error = sys.exception()
+        if not isinstance(error, OSError) or error.filename:  # a connection's names no file
             super().handle_error(request, client_address)
 
 
@@ -89,7 +91,15 @@ class _Handler(BaseHTTPRequestHandler):
             self._send_error(HTTPStatus.FORBIDDEN, "the token of the page is missing")
             return
         try:
-            given = self._body()
+            body = self._body()
+        except TimeoutError:  # of the connection; the journal's disk may raise one too
+            self._send_error(HTTPStatus.REQUEST_TIMEOUT, "the answer did not come to its end")
+            return
+        except ValueError:
+            self._send_error(HTTPStatus.BAD_REQUEST, _EXPECTED)
+            return
+        try:
+            given = json.loads(body)
             state = self._session.answer(
                 int(given["index"]),
                 str(given["action"]),
@@ -102,8 +112,7 @@ class _Handler(BaseHTTPRequestHandler):
             words = f"The answer could not be written ({error.strerror}); nothing was recorded."
             self._send_json({"error": words}, HTTPStatus.INSUFFICIENT_STORAGE)
         except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
-            words = "expected JSON with index, action, digest and label"
-            self._send_error(HTTPStatus.BAD_REQUEST, words)
+            self._send_error(HTTPStatus.BAD_REQUEST, _EXPECTED)
         else:
             self._send_json(state)
 
@@ -121,13 +130,12 @@ class _Handler(BaseHTTPRequestHandler):
     def _knows(self, token: str) -> bool:
         return hmac.compare_digest(token.encode(), self._token.encode())
 
-    def _body(self) -> dict[str, Any]:
+    def _body(self) -> bytes:
+        """Raises ValueError where its length is none that an answer has, TimeoutError."""
         length = int(self.headers.get("Content-Length", ""))
         if not 0 <= length <= MAX_BODY:
-            self.close_connection = True
             raise ValueError
-        content: dict[str, Any] = json.loads(self.rfile.read(length))
-        return content
+        return self.rfile.read(length)
 
     def _send_page(self) -> None:
         nonce = secrets.token_urlsafe(16)

@@ -7,14 +7,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-from wbc.cells import CLASSES
 from wbc.digests import bytes_of, digest_of, sha256_of
 from wbc.reviewing import answered
-from wbc.reviewing.journal import ANSWERS, Entry, Journal, by_picture, picture, stacked
+from wbc.reviewing.journal import ANSWERS, LABELS, Entry, Journal, by_picture, picture, stacked
 from wbc.reviewing.queue import Queued, Run
-from wbc.slides.reasons import OTHER
-
-LABELS: Final = (*CLASSES, OTHER)
 
 
 class Refused(Exception):  # noqa: N818 - an answer that is not taken, with the reason

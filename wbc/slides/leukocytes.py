@@ -134,5 +134,5 @@ def pictures_of(rows: pd.DataFrame, out: Path, fields: Pictures) -> Pictures:
 def _is_of(folder: Path, same: Same) -> bool:
     try:
         return bool(json.loads((folder / _RECORD).read_text(encoding="utf-8")) == same)
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return False

@@ -15,6 +15,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from wbc import archives
+from wbc.depth import check_depth
 from wbc.errors import UserError
 from wbc.sources.labels import wrapping
 
@@ -113,7 +114,7 @@ def list_files(folder: Path) -> Listing:
     would overwrite it on many file systems.
 
     Raises:
-        UserError: a folder cannot be read.
+        UserError: a folder cannot be read, or lies too deep.
     """
     found: list[PurePosixPath] = []
     num_hidden = 0
@@ -124,6 +125,7 @@ def list_files(folder: Path) -> Listing:
             folders.clear()
             continue
         seen_folders.add(real)
+        check_depth(Path(parent), folder)
         relative = PurePosixPath(Path(parent).relative_to(folder).as_posix())
         folders[:] = sorted(name for name in folders if not _is_hidden(name))
         num_hidden += sum(_is_hidden(name) for name in names)

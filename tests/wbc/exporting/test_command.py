@@ -14,7 +14,8 @@ from tests.mlflow_home import ARCHITECTURE, card, write_model
 from tests.small_disk import small_disk
 from wbc import cli, model
 from wbc.backbones import Network
-from wbc.exporting import check, command, formats
+from wbc.errors import UserError
+from wbc.exporting import check, command, formats, onnx_runtime
 from wbc.model import Outputs
 
 MODEL = ("--model", f"models/{ARCHITECTURE}")
@@ -184,6 +185,42 @@ def test_a_damaged_or_foreign_file_is_one_sentence(home: Path) -> None:
         cli.main(["predict", ".", "--model", "gone.onnx"])
     with pytest.raises(SystemExit, match="leave --runtime torch out"):
         cli.main(["predict", ".", "--model", "b.onnx", "--runtime", "torch"])
+
+
+@pytest.mark.parametrize("other", ["none", "input", "size", "output", "shape"])
+def test_a_right_card_on_another_graph_is_one_sentence(other: str) -> None:
+    """Drawn here; `none`: the graph that the card fits."""
+    onnx = pytest.importorskip("onnx")
+    pytest.importorskip("onnxruntime")
+    size, name = 64 + 16 * (other == "size"), "x" if other == "input" else "squares"
+    last = "y" if other == "output" else "features"
+    helper, kinds = onnx.helper, onnx.TensorProto
+    nodes = [
+        helper.make_node("Cast", [name], ["numbers"], to=kinds.FLOAT),
+        helper.make_node("ReduceMean", ["numbers", "axes"], ["mean"], keepdims=0),
+        helper.make_node("Concat", ["mean", "mean"], ["six"], axis=1),
+        helper.make_node("Slice", ["six", "zero", "five", "one"], ["few"]),
+        helper.make_node("Identity", ["numbers" if other == "shape" else "few"], ["logits"]),
+        helper.make_node("Identity", ["mean"], [last]),
+    ]
+    numbers = [("axes", [1, 2]), ("zero", [0]), ("five", [5]), ("one", [1])]
+    graph = helper.make_graph(
+        nodes,
+        "other",
+        [helper.make_tensor_value_info(name, kinds.UINT8, ["batch", size, size, 3])],
+        [helper.make_tensor_value_info(each, kinds.FLOAT, None) for each in ("logits", last)],
+        [helper.make_tensor(each, kinds.INT64, [len(value)], value) for each, value in numbers],
+    )
+    opset = [helper.make_opsetid("", formats.OPSET)]
+    proto = helper.make_model(graph, opset_imports=opset, ir_version=8)
+    helper.set_model_props(proto, formats.metadata(card(), "ab"))
+    content = proto.SerializeToString()
+    if other == "none":
+        squares = np.zeros((3, 64, 64, 3), np.uint8)
+        assert onnx_runtime.classifier_of(content, "a.onnx").outputs(squares).logits.shape == (3, 5)
+        return
+    with pytest.raises(UserError, match=r"a.onnx is no file .*\(its graph makes .*; make it again"):
+        onnx_runtime.classifier_of(content, "a.onnx")
 
 
 @pytest.mark.parametrize("name", ["googlenet", "shufflenet_v2_x1_0", "mobilenet_v3_small"])

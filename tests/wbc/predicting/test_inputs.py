@@ -7,8 +7,10 @@ import pytest
 
 from tests.wbc.predicting.test_packed import make_zip
 from tests.wbc.predicting.test_walking import make
+from wbc.depth import MAX_DEPTH
 from wbc.errors import UserError
 from wbc.predicting.inputs import Inputs, names_of
+from wbc.predicting.walking import is_match
 from wbc.sources.incoming import clean_name
 
 
@@ -115,6 +117,17 @@ def test_a_folder_that_cannot_be_read_is_a_row(here: Path, monkeypatch: pytest.M
     found = {one.name: one.problem for one in Inputs(["cells"], ())}
     assert found["cells/b"] == "the folder cannot be read (Permission denied)"
     assert list(found) == ["cells/a.png", "cells/b", "cells/c.JPG"]
+
+
+def test_folders_that_lie_too_deep_are_a_row_and_of_a_glob_one_sentence(here: Path) -> None:
+    make(here, "deep/" + "d/" * MAX_DEPTH + "1.png", "deep/" + "d/" * (MAX_DEPTH + 1) + "2.png")
+    found = {one.name[-5:]: one.problem for one in Inputs(["deep"], ())}
+    assert found == {"1.png": "", "d/d/d": "the folder lies in more than 100 others"}
+    with pytest.raises(UserError, match=r"deep holds more than 100 folders in each other"):
+        names("deep/**/*.png")
+    with pytest.raises(UserError, match="asks for more than 100 parts"):
+        names("**/" * 1200 + "*.png")
+    assert not is_match(("**",), ["d"] * 1200)  # of a file that is named by itself
 
 
 def test_files_are_found_as_they_are_asked_for(here: Path) -> None:

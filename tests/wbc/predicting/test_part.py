@@ -5,6 +5,7 @@ import os
 import signal
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -112,6 +113,20 @@ def test_a_part_that_cannot_be_continued_is_one_sentence(out: Path) -> None:
     with pytest.raises(UserError, match="without a readable"):
         begin(out)
     begin(out, restart=True)
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [{"run": 5}, {"rows": "x"}, {"rows": None}, {"bytes": -3}, {"names": 1}, {"counts": [1]},
+     {"counts": {"monocyte": "x"}}, "[" * 100_000],
+)  # fmt: skip
+def test_a_record_that_no_run_writes_is_none(out: Path, odd: Any) -> None:
+    begin(out)
+    known = json.loads(record_path(out).read_text())
+    record_path(out).write_text(odd if isinstance(odd, str) else json.dumps(known | odd))
+    with pytest.raises(UserError, match="without a readable"):
+        begin(out)
+    assert part_path(out).read_bytes() == b"first\n"
 
 
 def test_killed_before_the_first_record(out: Path) -> None:

@@ -1,19 +1,21 @@
 """The journal of a person's answers."""
 
 import errno
+import json
 from io import FileIO
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from wbc.digests import sha256_of
 from wbc.errors import UserError
 from wbc.reviewing import journal
 from wbc.reviewing.journal import Entry, by_picture
 
 
 def given(cell: str, label: str) -> Entry:
-    return Entry("relabel" if label else "skip", cell, f"digest of {cell}", label)
+    return Entry("relabel" if label else "skip", cell, sha256_of(cell.encode()), label)
 
 
 def test_undo_takes_back_the_last_and_again_brings_skipped_ones_back() -> None:
@@ -69,6 +71,30 @@ def test_a_line_that_a_kill_left_unfinished_is_cut_off(tmp_path: Path) -> None:
 def test_a_damaged_line_is_named_and_not_passed_over(tmp_path: Path) -> None:
     (tmp_path / journal.FILE).write_text('{"action": "accept"}\nnonsense\n{"action": "undo"}\n')
     with pytest.raises(UserError, match=r"Line 2 of .* is damaged"):
+        journal.read(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [{"label": "Monocyte"}, {"label": 5}, {"label": None}, {"sha256": ["x"]}, {"sha256": "*"},
+     {"sha256": "AB" * 32}, {"slide": 7}, {"slide": "\ud800"}, {"cell": "a\0"},
+     {"action": "delete"}, {"time": {}}],
+)  # fmt: skip
+def test_a_field_that_no_review_writes_is_damage_and_no_cell_that_is_lost(
+    tmp_path: Path, odd: dict[str, Any]
+) -> None:
+    good = {"action": "accept", "cell": "a", "sha256": "ab" * 32, "label": "monocyte"}
+    path = tmp_path / journal.FILE
+    path.write_text(json.dumps(good) + "\n")
+    assert journal.read(tmp_path) == [Entry(**good)]
+    path.write_text(json.dumps(good | odd) + "\n")
+    with pytest.raises(UserError, match=r"Line 1 of .* is damaged"):
+        journal.read(tmp_path)
+
+
+def test_a_line_that_is_nested_too_deeply_is_damage(tmp_path: Path) -> None:
+    (tmp_path / journal.FILE).write_text("[" * 100_000 + "\n")
+    with pytest.raises(UserError, match=r"Line 1 of .* is damaged"):
         journal.read(tmp_path)
 
 

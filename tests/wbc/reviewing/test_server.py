@@ -16,9 +16,9 @@ import pytest
 from tests.wbc.reviewing.cases import write_out
 from wbc import cli
 from wbc.digests import digest_of
-from wbc.reviewing import journal
+from wbc.reviewing import command, journal
 from wbc.reviewing.queue import read_run
-from wbc.reviewing.server import MAX_BODY, TOKEN_HEADER, Server
+from wbc.reviewing.server import MAX_BODY, TOKEN_HEADER, Server, _Handler
 from wbc.reviewing.session import Session
 
 
@@ -109,6 +109,23 @@ def test_a_browser_that_goes_away_is_no_news(
         lost.close()
     assert client.ask("GET", "/")[0] == 200
     time.sleep(0.1)
+    assert capfd.readouterr().err == ""
+
+
+def test_an_answer_that_does_not_come_is_waited_for_only_so_long(
+    client: Client, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_Handler, "timeout", 0.2)
+    head = (
+        f"POST /answer HTTP/1.1\r\nHost: 127.0.0.1:{client.server.server_port}\r\n"
+        f"{TOKEN_HEADER}: {client.server.token}\r\nContent-Length: 50\r\n\r\n"
+    )
+    with socket.create_connection(("127.0.0.1", client.server.server_port), timeout=10) as stalled:
+        stalled.sendall(head.encode() + b"{")
+        reply = b"".join(iter(lambda: stalled.recv(65536), b""))  # to the end of the connection
+    assert reply.startswith(b"HTTP/1.1 408 ") and b"did not come to its end" in reply
+    assert client.lines() == []
+    assert client.answer(0, "accept")[0] == 200
     assert capfd.readouterr().err == ""
 
 
@@ -212,10 +229,21 @@ def test_a_full_disk_is_said_and_the_question_stays(
 
 
 def test_a_folder_of_something_else_is_one_sentence(tmp_path: Path) -> None:
-    for content in ("", "{}", '{"format": 2}', '{"format": 1, "queue": [3]}'):
+    for content in ("", "{}", '{"format": 2}', '{"format": 1, "queue": [3]}', "[" * 100_000):
         (tmp_path / "run.json").write_text(content)
         with pytest.raises(SystemExit, match="that `python -m wbc differential` wrote"):
             cli.main(["review", str(tmp_path)])
+
+
+def test_a_run_that_names_no_files_is_one_sentence(tmp_path: Path) -> None:
+    path = write_out(tmp_path, num_cells=1) / "run.json"
+    run = json.loads(path.read_text())
+    cell = run["queue"][0]
+    for odd in ({"folder": 5}, {"models": []}, {"queue": [cell | {"file": 5}]},
+                {"queue": [cell | {"slide": 7}]}, {"queue": [cell | {"file": "\0"}]}):  # fmt: skip
+        path.write_text(json.dumps(run | odd))
+        with pytest.raises(SystemExit, match="that `python -m wbc differential` wrote"):
+            cli.main(["review", str(path.parent), "--export", str(tmp_path / "reviewed")])
 
 
 def test_squares_that_are_no_longer_made_are_refused_before_the_page_opens(tmp_path: Path) -> None:
@@ -224,6 +252,15 @@ def test_squares_that_are_no_longer_made_are_refused_before_the_page_opens(tmp_p
     path.write_text(json.dumps(run | {"framing": run["framing"] | {"light": "neutral"}}))
     with pytest.raises(SystemExit, match=r"run.json was expected .*light keep, but has neutral"):
         cli.main(["review", str(path.parent)])
+
+
+def test_a_reviewer_is_called_by_what_a_file_can_hold(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names: list[str] = []
+    monkeypatch.setattr(command, "serve", lambda *given: names.append(given[-1]))
+    cli.main(["review", str(write_out(tmp_path, num_cells=1)), "--reviewer", "J\udcf6rg"])
+    assert names == ["J%F6rg"]
 
 
 def test_a_second_server_and_a_taken_port_are_refused(client: Client, tmp_path: Path) -> None:

@@ -150,6 +150,30 @@ def test_answers_are_counted_again_without_judging_again(
         differential(below="0.99")
 
 
+def test_rows_that_are_not_as_they_were_written_are_judged_again(
+    home: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Without the last ones a slide would be missing; each of the others was a traceback."""
+    monkeypatch.setattr(command, "write", lambda *_: None)
+    differential()
+    (rows,) = Path("out/cells").glob("*.jsonl")
+    known = rows.with_suffix(".json")
+    whole, record = rows.read_bytes(), known.read_bytes()
+    cut = whole[: whole.rfind(b"\n", 0, -1) + 1]
+    assert cut.count(b"\n") == 8
+    for damaged in (cut, b"", b"{}\n", whole[:-9]):
+        rows.write_bytes(damaged)
+        caplog.clear()
+        differential()
+        assert rows.read_bytes() == whole and known.read_bytes() == record
+        assert "is not as it was written, so all cells are judged again" in caplog.text
+    older = {key: value for key, value in json.loads(record).items() if key != "rows"}
+    for other in (older, []):
+        known.write_text(json.dumps(other))
+        differential()
+        assert known.read_bytes() == record
+
+
 def test_a_kill_between_the_last_renames_leaves_whole_files(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

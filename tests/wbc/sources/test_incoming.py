@@ -10,6 +10,7 @@ import pytest
 
 from tests.kaggle_server import zipped
 from wbc.cells import read_table, write_table
+from wbc.depth import MAX_DEPTH
 from wbc.errors import UserError
 from wbc.sources.incoming import Cell, Material, list_files, log_skipped, opened, place
 
@@ -72,6 +73,25 @@ def test_a_folder_that_may_not_be_read_is_named(
     monkeypatch.setattr(os, "scandir", scandir)
     with pytest.raises(UserError, match=r"neutrophil/s2 cannot be read \(Permission denied\)"):
         list_files(tmp_path)
+
+
+def test_folders_that_lie_too_deep_are_one_sentence(tmp_path: Path) -> None:
+    """Also those of an archive in an archive."""
+    assert list_files(touch(tmp_path / "lab", "d/" * MAX_DEPTH + "1.jpg")).images
+    touch(tmp_path / "lab", "d/" * (MAX_DEPTH + 1) + "1.jpg")
+    with pytest.raises(UserError, match=r"lab holds more than 100 folders in each other \(d/d/d/…"):
+        list_files(tmp_path / "lab")
+    inner = zipped(touch(tmp_path / "inner", "b/" * 60 + "1.jpg"))
+    outer = tmp_path / "outer" / ("a/" * 60)
+    outer.mkdir(parents=True)
+    (outer / "inner.zip").write_bytes(inner)
+    (tmp_path / "twice.zip").write_bytes(zipped(tmp_path / "outer"))
+    with (
+        pytest.raises(UserError, match="more than 100 folders in each other"),
+        opened("twice.zip", tmp_path, tmp_path / "raw") as material,
+    ):
+        list_files(material.folder)
+    assert list((tmp_path / "raw").iterdir()) == []
 
 
 def test_missing_path_names_the_command(tmp_path: Path) -> None:
