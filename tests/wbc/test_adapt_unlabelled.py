@@ -5,7 +5,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
+from safetensors.torch import load_file, save_file
 
 from tests.mlflow_home import ARCHITECTURE, card, write_reference
 from tests.wbc.stores import SIZE
@@ -95,6 +97,18 @@ def test_a_folder_of_pictures_needs_no_labels_at_all(home: Path) -> None:  # noq
     assert json.loads((out / "model.json").read_text())["adapted"]["unlabelled"] == 44
     assert json.loads((out / "before_after.json").read_text())["sets"] == {}
     assert "44 cells of monday" in (out / "report.md").read_text()
+
+
+@pytest.mark.usefixtures("few")
+@pytest.mark.parametrize("place", ["abroad", "pictures"])
+def test_a_model_that_gives_no_numbers_is_not_adapted(home: Path, place: str) -> None:  # noqa: F811
+    """It would be registered as one that needs no correction."""
+    weights = home / "models" / ARCHITECTURE / model.WEIGHTS_FILE
+    state = load_file(weights)
+    save_file({name: tensor * torch.nan for name, tensor in state.items()}, weights)
+    pictures(home / "pictures", 41)
+    refused("answers with what is no number", place=place)
+    assert not (home / "adapted").exists()
 
 
 def test_too_few_cells_are_refused(home: Path) -> None:  # noqa: F811
