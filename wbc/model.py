@@ -228,6 +228,12 @@ def _is_number(value: object, low: float, high: float) -> bool:
     return isinstance(value, int | float) and low <= value <= high
 
 
+def parameter(card: Card, name: str) -> Any:
+    """A parameter that the model was trained with; None where its card does not say."""
+    recorded = card.get("parameters")
+    return recorded.get(name) if isinstance(recorded, dict) else None
+
+
 def num_parameters(folder: Path) -> int:
     """How many numbers were learned or could have been: all tensors but statistics of the data."""
     batch_norm = ("running_mean", "running_var", "num_batches_tracked")

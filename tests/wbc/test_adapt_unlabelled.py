@@ -137,6 +137,38 @@ def test_models_that_cannot_be_corrected_are_refused(home: Path) -> None:  # noq
     refused("has no masks of its cells", place=str(folder))
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("parameters", None),
+        ("parameters", [1]),
+        ("parameters", {"model.dropout": "much"}),
+        ("parameters", {"model.dropout": 7}),
+        ("sources", None),
+        ("sources", 7),
+        ("sources", [{"name": "a"}]),
+        ("inputs", None),
+        ("inputs", {}),
+        ("drawn", None),
+        ("start_note", None),
+        ("adapted", 7),
+    ],
+)
+def test_a_card_that_says_too_little_is_one_sentence(
+    home: Path,  # noqa: F811
+    name: str,
+    value: object,
+) -> None:
+    """None: without it. Older cards and those of others, which predict takes."""
+    path = home / "models" / ARCHITECTURE / "model.json"
+    changed = card(sources=SOURCES, input=INPUT) | {name: value}
+    path.write_text(json.dumps({key: each for key, each in changed.items() if each is not None}))
+    model.load(path.parent)
+    refused(f"can be used but not adapted: its model.json does not say {name} as")
+    with pytest.raises(SystemExit, match="can be used but not adapted"):
+        cli.main(["adapt", "abroad", "--model", f"models/{ARCHITECTURE}", "--epochs", "1"])
+
+
 @pytest.mark.usefixtures("few")
 def test_learning_from_labels_afterwards_forgets_the_offsets(home: Path) -> None:  # noqa: F811
     adapt()
