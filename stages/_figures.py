@@ -4,6 +4,7 @@ from pathlib import Path
 
 from wbc import figures, figures_cells, figures_scores, figures_tuning, metrics
 from wbc.cells import CLASSES, CLASSICAL, read_table, write_table
+from wbc.errors import not_as_written
 from wbc.evaluation import Evaluation, curve_tables
 from wbc.model import Card
 from wbc.pixels import PixelStore
@@ -43,5 +44,8 @@ def draw_curves(evaluation: Evaluation, words: str, report_dir: Path) -> None:
 def draw_training(card: Card, history_path: Path, words: str, folder: Path) -> None:
     """The epochs of a network, or what tuning the classical baseline tried."""
     draw = figures_tuning.tuning if card["architecture"] == CLASSICAL else figures.training_history
-    figure = draw(read_table(history_path), int(card["best"]["epoch"]), words)
+    history, best = read_table(history_path, ("epoch",)), int(card["best"]["epoch"])
+    if best not in set(history["epoch"]):
+        raise not_as_written(history_path, f"has no epoch {best}, which the model is of")
+    figure = draw(history, best, words)
     figures.save(figure, folder / "history.png")

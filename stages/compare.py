@@ -18,12 +18,13 @@ from wbc import (
     model,
     params,
 )
-from wbc.cells import read_table, write_table
+from wbc.cells import write_table
 from wbc.comparison import Model, compare, read, sets_of
 from wbc.comparison_tests import paired_table, rounded
 from wbc.pixels import evaluation_set_sha256, open_store
 from wbc.registry.challenger import propose_winners
 from wbc.tracking import runs as tracking
+from wbc.written import read_predictions
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +37,10 @@ def main() -> None:
     names: list[str] = list(settings.architectures)
     models = [read(Path(), name) for name in names]
     table = compare(models)
-    predictions = {name: read_table(Path("reports") / name / "predictions.csv") for name in names}
+    predictions = {
+        model.name: read_predictions(Path("reports") / model.name, model.metrics)
+        for model in models
+    }
     tests = paired_table(table, predictions, {model.name: model.metrics for model in models})
     write(table, tests, models)
     log.info("%s", comparison_text.report(table, tests))
@@ -60,8 +64,7 @@ def write(table: pd.DataFrame, tests: pd.DataFrame, models: list[Model]) -> None
 
 def propose(table: pd.DataFrame) -> None:
     """The best of each start may become challenger, by its validation score alone."""
-    cells = read_table(Path("data/pixels/index.csv"))
-    digest = evaluation_set_sha256(cells[cells["split"] == "val"])
+    digest = evaluation_set_sha256(open_store(Path("data/pixels")).part("val").table)
     for sentence in propose_winners(table, Path("models"), digest):
         log.info("%s", sentence)
 

@@ -183,7 +183,7 @@ def read_card(folder: Path) -> model.Card:
     """The model's card, refused where the model cannot be adapted.
 
     Raises:
-        UserError: the file is damaged, or the model is no network.
+        UserError: the file is damaged or lacks what adapting needs, or the model is no network.
     """
     card = model.read_card(folder)
     architecture = card["architecture"]
@@ -192,7 +192,34 @@ def read_card(folder: Path) -> model.Card:
             f"A network is needed to adapt, one of {', '.join(ARCHITECTURES)}, but {folder} holds"
             f" {architecture}, which has no layers to fine-tune; name another with --model."
         )
+    if wrong := _unsaid(card):
+        raise UserError(
+            f"{folder} can be used but not adapted: its model.json does not say {wrong} as this"
+            " version of the code does; name another with --model, or train one with `dvc repro`."
+        )
     return card
+
+
+def _unsaid(card: model.Card) -> str:
+    """What adapting needs of a card and its use does not, the first that is missing or odd."""
+    parameters, sources, inputs = (card.get(name) for name in ("parameters", "sources", "inputs"))
+    dropout = model.parameter(card, "model.dropout")
+    adapted = card.get("adapted", None if "offsets" in card else {"set": ""})
+    said = {
+        "parameters": isinstance(parameters, dict)
+        and isinstance(dropout, float | int | None)
+        and 0 <= (dropout or 0) < 1,
+        "sources": isinstance(sources, list) and all(map(_is_source, sources)),
+        "inputs": isinstance(inputs, dict) and isinstance(inputs.get("pixels"), str),
+        "start_note": isinstance(card.get("start_note"), str),
+        "drawn": isinstance(card.get("drawn"), bool),
+        "adapted": isinstance(adapted, dict) and isinstance(adapted.get("set"), str),
+    }
+    return next((name for name, right in said.items() if not right), "")
+
+
+def _is_source(entry: Any) -> bool:
+    return isinstance(entry, dict) and all(isinstance(entry.get(n), str) for n in ("name", "role"))
 
 
 def check(card: model.Card, store: PixelStore, name: str) -> None:

@@ -162,7 +162,7 @@ def even_logits(logits: Logits, card: model.Card) -> NDArray[np.float64]:
 
 def refuse_uneven(card: model.Card) -> None:
     """Raises UserError where the model's logits hold a class mix that its card does not give."""
-    imbalance = card["parameters"].get("train.imbalance")
+    imbalance = model.parameter(card, "train.imbalance")
     if card["decision"] != "logit_adjustment" and imbalance != "loss_weights":
         raise UserError(
             "A model is corrected by a folder's mix if it decides as if all classes were equally"

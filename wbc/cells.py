@@ -4,13 +4,14 @@ A cell is one image file. `metadata.csv` (written by download) has one row a cel
 COLUMNS; `split.csv` (written by split) has the same rows with `split` and `reason` added.
 """
 
+import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
 import pandas as pd
 
-from wbc.errors import UserError, not_there, one_line
+from wbc.errors import not_as_written, not_there, one_line
 
 CLASSICAL: Final = "classical"  # among architectures: hand-made features and no network
 CLASSES: Final = ("neutrophil", "lymphocyte", "monocyte", "eosinophil", "basophil")
@@ -38,25 +39,28 @@ def read_table(path: Path, columns: Iterable[str] = ()) -> pd.DataFrame:
     columns: those that the caller cannot do without.
 
     Raises:
-        UserError: it is not there, is no CSV in UTF-8, or lacks one of them.
+        UserError: it is not there, is no CSV in UTF-8, is cut off, or lacks one of them.
     """
     try:
         table = pd.read_csv(path, keep_default_na=False, dtype=dict.fromkeys(_TEXT, str))
     except FileNotFoundError:
         raise not_there(path) from None
     except ValueError as error:  # of pandas' parser, or of what is no UTF-8
-        raise _not_as_written(path, f"cannot be read ({one_line(error, 120)})") from None
+        raise not_as_written(path, f"cannot be read ({one_line(error, 120)})") from None
+    refuse_cut(path)
     lacking = [name for name in columns if name not in table]
     if lacking:
-        raise _not_as_written(path, f"has no column {lacking[0]}")
+        raise not_as_written(path, f"has no column {lacking[0]}")
     return table
 
 
-def _not_as_written(path: Path, found: str) -> UserError:
-    return UserError(
-        f"{path} should be a table as the pipeline wrote it, but {found}; bring it back with"
-        " `dvc checkout`, or remove it and run `dvc repro`."
-    )
+def refuse_cut(path: Path) -> None:
+    """Raises UserError where a table's last line has no end: it was cut off."""
+    with path.open("rb") as file:
+        if path.stat().st_size:
+            file.seek(-1, os.SEEK_END)
+        if file.read(1) != b"\n":
+            raise not_as_written(path, "is cut off: its last line has no end")
 
 
 def write_table(table: pd.DataFrame, path: Path) -> None:

@@ -47,8 +47,7 @@ class ClassicalClassifier(Classifier):
     parameters: Parameters
     num_processes: int = 1  # that measure features; changes no number
 
-    def outputs(self, pixels: NDArray[np.uint8]) -> Outputs:
-        """Logits and features of squares (N, S, S, 3)."""
+    def _forward(self, pixels: NDArray[np.uint8]) -> Outputs:
         features = extraction.features_of(pixels, self.num_processes)
         standardised = self.parameters.standardised(features)
         logits = self.parameters.logits(standardised)

@@ -5,7 +5,6 @@ nor with the classical baseline, which has no weights to start from; and nothing
 test set: the columns of the tests are for reading.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,8 +13,9 @@ from typing import Any, Final
 import pandas as pd
 
 from wbc.cost import Size, size_of
-from wbc.errors import UserError, not_there
+from wbc.errors import UserError
 from wbc.metrics import value
+from wbc.written import read_json, read_scores
 
 Json = Mapping[str, Any]
 
@@ -56,13 +56,14 @@ def read(repository: Path, architecture: str) -> Model:
     """What train and evaluate left of a model in models/ and reports/.
 
     Raises:
-        UserError: they have not run.
+        UserError: they have not run, or a file of theirs is damaged.
     """
     folder = repository / "models" / architecture
     report_dir = repository / "reports" / architecture
-    card, seeds_path = _json(folder / "model.json"), report_dir / "seeds.json"
-    seeds = _json(seeds_path) if seeds_path.is_file() else {}
-    return Model(card, _json(report_dir / "metrics.json"), seeds, size_of(folder, card))
+    card = read_json(folder / "model.json", ("architecture", "input", "start", "best", "inputs"))
+    scores, seeds_path = read_scores(report_dir / "metrics.json"), report_dir / "seeds.json"
+    seeds = read_scores(seeds_path) if seeds_path.is_file() else {}
+    return Model(card, scores, seeds, size_of(folder, card))
 
 
 def compare(models: Sequence[Model]) -> pd.DataFrame:
@@ -166,9 +167,3 @@ def _check_same_pixels(models: Sequence[Model]) -> None:
             "All networks should be trained and validated on the same pixel store, but the hashes"
             f" of theirs differ ({found}); run `dvc repro` to train the older ones again."
         )
-
-
-def _json(path: Path) -> Any:
-    if not path.is_file():
-        raise not_there(path)
-    return json.loads(path.read_text(encoding="utf-8"))

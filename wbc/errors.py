@@ -28,6 +28,14 @@ def not_there(path: Path) -> UserError:
     return UserError(f"{path} was expected but is not there; run `dvc repro`, which makes it.")
 
 
+def not_as_written(path: Path, found: str, what: str = "a table") -> UserError:
+    """A file that an earlier stage wrote is damaged; `found` says how, after "but"."""
+    return UserError(
+        f"{path} should be {what} as the pipeline wrote it, but {found}; bring it back with"
+        " `dvc checkout`, or remove it and run `dvc repro`."
+    )
+
+
 def one_line(error: BaseException, limit: int = 300) -> str:
     """An exception's words in one line, for the inside of a sentence; its type if it has none.
 

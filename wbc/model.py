@@ -52,7 +52,21 @@ class Classifier:
     device: str
 
     def outputs(self, pixels: NDArray[np.uint8]) -> Outputs:
-        """Logits and features of squares (N, S, S, 3), in one pass through the network."""
+        """Logits and features of squares (N, S, S, 3), in one pass through the network.
+
+        Raises:
+            UserError: the model's weights give no numbers.
+        """
+        outputs = self._forward(pixels)
+        if not np.isfinite(outputs.logits).all():
+            raise UserError(
+                "The model answers with what is no number, so its weights are damaged or its"
+                " training failed; choose another version with --model, or bring the files back"
+                " with `dvc checkout`."
+            )
+        return outputs
+
+    def _forward(self, pixels: NDArray[np.uint8]) -> Outputs:
         with torch.inference_mode():
             images = torch.from_numpy(pixels).to(self.device).permute(0, 3, 1, 2).float() / 255
             logits, features = self.network.with_features(images)
@@ -214,11 +228,17 @@ def _is_number(value: object, low: float, high: float) -> bool:
     return isinstance(value, int | float) and low <= value <= high
 
 
+def parameter(card: Card, name: str) -> Any:
+    """A parameter that the model was trained with; None where its card does not say."""
+    recorded = card.get("parameters")
+    return recorded.get(name) if isinstance(recorded, dict) else None
+
+
 def num_parameters(folder: Path) -> int:
     """How many numbers were learned or could have been: all tensors but statistics of the data."""
     batch_norm = ("running_mean", "running_var", "num_batches_tracked")
     statistics = (*batch_norm, "scaler.mean", "scaler.scale")
-    with safe_open(folder / WEIGHTS_FILE, framework="numpy") as file:
+    with _readable(folder), safe_open(folder / WEIGHTS_FILE, framework="numpy") as file:
         shapes = {name: file.get_slice(name).get_shape() for name in file.keys()}  # noqa: SIM118
     return sum(math.prod(shape) for name, shape in shapes.items() if not name.endswith(statistics))
 

@@ -10,7 +10,7 @@ import json
 import mmap
 import os
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -23,7 +23,8 @@ from numpy.typing import NDArray
 
 from wbc import disk
 from wbc.cells import CLASSES, read_table, write_table
-from wbc.errors import UserError, not_there
+from wbc.errors import UserError, not_as_written, not_there, one_line, shown
+from wbc.written import read_json
 
 Pixels = NDArray[np.uint8]
 Place = tuple[int, int]  # shard, row
@@ -192,13 +193,44 @@ def open_store(folder: Path) -> PixelStore:
     """Open a finished store for reading.
 
     Raises:
-        UserError: there is none, or its index is not as it was written.
+        UserError: there is none, or a file of it is not as it was written.
     """
-    path = folder / "store.json"
-    if not path.is_file():
-        raise not_there(path)
-    settings = json.loads(path.read_text(encoding="utf-8"))
-    paths = sorted(folder.glob("shard-*.npy"))
-    shards = tuple(np.load(path, mmap_mode="r") for path in paths)
+    settings = read_json(folder / "store.json", ("size", "num_cells", "sha256"))
     index = read_table(folder / "index.csv", ("path", "label", "split", "shard", "row"))
+    num_shards = len(list(folder.glob("shard-*.npy")))
+    shards = tuple(_open_shard(shard_path(folder, i), settings["size"]) for i in range(num_shards))
+    _check_index(folder / "index.csv", index, settings["num_cells"], [len(each) for each in shards])
     return PixelStore(folder, index, settings, shards)
+
+
+def _open_shard(path: Path, size: Any) -> Pixels:
+    try:
+        shard: Pixels = open_memmap(path, mode="r")
+    except FileNotFoundError:  # one between the others
+        raise not_there(path) from None
+    except (ValueError, TypeError, OverflowError) as error:
+        found = f"cannot be read ({one_line(error, 120)})"
+        raise not_as_written(path, found, "a shard of squares") from None
+    if shard.dtype != np.uint8 or shard.shape[1:] != (size, size, 3):
+        found = f"holds {shard.dtype} of shape {shard.shape} and no squares of {shown(size)} pixels"
+        raise not_as_written(path, found, "a shard of squares")
+    return shard
+
+
+def _check_index(path: Path, index: pd.DataFrame, num_cells: Any, rows: Sequence[int]) -> None:
+    """Raises UserError unless the index has all cells, each at a place that is there.
+
+    rows: of each shard.
+    """
+    if len(index) != num_cells:
+        raise not_as_written(
+            path, f"has {len(index):,} cells, where store.json counts {shown(num_cells)}"
+        )
+    places = [pd.to_numeric(index[name], errors="coerce") for name in ("shard", "row")]
+    room = places[0].map(dict(enumerate(rows)))
+    lost = index[~((places[1] >= 0) & (places[1] < room))]
+    if len(lost):
+        first = lost.iloc[0]
+        raise not_as_written(
+            path, f"names row {first['row']} of shard {first['shard']}, which is not there"
+        )

@@ -4,7 +4,6 @@ Made from files alone (the model's card, the tables and figures that evaluate wr
 the division), so it can be made again at any time; a part whose file is missing is left out.
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +21,7 @@ from wbc.model_card_data import kind
 from wbc.page import NOT_A_DEVICE, Banner, Block, Cell, Page, Section, Table, Text, render
 from wbc.report_scores import interval
 from wbc.wording import percent
+from wbc.written import read_json
 
 Json = Mapping[str, Any]
 PAGE_FILE, CARD_FILE = "report.html", "model_card.md"
@@ -225,5 +225,4 @@ def data(material: Material) -> list[Block]:
 def _json(path: Path) -> Json:
     if not path.is_file():
         return {}
-    content: Json = json.loads(path.read_text(encoding="utf-8"))
-    return content
+    return read_json(path)

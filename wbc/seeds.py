@@ -7,7 +7,9 @@ from typing import Any, Final
 
 import pandas as pd
 
+from wbc.errors import not_as_written
 from wbc.metrics import NUM_DECIMALS, Scores, value
+from wbc.written import parsed
 
 OTHERS: Final = "seeds"  # beside a model or its report: a folder for each seed but the first
 LIST_FILE: Final = "seeds.json"
@@ -28,7 +30,9 @@ def write_others(folder: Path, seeds: Sequence[int]) -> Path:
 def read_others(folder: Path) -> dict[int, Path]:
     """{seed: its folder}, in rising order."""
     others = folder / OTHERS
-    listed: list[int] = json.loads((others / LIST_FILE).read_text(encoding="utf-8"))
+    listed = parsed(others / LIST_FILE)
+    if not isinstance(listed, list) or not all(isinstance(seed, int) for seed in listed):
+        raise not_as_written(others / LIST_FILE, "is no list of seeds", "a JSON file")
     return {seed: others / str(seed) for seed in listed}
 
 

@@ -1,11 +1,10 @@
 """Where a network starts from, as the stage weights@ARCH left it."""
 
-import json
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Final, Literal
 
-from wbc.errors import not_there
+from wbc.written import read_json
 
 CARD_FILE: Final = "start.json"
 WEIGHTS_FILE: Final = "start.safetensors"  # absent for a random start
@@ -28,9 +27,8 @@ def read_start(folder: Path) -> Start:
     """The start of a network.
 
     Raises:
-        UserError: the stage has not run.
+        UserError: the stage has not run, or its file is damaged.
     """
-    path = folder / CARD_FILE
-    if not path.is_file():
-        raise not_there(path)
-    return Start(**json.loads(path.read_text(encoding="utf-8")))
+    names = [field.name for field in fields(Start)]
+    content = read_json(folder / CARD_FILE, names)
+    return Start(**{name: content[name] for name in names})

@@ -9,8 +9,9 @@ import torch
 from stages._run import run, scratch_dir
 from tests.mistakes.scene import ARCHITECTURE, Scene, Seen
 from tests.small_disk import small_disk
+from wbc import pixels
 from wbc.backbones import Network
-from wbc.cells import read_table, write_table
+from wbc.cells import read_table
 
 WEIGHTS = f"data/weights/{ARCHITECTURE}.pth"
 
@@ -99,7 +100,8 @@ def adapt_with_few_labels(scene: Scene) -> Seen:
     """The other laboratory has a single cell of each class."""
     table = read_table(Path("data/pixels/index.csv"))
     again = table["split"].eq("abroad") & table.duplicated(["split", "label"])
-    write_table(table[~again], Path("data/pixels/index.csv"))
+    settings = pixels.open_store(Path("data/pixels")).settings
+    pixels.finish(Path("data/pixels"), table[~again], settings)
     return adapt("abroad")(scene)
 
 

@@ -5,7 +5,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
+from safetensors.torch import load_file, save_file
 
 from tests.mlflow_home import ARCHITECTURE, card, write_reference
 from tests.wbc.stores import SIZE
@@ -97,6 +99,18 @@ def test_a_folder_of_pictures_needs_no_labels_at_all(home: Path) -> None:  # noq
     assert "44 cells of monday" in (out / "report.md").read_text()
 
 
+@pytest.mark.usefixtures("few")
+@pytest.mark.parametrize("place", ["abroad", "pictures"])
+def test_a_model_that_gives_no_numbers_is_not_adapted(home: Path, place: str) -> None:  # noqa: F811
+    """It would be registered as one that needs no correction."""
+    weights = home / "models" / ARCHITECTURE / model.WEIGHTS_FILE
+    state = load_file(weights)
+    save_file({name: tensor * torch.nan for name, tensor in state.items()}, weights)
+    pictures(home / "pictures", 41)
+    refused("answers with what is no number", place=place)
+    assert not (home / "adapted").exists()
+
+
 def test_too_few_cells_are_refused(home: Path) -> None:  # noqa: F811
     refused("At least 50 cells are needed to see a mix, but abroad has 40")
     folder = pictures(home / "small", 3)
@@ -121,6 +135,38 @@ def test_models_that_cannot_be_corrected_are_refused(home: Path) -> None:  # noq
     path.write_text(json.dumps(card(**changed | {"input": INPUT | {"crop": "mask"}})))
     folder = pictures(home / "masks", 3)
     refused("has no masks of its cells", place=str(folder))
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("parameters", None),
+        ("parameters", [1]),
+        ("parameters", {"model.dropout": "much"}),
+        ("parameters", {"model.dropout": 7}),
+        ("sources", None),
+        ("sources", 7),
+        ("sources", [{"name": "a"}]),
+        ("inputs", None),
+        ("inputs", {}),
+        ("drawn", None),
+        ("start_note", None),
+        ("adapted", 7),
+    ],
+)
+def test_a_card_that_says_too_little_is_one_sentence(
+    home: Path,  # noqa: F811
+    name: str,
+    value: object,
+) -> None:
+    """None: without it. Older cards and those of others, which predict takes."""
+    path = home / "models" / ARCHITECTURE / "model.json"
+    changed = card(sources=SOURCES, input=INPUT) | {name: value}
+    path.write_text(json.dumps({key: each for key, each in changed.items() if each is not None}))
+    model.load(path.parent)
+    refused(f"can be used but not adapted: its model.json does not say {name} as")
+    with pytest.raises(SystemExit, match="can be used but not adapted"):
+        cli.main(["adapt", "abroad", "--model", f"models/{ARCHITECTURE}", "--epochs", "1"])
 
 
 @pytest.mark.usefixtures("few")

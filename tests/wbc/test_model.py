@@ -60,6 +60,17 @@ def test_one_pass_gives_logits_and_features(tmp_path: Path) -> None:
     assert whole.features == pytest.approx(outputs.features, abs=1e-5)
 
 
+def test_a_model_that_gives_no_numbers_is_one_sentence(tmp_path: Path) -> None:
+    classifier = model.load(saved(tmp_path))
+    with torch.no_grad():
+        next(classifier.network.parameters()).fill_(torch.nan)
+    for answer in (classifier.outputs, classifier.probabilities):
+        with pytest.raises(UserError, match="answers with what is no number"):
+            answer(squares())
+    with pytest.raises(UserError, match="answers with what is no number"):
+        classifier.all_outputs(iter([squares()]))
+
+
 def test_without_a_temperature_probabilities_are_as_before_temperatures(tmp_path: Path) -> None:
     classifier = model.load(saved(tmp_path))
     with torch.inference_mode():

@@ -2,6 +2,7 @@
 
 import hashlib
 import mmap
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -150,6 +151,55 @@ def test_what_is_no_store_is_refused(tmp_path: Path) -> None:
     store = make_store(tmp_path, ["train"])
     finish(tmp_path, store.table.drop(columns="row"), store.settings)
     with pytest.raises(UserError, match="has no column row"):
+        open_store(tmp_path)
+
+
+def damaged(folder: Path, name: str, change: Callable[[bytes], bytes], words: str) -> None:
+    """A store with one file changed is refused in a sentence that names it."""
+    store = make_store(folder, ["train"] * 7)
+    (folder / name).write_bytes(change((folder / name).read_bytes()))
+    with pytest.raises(UserError, match=words) as error:
+        open_store(folder)
+    assert str(error.value).startswith(f"{folder / name} should be a ")
+    assert "bring it back with `dvc checkout`" in str(error.value)
+    assert len(store) == 7
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "words"),
+    [
+        ("store.json", lambda old: old[: len(old) // 2], "cannot be read"),
+        ("store.json", lambda old: b"[]", "is no object"),
+        ("store.json", lambda old: b"{}", "has no size"),
+        ("store.json", lambda old: b'{"size": 4}', "has no num_cells"),
+        ("shard-00000.npy", lambda old: old[: len(old) // 2], "cannot be read"),
+        ("shard-00001.npy", lambda old: b"", "cannot be read"),
+        ("shard-00000.npy", lambda old: old.replace(b"|u1", b"|b1"), "holds bool of shape"),
+        ("index.csv", lambda old: old[: len(old) // 2], "cut off|no column|has . cells, where"),
+        ("index.csv", lambda old: old[: old[:-1].rindex(b"\n") + 1], "6 cells, where store.json"),
+        ("index.csv", lambda old: old[:-1], "is cut off"),
+    ],
+)
+def test_a_damaged_store_is_one_sentence(
+    tmp_path: Path, name: str, change: Callable[[bytes], bytes], words: str
+) -> None:
+    damaged(tmp_path, name, change, words)
+
+
+@pytest.mark.parametrize(("column", "value"), [("shard", 9), ("row", 4), ("row", -1), ("row", "x")])
+def test_an_index_names_squares_that_are_there(tmp_path: Path, column: str, value: object) -> None:
+    store = make_store(tmp_path, ["train"] * 4)
+    table = store.table.astype({column: object})
+    table.loc[2, column] = value
+    finish(tmp_path, table, store.settings)
+    with pytest.raises(UserError, match=r"names row \S+ of shard \d, which is not there; bring"):
+        open_store(tmp_path)
+
+
+def test_a_shard_between_others_that_is_gone_is_missed(tmp_path: Path) -> None:
+    make_store(tmp_path, ["train"] * 7)
+    (tmp_path / "shard-00000.npy").unlink()
+    with pytest.raises(UserError, match=r"shard-00000\.npy was expected but is not there"):
         open_store(tmp_path)
 
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from wbc.errors import UserError
 from wbc.seeds import read_others, seed_summary, seed_table, write_others
 
 
@@ -33,3 +34,10 @@ def test_the_folder_of_other_seeds_is_never_empty(tmp_path: Path) -> None:
     assert read_others(tmp_path) == {}
     write_others(tmp_path, [7, 3])
     assert read_others(tmp_path) == {3: others / "3", 7: others / "7"}
+
+
+@pytest.mark.parametrize("content", ["[1, ", "{}", '["../x"]'])
+def test_a_damaged_list_of_seeds_is_one_sentence(tmp_path: Path, content: str) -> None:
+    (write_others(tmp_path, [7]) / "seeds.json").write_text(content)
+    with pytest.raises(UserError, match=r"seeds\.json should be a JSON file .*`dvc checkout`"):
+        read_others(tmp_path)

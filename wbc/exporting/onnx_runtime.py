@@ -24,8 +24,7 @@ class OnnxClassifier(Classifier):
     session: Any
     sha256: str  # of the model that the file was made from
 
-    def outputs(self, pixels: NDArray[np.uint8]) -> Outputs:
-        """Logits and features of squares (N, S, S, 3)."""
+    def _forward(self, pixels: NDArray[np.uint8]) -> Outputs:
         return Outputs(*self.session.run(OUTPUTS, {INPUT: pixels}))
 
 

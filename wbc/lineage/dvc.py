@@ -5,6 +5,7 @@ import hashlib
 import io
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -15,9 +16,10 @@ from typing import Any, Final
 
 from ruamel.yaml import YAML
 
-from wbc.errors import UserError
+from wbc.errors import UserError, one_line, shown
 
 _DIRECTORY: Final = ".dir"  # how DVC's hash of a folder ends
+_HASH: Final = re.compile(r"[0-9a-f]{32}")
 # Of the caller's: they would lead a rebuild to other code, another repository, another server.
 _OUR_OWN: Final = (
     *("DVC_ROOT", "DVC_STAGE", "DVC_EXP_", "MLFLOW_", "GIT_DIR", "GIT_INDEX_FILE", "GIT_WORK_TREE"),
@@ -55,22 +57,20 @@ def bring(cache: Path, md5: str, target: Path) -> None:
 
     Raises:
         LostError: a part is not there.
-        DamagedError: a part has other bytes than its name says.
+        DamagedError: a part has other bytes than its name says, or no list of files.
     """
     if not md5.endswith(_DIRECTORY):
         _bring_file(cache, md5, target)
         return
     target.mkdir(parents=True, exist_ok=True)
-    for entry in json.loads(_object(cache, md5)):
-        path = target / entry["relpath"]
-        path.parent.mkdir(parents=True, exist_ok=True)
-        _bring_file(cache, entry["md5"], path)
+    for name, of_file in _listed(cache, md5).items():
+        _bring_file(cache, of_file, target / name)
 
 
 def changed_in(cache: Path, md5: str, folder: Path) -> list[str]:
     """Files of `folder` that are not as in the folder that `md5` names; [] where unknown."""
     try:
-        listed = {entry["relpath"]: entry["md5"] for entry in json.loads(_object(cache, md5))}
+        listed = _listed(cache, md5)
     except (LostError, DamagedError):
         return []
     here = {
@@ -189,6 +189,35 @@ def _contradicts(stage: Mapping[str, Any], made: Mapping[str, str | None]) -> bo
 def _bring_file(cache: Path, md5: str, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     target.write_bytes(_object(cache, md5))
+
+
+def _listed(cache: Path, md5: str) -> dict[str, str]:
+    """The files of a folder: {path below it: hash}.
+
+    Whoever writes to a shared cache can give any content its right hash, so a path that would
+    lead out of the folder, or to no file in it, is refused before one is written.
+    """
+    try:
+        files = {entry["relpath"]: entry["md5"] for entry in json.loads(_object(cache, md5))}
+        folders = {parent.as_posix() for name in files for parent in Path(name).parents}
+        wrong = [n for n, of in files.items() if not _is_below(n) or not _HASH.fullmatch(of)]
+    except (ValueError, LookupError, TypeError, RecursionError) as error:
+        raise DamagedError(
+            f"{md5} in DVC's cache {cache} is damaged: it is no list of a folder's files"
+            f" ({one_line(error, 80)})"
+        ) from None
+    if wrong := wrong + sorted(folders & files.keys()):
+        raise DamagedError(
+            f"{md5} in DVC's cache {cache} is damaged: it lists {shown(wrong[0], 120)}, which is no"
+            " place in the folder, or no file with a hash"
+        )
+    return files
+
+
+def _is_below(name: str) -> bool:
+    path = Path(name)
+    is_a_place = path.parts and "\0" not in name and not path.is_absolute() and not path.drive
+    return bool(is_a_place) and ".." not in path.parts
 
 
 def _object(cache: Path, md5: str) -> bytes:

@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wbc.calibration import confidences
-from wbc.errors import UserError
 from wbc.metrics import NUM_DECIMALS
 from wbc.model import Card, Classifier, Outputs
 from wbc.predicting.preparing import Ready
@@ -52,11 +51,6 @@ def judge(
             np.stack([ready.pixels for ready in shown if ready.pixels is not None])
         )
         logits = outputs.logits
-        if not np.isfinite(logits).all():
-            raise UserError(
-                "The model answers with what is no number, so its weights are damaged or its"
-                " training failed; choose another version with --model."
-            )
         decisions = classifier.decide(classifier.probabilities_of(logits, calibrated=False))
         shares = classifier.probabilities_of(logits)
         judged = _answers(shares, decisions, classifier.card, uncertain_below)

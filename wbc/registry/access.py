@@ -3,13 +3,15 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from wbc.errors import UserError, one_line, without_password
 from wbc.registry import aliases, champion
 from wbc.registry.versions import all_versions
 from wbc.tracking import store as tracking_store
 from wbc.tracking.store import MODEL, Store
+
+_RECORD: Final = ("model_sha256", "architecture")  # tags of every version
 
 
 @contextmanager
@@ -62,6 +64,19 @@ def find(store: Store, version: int | None, alias: str) -> Any:
         f"{MODEL} has {what}; there are versions {_ranges(list(versions))} (aliases: {known}),"
         " which `python -m wbc list` shows."
     )
+
+
+def refuse_foreign(version: Any) -> None:
+    """Raises UserError for a version without the record that this pipeline gives each of its own.
+
+    MLflow's client and its page register such ones.
+    """
+    if lacking := [name for name in _RECORD if not version.tags.get(name)]:
+        raise UserError(
+            f"Version {version.version} was not registered by this pipeline (it has no tag"
+            f" {lacking[0]}), so nothing says what its files should be or how they were made; name"
+            " another, which `python -m wbc list` shows, or train one with `dvc repro`."
+        )
 
 
 def _ranges(numbers: list[str]) -> str:

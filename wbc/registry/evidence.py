@@ -14,6 +14,7 @@ import pandas as pd
 
 from wbc import smears
 from wbc.cells import CLASSES, read_table
+from wbc.errors import UserError
 from wbc.intervals import Judged, score_intervals
 from wbc.metrics import class_indices
 from wbc.paired import Pair
@@ -63,7 +64,11 @@ def read(store: Store, version: Any) -> pd.DataFrame:
         raise MissingEvidence(f"its run has no {PREDICTIONS}: it was never evaluated by the stage")
     with tempfile.TemporaryDirectory() as scratch:
         found = store.client.download_artifacts(version.run_id, PREDICTIONS, scratch)
-        return _checked(read_table(Path(found)))
+        try:
+            table = read_table(Path(found))
+        except UserError:
+            raise MissingEvidence(f"its {PREDICTIONS} is damaged") from None
+        return _checked(table)
 
 
 def _checked(table: pd.DataFrame) -> pd.DataFrame:

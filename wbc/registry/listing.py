@@ -10,6 +10,7 @@ from wbc.registry.champion import PREVIOUS
 from wbc.registry.evidence import TESTS
 from wbc.registry.trail import Event
 from wbc.registry.versions import all_versions
+from wbc.sources.incoming import clean_name
 from wbc.tracking.store import MODEL, Store
 
 _NONE: Final = "-"
@@ -58,7 +59,12 @@ def history(repository: Path, full: bool = False) -> list[str]:
 
 
 def table(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Columns as wide as their widest cell, two spaces apart; the last one may run on."""
+    """Columns as wide as their widest cell, two spaces apart; the last one may run on.
+
+    Whoever may write to the registry chose the words: control characters become %XX, or they would
+    reach the terminal.
+    """
+    rows = [[clean_name(cell) for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return [
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()

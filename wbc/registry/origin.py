@@ -41,6 +41,7 @@ def read(store: Store, reference: str) -> Origin:
         UserError: there is no such version, or too little was recorded to go back.
     """
     version = find(store, reference)
+    access.refuse_foreign(version)
     run = store.client.get_run(version.run_id)
     files = _lineage_files(store, version.run_id)
     _refuse_what_cannot_be_made_again(version, run.data.tags, files)

@@ -51,6 +51,7 @@ def promote(repository: Path, rules: Promotion, request: Request) -> Outcome:
     """
     with access.opened(repository) as store:
         candidate = access.find(store, request.version, request.alias)
+        access.refuse_foreign(candidate)
         now = _champion(store, repository, may_be_gone=request.force)
         event = _event(repository, "promote", candidate, now, request.reason)
         if str(candidate.version) == now.number:

@@ -137,6 +137,12 @@ def _text(event: Event) -> str:
 
 def _parse(text: str) -> Event | None:
     try:
-        return Event(**json.loads(text))
-    except (TypeError, ValueError):
+        event = Event(**json.loads(text))
+    except (TypeError, ValueError, RecursionError):
         return None
+    words = {name: value for name, value in vars(event).items() if name != "scores"}
+    numbers = event.scores.values() if isinstance(event.scores, dict) else [None]
+    fits = all(isinstance(each, str) for each in words.values()) and all(
+        isinstance(each, int | float) for each in numbers
+    )
+    return event if fits else None

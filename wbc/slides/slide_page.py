@@ -10,6 +10,7 @@ import numpy as np
 from wbc import figures
 from wbc.cells import CLASSES
 from wbc.figures_counts import differential
+from wbc.model import parameter
 from wbc.page import (
     NOT_A_DEVICE,
     Banner,
@@ -247,4 +248,4 @@ def _about_fields(slide: Slide) -> str:
 
 
 def _weighted(slide: Slide) -> bool:
-    return bool(slide.judged.card["parameters"].get("train.imbalance") == "loss_weights")
+    return bool(parameter(slide.judged.card, "train.imbalance") == "loss_weights")

@@ -1,6 +1,5 @@
 """MLflow's side of `adapt`: the model it starts from, the run and the version it makes."""
 
-import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +17,7 @@ from wbc.tracking import store as tracking_store
 from wbc.tracking.log import Origin
 from wbc.tracking.publish import find_run, report_digest
 from wbc.tracking.store import MODEL, Store
+from wbc.written import read_json
 
 PREFIX: Final = "models:/"
 
@@ -93,7 +93,7 @@ def publish(repository: Path, folder: Path, scores: Mapping[str, float]) -> str:
 def read_scores(folder: Path) -> dict[str, float]:
     """The scores that `adapt` left in the folder, by MLflow's names; {} where it was killed."""
     path = folder / "before_after.json"
-    sets = json.loads(path.read_text(encoding="utf-8"))["sets"] if path.is_file() else {}
+    sets = read_json(path, ("sets",))["sets"] if path.is_file() else {}
     kept = ("before", "after", "difference")
     return tracking_record.flat_scores(
         {name: {key: result[key] for key in kept if key in result} for name, result in sets.items()}
@@ -105,7 +105,7 @@ def publish_folder(store: Store, folder: Path, scores: dict[str, float], live: b
 
     live: the model was adapted just now, by the code and on the machine that are here.
     """
-    card = json.loads((folder / "model.json").read_text(encoding="utf-8"))
+    card = read_json(folder / "model.json")
     sha256 = tracking_record.identity(folder)
     name = f"{card['architecture']}-{sha256[:8]}"
     origin = None if live else Origin(code=False, lock=False)

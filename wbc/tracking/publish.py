@@ -1,7 +1,6 @@
 """Writing a model's run and version from its outputs: what `evaluate` and `sync` do alike."""
 
 import hashlib
-import json
 import logging
 import os
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from wbc.tracking import record as tracking_record
 from wbc.tracking.log import Origin
 from wbc.tracking.record import identity
 from wbc.tracking.store import Store
+from wbc.written import read_json, read_predictions, read_scores
 
 _log = logging.getLogger(__name__)
 
@@ -38,10 +38,12 @@ def publish(
 
     origin: what is known of where outputs come from that were found, not just made; None in a
     stage, which DVC runs on exactly the code, parameters and data of the working directory.
+
+    Raises:
+        UserError: a file of the model or of its report is damaged; nothing was written.
     """
-    card = json.loads((model_dir / "model.json").read_text(encoding="utf-8"))
-    metrics_path = report_dir / "metrics.json"
-    report = json.loads(metrics_path.read_text("utf-8")) if metrics_path.is_file() else {}
+    card = read_json(model_dir / "model.json")
+    report, history = _read_report(report_dir), tracking_record.history(model_dir)
     scores = tracking_record.final_metrics(card, report)
     sha256 = identity(model_dir)
     with store.lock():
@@ -59,7 +61,7 @@ def publish(
     inputs.log_evaluation_data(store, run_id, report, report_dir)
     if not origin or origin.lock:
         tracking_log.log_dvc_lock(store, run_id)
-    tracking_log.log_history(store, run_id, tracking_record.history(model_dir))
+    tracking_log.log_history(store, run_id, history)
     tracking_log.log_scores(store, run_id, scores)
     tracking_log.log_files(store, run_id, model_dir, report_dir)
     experiment = store.client.get_run(run_id).data.tags.get("dvc.experiment", "")
@@ -72,6 +74,19 @@ def publish(
         store.client.set_terminated(run_id, "FINISHED")
     tracking_open.forget(store, sha256)
     return Published(run_id, name, version)
+
+
+def _read_report(report_dir: Path) -> dict[str, dict[str, Any]]:
+    """The scores of all sets; {} where evaluate has not run.
+
+    Raises:
+        UserError: they are damaged, or predictions.csv is.
+    """
+    path = report_dir / "metrics.json"
+    report = read_scores(path) if path.is_file() else {}
+    if (report_dir / "predictions.csv").is_file():
+        read_predictions(report_dir, report)
+    return report
 
 
 def _register(
@@ -105,7 +120,7 @@ def name_after_model(
 ) -> str:
     """Tag the run with what its model is; returns the run's new name."""
     sha256 = identity(model_dir)
-    card = json.loads((model_dir / "model.json").read_text(encoding="utf-8"))
+    card = read_json(model_dir / "model.json")
     name = f"{card['architecture']}-{sha256[:8]}"
     tracking_log.log_tags(store, run_id, tracking_record.model_tags(card, sha256, model_dir))
     if not origin or origin.lock:

@@ -15,6 +15,7 @@ from typing import Any
 
 import pandas as pd
 
+from wbc.cells import refuse_cut
 from wbc.lineage.state import Lineage
 
 EPOCH_PREFIX = "epoch/"  # of the curves, so that `val/macro_f1` stays the score of the model kept
@@ -92,6 +93,7 @@ def history(model_dir: Path) -> dict[int, dict[str, float]]:
     path = model_dir / "history.csv"
     if not path.is_file():
         return {}
+    refuse_cut(path)
     rows = pd.read_csv(path).to_dict("records")
     return {int(row["epoch"]): epoch_metrics(row) for row in rows}
 

@@ -107,19 +107,20 @@ def _origins(repository: Path) -> Callable[[str], Origin]:
 def _propose(repository: Path, architectures: list[str]) -> list[str]:
     """The alias challenger, as the stage compare moves it, from reports/ alone."""
     from wbc import comparison
-    from wbc.cells import read_table
     from wbc.pixels import evaluation_set_sha256
     from wbc.registry.challenger import propose_winners
+    from wbc.written import read_predictions
 
     names = [name for name in architectures if _is_evaluated(repository / "reports" / name)]
     names = [name for name in names if name in _wanted(repository, names)]
     if not names:
         return []
     try:
-        table = comparison.compare([comparison.read(repository, name) for name in names])
+        models = [comparison.read(repository, name) for name in names]
+        table = comparison.compare(models)
+        cells = read_predictions(repository / "reports" / names[0], models[0].metrics)
     except UserError as error:
         return [f"The alias challenger was not looked at: {error}"]
-    cells = read_table(repository / "reports" / names[0] / "predictions.csv")
     if "sha256" not in cells:
         return [
             "The alias challenger was not looked at: reports/ does not name its cells; run"

@@ -1,5 +1,7 @@
 """wbc.lineage.dvc: recorded data, a stage anew, a checkout; with real DVC on small files."""
 
+import hashlib
+import json
 import os
 import subprocess
 import sys
@@ -80,6 +82,44 @@ def test_a_damaged_object_is_told_from_a_missing_one(repository: Path, tmp_path:
     listed.unlink()
     with pytest.raises(lineage_dvc.LostError, match="is not in DVC's cache"):
         lineage_dvc.bring(cache, md5, tmp_path / "missing")
+
+
+def put(cache: Path, content: bytes, ending: str = "") -> str:
+    """Put an object into a cache as DVC does; returns its hash."""
+    md5 = hashlib.md5(content, usedforsecurity=False).hexdigest()
+    path = cache / "files" / "md5" / md5[:2] / f"{md5[2:]}{ending}"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+    return md5 + ending
+
+
+@pytest.mark.parametrize(
+    "names",
+    [["../../escaped"], ["a", "/escaped"], ["a/../../b"], [""], ["."], ["a\0"], ["a", "a/b"]],
+)
+def test_a_folder_whose_list_leads_out_of_it_is_damaged(tmp_path: Path, names: list[str]) -> None:
+    """Its hash is right: whoever may write to a shared cache can make one."""
+    cache, file = tmp_path / "cache", put(tmp_path / "cache", b"1")
+    listed = [{"md5": file, "relpath": name.replace("/esc", f"{tmp_path}/esc")} for name in names]
+    md5 = put(cache, json.dumps(listed).encode(), ".dir")
+    with pytest.raises(lineage_dvc.DamagedError, match=r"is damaged: it lists '.*no place in the"):
+        lineage_dvc.bring(cache, md5, tmp_path / "a" / "raw")
+    assert [
+        path for path in tmp_path.rglob("*") if path.is_file() and cache not in path.parents
+    ] == []
+    assert lineage_dvc.changed_in(cache, md5, tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b'{"x":', b'[{"md5": "00"}]', b"7", b"[7]", b"[" * 99_999, b"\xff",
+     b'[{"md5":7,"relpath":"a"}]', b'[{"md5":"../../x","relpath":"a"}]',
+     b'[{"md5":"","relpath":7}]'],
+)  # fmt: skip
+def test_what_is_no_list_of_files_is_a_damaged_object(tmp_path: Path, content: bytes) -> None:
+    md5 = put(tmp_path, content, ".dir")
+    with pytest.raises(lineage_dvc.DamagedError, match=f"{md5} in DVC's cache .* is damaged"):
+        lineage_dvc.bring(tmp_path, md5, tmp_path / "raw")
 
 
 def test_a_stage_runs_by_itself_and_reaches_no_cache(

@@ -187,3 +187,13 @@ def test_previous_is_looked_after(quick: Registry) -> None:
     assert "it is at 3, the trail says 1, which" in notice()
     store.client.delete_model_version(MODEL, one)
     assert "it is at 3, the trail says none, which" in notice()
+
+
+def test_no_control_character_of_the_registry_reaches_a_terminal(registry: Registry) -> None:
+    number = registry.add(answers(2), **{"git.commit": "\x1b[2J"})
+    event = Event("refuse", number, who="\x1b]0;x\x07", why="a\x9b2J\ud800\nb", set="\x1b[1m")
+    trail.append(registry.store, replace(event, why=event.why.replace("\ud800", "")))
+    lines = [*listing.history(registry.home, full=True), *listing.versions(registry.home)]
+    assert "%1B]0;x%07" in lines[1] and "a%C2%9B2J%0Ab" in lines[1] and "%1B[1m" in lines[1]
+    assert all(line.isprintable() for line in lines)
+    assert "\ud800" not in listing.table([["\ud800"]])[0]

@@ -1,5 +1,6 @@
 """wbc.registry.origin: which version is meant, and whether enough was recorded to go back."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -259,3 +260,17 @@ def test_files_and_scores_are_downloaded_or_said_to_be_lost(
     monkeypatch.setattr("mlflow.artifacts.download_artifacts", fails)
     with pytest.raises(UserError, match=r"registry \(y{1,160}\); restore"):
         origin.download(recorded.store, found, target)
+
+
+@pytest.mark.parametrize("command", ["verify", "checkout", "promote"])
+def test_a_version_of_others_is_one_sentence(
+    register: Callable[..., Any], home: Path, command: str
+) -> None:
+    """As MLflow's client registers one: without the tags of this pipeline."""
+    store = register()
+    known = store.client.get_model_version(tracking_store.MODEL, "1")
+    store.client.create_model_version(tracking_store.MODEL, known.source, known.run_id)
+    shutil.copy(Path(__file__).parents[3] / "params.yaml", home)
+    words = ["promote", "--version", "2"] if command == "promote" else [command, "2"]
+    with pytest.raises(SystemExit, match=r"error: Version 2 was not registered by this pipeline"):
+        cli.main(words)

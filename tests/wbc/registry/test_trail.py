@@ -182,3 +182,16 @@ def test_a_look_is_a_tag_of_its_own_with_its_time(quick: Registry) -> None:
     trail.look(quick.store, "a" * 64, "12")
     ((name, text),) = [(n, t) for n, t in quick.tags().items() if n.startswith("looks/")]
     assert name == f"looks/{'a' * 64}/12-0001" and text.endswith("+00:00")
+
+
+@pytest.mark.parametrize(
+    "changed", [{"when": 7}, {"who": None}, {"version": 1}, {"scores": 7}, {"scores": {"a": "b"}}]
+)
+def test_an_event_of_other_types_is_passed_over(
+    registry: Registry, changed: dict[str, Any]
+) -> None:
+    trail.append(registry.store, Event("promote", "1", scores={"macro_f1_gain": 0.5}))
+    text = json.dumps(json.loads(registry.tags()["event/0001"]) | changed)
+    registry.store.client.set_registered_model_tag(MODEL, "event/0002", text)
+    registry.store.client.set_registered_model_tag(MODEL, "event/0003", "[" * 4999)
+    assert [event.version for event in trail.read(registry.store)] == ["1"]

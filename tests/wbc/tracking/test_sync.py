@@ -203,3 +203,31 @@ def test_a_changed_report_is_brought_up_to_date(home: Path) -> None:
     assert "published" in tracking.sync(home)[0]
     (run,) = _runs()
     assert run.data.metrics["val/accuracy"] == 0.5
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("models/{}/model.json", "model.json should be a JSON file"),
+        ("models/{}/history.csv", "history.csv should be a table"),
+        ("reports/{}/metrics.json", "metrics.json should be a JSON file"),
+        ("reports/{}/predictions.csv", "predictions.csv should be a table"),
+    ],
+)
+def test_a_damaged_file_is_no_fault_of_mlflow(home: Path, name: str, words: str) -> None:
+    write_model(home)
+    path = home / name.format(ARCHITECTURE)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    with pytest.raises(UserError, match=words) as error:
+        tracking.sync(home)
+    assert "dvc checkout" in str(error.value) and "MLflow" not in str(error.value)
+    assert _runs() == _registry()[0] == []
+
+
+def test_predictions_that_lack_cells_are_not_published(home: Path) -> None:
+    write_model(home)
+    path = home / "reports" / ARCHITECTURE / "predictions.csv"
+    path.write_text("".join(path.read_text().splitlines(keepends=True)[:-1]))
+    with pytest.raises(UserError, match="has 0 of the 1 cells of test_a that"):
+        tracking.sync(home)
+    assert _runs() == []
