@@ -13,6 +13,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import time
 import urllib.request
 import zipfile
@@ -256,8 +257,9 @@ def answered(repository: Repository) -> str:
         port = str(free.getsockname()[1])
     real = repository.real()
     recipe = real.run("make", "-n", "ui", *ACTIVE).strip()
+    given = real.environment | {"BIN": str(Path(sys.executable).parent)}  # by make, to its recipes
     with subprocess.Popen(
-        ["sh", "-c", f"{recipe} --port {port}"], cwd=real.path, env=real.environment, text=True,
+        ["sh", "-c", f"{recipe} --port {port}"], cwd=real.path, env=given, text=True,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
     ) as process:  # fmt: skip
         try:

@@ -29,7 +29,9 @@ LIBRARIES = (
     "skimage.segmentation", "skimage.morphology", "skimage.filters", "skimage.feature",
     "cleanlab.filter", "joblib", "PIL.ImageDraw", "ruamel.yaml", "safetensors.torch", "psutil",
     "filelock", "tqdm", "jinja2", "dvc.cli", "dvc.cli.parser", "dvc.repo", "dvc.repo.experiments",
-    "dvc_data.index", "dvc.fs",
+    "dvc_data.index", "dvc.fs", "dvc.repo.datasets", "dvc.repo.plots", "networkx", "omegaconf",
+    "pygit2", "dvc.repo.experiments.queue.celery", "mlflow.tracing.processor.base_mlflow",
+    "mlflow.utils.requirements_utils", "sqlalchemy.dialects.sqlite",
 )  # fmt: skip
 # What libraries and the interpreter read when they start: a fork can only be asked for where they
 # are the same.
@@ -47,6 +49,8 @@ def main() -> None:
     for name in LIBRARIES:
         with contextlib.suppress(ImportError):  # of an extra
             importlib.import_module(name)
+    with contextlib.suppress(KeyError, AttributeError):  # which package has which module: a second
+        sys.modules["mlflow.utils.requirements_utils"]._init_packages_to_modules_map()
     gc.collect()
     gc.freeze()
     main_of = serve(folder, owner)
