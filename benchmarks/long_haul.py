@@ -142,30 +142,31 @@ def experiments(repository: Repository, count: int, every: int) -> Iterator[Row]
     seconds: list[float] = []
     for number in range(num_done(repository) + 1, count + 1):
         set_params(repository.path, {"train.learning_rate": round(1e-4 + 1e-6 * number, 7)})
-        if number % every == 0 or number in (1, count):
-            peak = measure(["env", *environment_words(repository), *REPRO], None)
-            if peak.status:
-                sys.exit(f"error: dvc repro ended with {peak.status}: {peak.output[-2000:]}")
-            commit(repository, f"experiment {number}")
-            yield row_of(repository, number, statistics.median(seconds or [peak.seconds]), peak)
-            seconds = []
-        else:
+        if number % every and number not in (1, count):
             start = time.perf_counter()
             repository.run("dvc", "repro")
             seconds.append(time.perf_counter() - start)
             commit(repository, f"experiment {number}")
+            continue
+        peak = measured_repro(repository.real())
+        commit(repository, f"experiment {number}")
+        yield row_of(repository, number, statistics.median(seconds or [peak.seconds]), peak)
+        seconds = []
 
 
-def environment_words(repository: Repository) -> list[str]:
-    """For `env`: the folder, and that all processes are the interpreter's own."""
-    words = [f"{name}={value}" for name, value in repository.real().environment.items()]
-    return ["-C", str(repository.path), *words]
+def measured_repro(repository: Repository) -> Peak:
+    """Ends the program where it fails."""
+    words = [f"{name}={value}" for name, value in repository.environment.items()]
+    peak = measure(["env", "-C", str(repository.path), *words, *REPRO], None)
+    if peak.status:
+        sys.exit(f"error: dvc repro ended with {peak.status}: {peak.output[-2000:]}")
+    return peak
 
 
 def row_of(repository: Repository, number: int, seconds: float, peak: Peak) -> Row:
-    path, begin = repository.path, time.perf_counter()
+    path, started = repository.path, time.perf_counter()
     repository.real().run("python", "-m", "wbc", "list")
-    start = time.perf_counter() - begin
+    start = time.perf_counter() - started
     return Row(
         number,
         seconds,

@@ -21,7 +21,7 @@ from wbc import (
 from wbc.cells import write_table
 from wbc.comparison import Model, compare, read, sets_of
 from wbc.comparison_tests import paired_table, rounded
-from wbc.pixels import evaluation_set_sha256, open_store
+from wbc.pixels import PixelStore, evaluation_set_sha256, open_store
 from wbc.registry.challenger import propose_winners
 from wbc.tracking import runs as tracking
 from wbc.written import read_predictions
@@ -44,8 +44,9 @@ def main() -> None:
     tests = paired_table(table, predictions, {model.name: model.metrics for model in models})
     write(table, tests, models)
     log.info("%s", comparison_text.report(table, tests))
-    propose(table)
-    speeds = measure(names, settings.train.threads)
+    val = open_store(Path("data/pixels")).part("val")
+    propose(table, val)
+    speeds = measure(names, val, settings.train.threads)
     tracking.publish_comparison({Path("models") / name: speeds[name] for name in names})
 
 
@@ -62,17 +63,15 @@ def write(table: pd.DataFrame, tests: pd.DataFrame, models: list[Model]) -> None
     comparison_page.write(table, tests, OUT_DIR, drawn, notes)
 
 
-def propose(table: pd.DataFrame) -> None:
+def propose(table: pd.DataFrame, val: PixelStore) -> None:
     """The best of each start may become challenger, by its validation score alone."""
-    digest = evaluation_set_sha256(open_store(Path("data/pixels")).part("val").table)
-    for sentence in propose_winners(table, Path("models"), digest):
+    for sentence in propose_winners(table, Path("models"), evaluation_set_sha256(val.table)):
         log.info("%s", sentence)
 
 
-def measure(names: list[str], threads: int) -> dict[str, dict[str, float]]:
+def measure(names: list[str], val: PixelStore, threads: int) -> dict[str, dict[str, float]]:
     """{architecture: times on this CPU}, also as a table in the log and in mlruns/."""
     chosen = device.pick("cpu", 32, threads)
-    val = open_store(Path("data/pixels")).part("val")
     squares = val.read([row % len(val) for row in range(cost.BATCH)])
     speeds = {
         name: asdict(cost.speed_of(model.load(Path("models") / name), squares)) for name in names

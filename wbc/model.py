@@ -61,8 +61,8 @@ class Classifier:
         if not np.isfinite(outputs.logits).all():
             raise UserError(
                 "The model answers with what is no number, so its weights are damaged or its"
-                " training failed; choose another version with --model, or bring the files back"
-                " with `dvc checkout`."
+                " training failed; choose another version with --model, bring the files back with"
+                " `dvc checkout`, or lower train.learning_rate and run `dvc repro` again."
             )
         return outputs
 

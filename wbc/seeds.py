@@ -9,7 +9,7 @@ import pandas as pd
 
 from wbc.errors import not_as_written
 from wbc.metrics import NUM_DECIMALS, Scores, value
-from wbc.written import parsed
+from wbc.written import JSON, parsed
 
 OTHERS: Final = "seeds"  # beside a model or its report: a folder for each seed but the first
 LIST_FILE: Final = "seeds.json"
@@ -32,7 +32,7 @@ def read_others(folder: Path) -> dict[int, Path]:
     others = folder / OTHERS
     listed = parsed(others / LIST_FILE)
     if not isinstance(listed, list) or not all(isinstance(seed, int) for seed in listed):
-        raise not_as_written(others / LIST_FILE, "is no list of seeds", "a JSON file")
+        raise not_as_written(others / LIST_FILE, "is no list of seeds", JSON)
     return {seed: others / str(seed) for seed in listed}
 
 

@@ -13,7 +13,7 @@ import pandas as pd
 from wbc.cells import read_table
 from wbc.errors import not_as_written, not_there, one_line, shown
 
-_JSON: Final = "a JSON file"
+JSON: Final = "a JSON file"
 
 
 def parsed(path: Path) -> Any:
@@ -28,7 +28,7 @@ def parsed(path: Path) -> Any:
         raise not_there(path) from None
     except (ValueError, RecursionError) as error:  # no JSON, no UTF-8, or nested without end
         found = f"cannot be read ({one_line(error, 120)})"
-        raise not_as_written(path, found, _JSON) from None
+        raise not_as_written(path, found, JSON) from None
 
 
 def read_json(path: Path, keys: Iterable[str] = ()) -> dict[str, Any]:
@@ -41,9 +41,9 @@ def read_json(path: Path, keys: Iterable[str] = ()) -> dict[str, Any]:
     """
     content = parsed(path)
     if not isinstance(content, dict):
-        raise not_as_written(path, "is no object with names and values", _JSON)
+        raise not_as_written(path, "is no object with names and values", JSON)
     if lacking := [key for key in keys if key not in content]:
-        raise not_as_written(path, f"has no {lacking[0]}", _JSON)
+        raise not_as_written(path, f"has no {lacking[0]}", JSON)
     return content
 
 
@@ -55,7 +55,7 @@ def read_scores(path: Path) -> dict[str, dict[str, Any]]:
     """
     content = read_json(path)
     if odd := [name for name, scores in content.items() if not isinstance(scores, dict)]:
-        raise not_as_written(path, f"has no scores of {odd[0]}", _JSON)
+        raise not_as_written(path, f"has no scores of {odd[0]}", JSON)
     return content
 
 

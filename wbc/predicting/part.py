@@ -155,13 +155,12 @@ def _known(out: Path) -> State | None:
 
 def _checked(state: State) -> State:
     """Raises ValueError where a record holds what no run writes."""
-    kinds = (
-        isinstance(state.run, dict),
-        isinstance(state.names, str),
-        isinstance(state.counts, dict),
-    )
-    numbers = [state.rows, state.files, state.bytes, *(state.counts.values() if kinds[2] else ())]
-    if not all(kinds) or not all(isinstance(each, int) and each >= 0 for each in numbers):
+    if not (isinstance(state.run, dict) and isinstance(state.names, str)):
+        raise ValueError
+    if not isinstance(state.counts, dict):
+        raise ValueError
+    numbers = (state.rows, state.files, state.bytes, *state.counts.values())
+    if not all(isinstance(each, int) and each >= 0 for each in numbers):
         raise ValueError
     return state
 
