@@ -23,12 +23,14 @@ def train(
     pretrained: bool,
     stop_after: int | None = None,
     threads: int = 1,
+    on: str = "cpu",
 ) -> str:
     """The hash of the network's state and history after two steps in each of two epochs.
 
     Args:
         pretrained: as after pretrained weights: a head phase, then the upper blocks.
         stop_after: an epoch at whose end the training is interrupted and begun again.
+        on: as `train.device`.
     """
     chosen = dataclasses.replace(settings(epochs=2, head_epochs=1, batch_size=8), seed=3)
     store = make_store(folder / "pixels", {"train": 4, "val": 1})
@@ -43,8 +45,8 @@ def train(
     def fit() -> training.Outcome:
         training.seed_everything(chosen.seed)
         network = Network(architecture, 0.2, frozen_batch_norm=pretrained)
-        cpu = device.pick("cpu", "auto", threads)
-        return training.fit(network, store, plan, cpu, scratch, on_epoch)
+        chosen_device = device.pick(on, "auto", threads)
+        return training.fit(network, store, plan, chosen_device, scratch, on_epoch)
 
     if stop_after:
         with pytest.raises(Interruption):
