@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from wbc.cells import CLASSES
 from wbc.errors import UserError
-from wbc.folding import Folded, Part, fold
+from wbc.folding import Folded, Part, autocast_type, fold
 from wbc.uncompiled import without_compiler
 
 with without_compiler():
@@ -295,8 +295,9 @@ class Network(nn.Module):
 
     def _trunk(self) -> list[Part]:
         """The frozen blocks, folded; anew where a state has been loaded into them since."""
-        if self._folded is None or self._folded.is_outdated():
-            self._folded = fold(_parts(self.blocks[: self.first_trained]))
+        half = autocast_type(self.mean.device)
+        if self._folded is None or not self._folded.is_for(half):
+            self._folded = fold(_parts(self.blocks[: self.first_trained]), half)
         return self._folded.parts
 
     def _first(self, what: Unfreeze) -> int:

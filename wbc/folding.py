@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
@@ -23,27 +24,41 @@ class Folded:
     """
 
     parts: list[Part]
+    half: torch.dtype | None
     sources: list[Tensor]
     versions: list[int]
 
-    def is_outdated(self) -> bool:
-        """Whether a tensor has been written to since."""
-        return [tensor._version for tensor in self.sources] != self.versions
+    def is_for(self, half: torch.dtype | None) -> bool:
+        """Whether they were made for this type, and no tensor has been written to since."""
+        return half == self.half and [t._version for t in self.sources] == self.versions
 
 
-def fold(parts: Sequence[Part]) -> Folded:
+def fold(parts: Sequence[Part], half: torch.dtype | None = None) -> Folded:
     """Copies of `parts` without batch norm after convolutions, in eval mode, without gradient.
 
     A batch norm belongs to the convolution that was registered right before it, as in all of
     torchvision's networks; functions among the parts stay.
+
+    Args:
+        half: the type in which torch.autocast will run them, if it will. It would cast the weights
+            at every call; here they are cast once, to the same numbers.
     """
     modules = [part for part in parts if isinstance(part, nn.Module)]
     sources = [t for m in modules for t in (*m.parameters(), *m.buffers())]
     copies = nn.ModuleList(copy.deepcopy(modules)).eval().requires_grad_(False)
     _fold(copies)
+    for layer in copies.modules():
+        if half is not None and isinstance(layer, (nn.Conv2d, nn.Linear)):
+            layer.to(half)
     rest = iter(copies)
     layers = [next(rest) if isinstance(part, nn.Module) else part for part in parts]
-    return Folded(layers, sources, [tensor._version for tensor in sources])
+    return Folded(layers, half, sources, [tensor._version for tensor in sources])
+
+
+def autocast_type(device: torch.device) -> torch.dtype | None:
+    """What torch.autocast casts convolutions to at present, if it is on."""
+    kind = device.type
+    return torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else None
 
 
 def _fold(module: nn.Module) -> None:

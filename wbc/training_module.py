@@ -56,7 +56,9 @@ class TrainingModule(pl.LightningModule):
     def training_step(self, batch: Batch, _batch_index: int) -> Tensor:
         cells, labels, samples = batch
         # Dropout depends on (seed, step, rank) only, so an interrupted run can be continued.
-        torch.manual_seed(seed_of(self.plan.seed, self.global_step, self.global_rank))
+        _generator(self.device).manual_seed(
+            seed_of(self.plan.seed, self.global_step, self.global_rank)
+        )
         if cells.dtype == torch.uint8:
             cells = self._augmented(cells, samples)
         loss = self._loss(self._logits(cells), labels, self.plan.train.label_smoothing)
@@ -65,7 +67,8 @@ class TrainingModule(pl.LightningModule):
         return loss
 
     def on_after_backward(self) -> None:
-        self.team.average(learned_statistics(self.network))
+        if self.team.size > 1:
+            self.team.average(learned_statistics(self.network))
 
     def validation_step(self, batch: Batch, _batch_index: int) -> None:
         cells = batch[0]
@@ -185,6 +188,13 @@ class TrainingModule(pl.LightningModule):
             "val/balanced_accuracy": round(val["balanced_accuracy"], 6),
             "val/macro_f1": round(val["macro_f1"], 6),
         }
+
+
+def _generator(device: torch.device) -> torch.Generator:
+    """What dropout draws from there; torch.manual_seed would seed every device's, 1 ms a step."""
+    if device.type == "cuda":
+        return torch.cuda.default_generators[device.index or 0]
+    return torch.default_generator
 
 
 def rank(row: Row) -> tuple[float, float]:

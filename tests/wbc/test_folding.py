@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from wbc.backbones import ARCHITECTURES, Network, Unfreeze
+from wbc.backbones import ARCHITECTURES, Network, Unfreeze, _chain, _parts
+from wbc.folding import fold
 
 NAMES = tuple(ARCHITECTURES)
 TOLERANCE = 1e-5  # of the largest value; measured: up to 1.4e-6
@@ -60,8 +61,7 @@ def test_a_frozen_network_is_folded_whole_and_answers_alike(name: str) -> None:
     with torch.no_grad():
         expected = plain(net, images, len(net.blocks))
     assert torch.allclose(answers, expected, atol=TOLERANCE * float(expected.abs().max()))
-    layers = [m for part in net._trunk() if isinstance(part, nn.Module) for m in part.modules()]
-    assert not any(isinstance(layer, nn.BatchNorm2d) for layer in layers)
+    assert not any(isinstance(layer, nn.BatchNorm2d) for layer in layers_of(net))
     assert list(net.state_dict()) == keys
 
 
@@ -83,3 +83,23 @@ def test_another_type_or_device_counts() -> None:
     net.freeze()
     assert net(images).dtype == torch.float64
     assert net.float()(images.float()).dtype == torch.float32
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_in_half_precision_weights_are_cast_once_to_the_same_numbers(name: str) -> None:
+    net, images = network(name), torch.rand(2, 3, 64, 64)
+    net.unfreeze("upper")
+    full = net.frozen(images)
+    folded = fold(_parts(net.blocks[: net.first_trained])).parts  # autocast casts them each time
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        expected = _chain(folded, net._normalised(images))
+        found, layers = net.frozen(images), layers_of(net)
+    assert expected.dtype == torch.bfloat16 and torch.equal(found, expected)
+    casts = [layer.weight.dtype for layer in layers if isinstance(layer, nn.Conv2d)]
+    assert casts and set(casts) == {torch.bfloat16}
+    assert torch.equal(net.frozen(images), full)  # and back in 32 bits
+
+
+def layers_of(net: Network) -> list[nn.Module]:
+    """All layers of the folded trunk."""
+    return [m for part in net._trunk() if isinstance(part, nn.Module) for m in part.modules()]
