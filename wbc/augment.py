@@ -1,7 +1,9 @@
 """Batched augmentation on the training device, exact to the sample.
 
 The random numbers of a sample are a function of (seed, epoch, sample index) only, so neither the
-order of samples nor the number of loader workers, devices or interruptions changes them.
+order of samples nor the number of loader workers, devices or interruptions changes them. What is
+small, a few numbers a sample, is computed on the CPU and sent: a GPU would be started once for each
+operation on it.
 docs/augmentation.md has every setting's range and reason.
 """
 
@@ -16,6 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from wbc import microscope
+from wbc.microscope import send
 from wbc.params import Augment
 
 # Of a sample: what moves it, what recolours it, dyes and light, another microscope.
@@ -33,13 +36,6 @@ PIVOT: Final = 0.7  # natural logarithm: a density between those of cytoplasm an
 GLASS: Final = 8  # pixels, side of the brightest square, which is taken for the glass
 TURN: Final = torch.tensor([[0.0, -1, 1], [1, 0, -1], [-1, 1, 0]])  # cross product with (1, 1, 1)
 LUMA: Final = torch.tensor([0.299, 0.587, 0.114])  # ITU-R BT.601
-
-
-@functools.cache
-def _on(device: torch.device) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """The constants on a device: a copy at every step would make a GPU wait for it."""
-    dyes, inverse, luma, turn = (x.to(device) for x in (DYES, DYES_INVERSE, LUMA, TURN))
-    return dyes, inverse, luma, turn
 
 
 def uniform_draws(seed: int, epoch: int, samples: NDArray[np.int64], count: int) -> Tensor:
@@ -64,14 +60,13 @@ def augment(images: Tensor, draws: Tensor, settings: Augment) -> Tensor:
     """Turn, mirror, scale, shift and recolour; a share of them through another microscope.
 
     Args:
-        images: (N, 3, S, S), values in 0..1.
+        images: (N, 3, S, S), values in 0..1, on any device.
         draws: (N, NUM_DRAWS) from `uniform_draws`, on the CPU.
 
     Returns:
         The same shape and range.
     """
-    sent = microscope.send(draws, images.device)
-    out = _recolour(_move(images, sent[:, _MOVE], settings), sent, settings)
+    out = _recolour(_move(images, draws[:, _MOVE], settings), draws, settings)
     if microscope.is_on(settings):
         microscope.change(out, draws[:, _CAMERA], settings)
     return out
@@ -88,7 +83,7 @@ def _move(images: Tensor, draws: Tensor, settings: Augment) -> Tensor:
     shift_x, shift_y = 2 * settings.shift * draws[:, 4], 2 * settings.shift * draws[:, 5]
     rows = (cos * mirror, -sin, shift_x, sin * mirror, cos, shift_y)
     matrices = torch.stack(rows, dim=1).view(-1, 2, 3)
-    grid = _grid(matrices, images.shape[2], images.shape[3])
+    grid = _grid(send(matrices, images.device), images.shape[2], images.shape[3])
     return F.grid_sample(images, grid, padding_mode="reflection", align_corners=False)
 
 
@@ -100,6 +95,7 @@ def _grid(matrices: Tensor, height: int, width: int) -> Tensor:
     return across.transpose(1, 2).unsqueeze(1) + down.transpose(1, 2).unsqueeze(2)
 
 
+@functools.cache
 def _centres(count: int, device: torch.device) -> Tensor:
     """The middles of `count` pixels that together reach from -1 to 1."""
     return (2 * torch.arange(count, device=device) + 1) / count - 1
@@ -125,7 +121,7 @@ def _changes_light(settings: Augment) -> bool:
 
 def _restain(images: Tensor, strengths: Tensor) -> Tensor:
     """Scale each dye's share of the optical density; what is no dye stays. Consumes `images`."""
-    change = _dye_matrix(strengths)
+    change = send(_dye_matrix(strengths), images.device)
     negative_density = images.clamp_(min=1 / 255).log_()
     return torch.bmm(change, negative_density.flatten(2)).exp_().view(images.shape)
 
@@ -135,11 +131,12 @@ def _dye_matrix(strengths: Tensor, turned: Tensor | None = None) -> Tensor:
 
     turned: (N, 3, 2), unit columns of optical density; without it the dyes keep their colours.
     """
-    dyes, inverse = _on(strengths.device)[:2]
-    added = dyes * (strengths - 1).unsqueeze(1)
+    added = DYES * (strengths - 1).unsqueeze(1)
     if turned is not None:
-        added = added + (turned - dyes) * strengths.unsqueeze(1)
-    return added @ inverse + torch.eye(3, device=strengths.device)
+        added = added + (turned - DYES) * strengths.unsqueeze(1)
+    # Not by matmul, whose rounding depends on the number of samples on some CPUs.
+    back: Tensor = added[:, :, :1] * DYES_INVERSE[0] + added[:, :, 1:] * DYES_INVERSE[1]
+    return back + torch.eye(3)
 
 
 def _restaining(strengths: Tensor, draws: Tensor, settings: Augment) -> Tensor:
@@ -147,7 +144,7 @@ def _restaining(strengths: Tensor, draws: Tensor, settings: Augment) -> Tensor:
 
     A tone curve of exponent g, light ** g, multiplies every density by g.
     """
-    turned = _on(draws.device)[0] + settings.stain_hue * draws[:, :6].view(-1, 3, 2)
+    turned = DYES + settings.stain_hue * draws[:, :6].view(-1, 3, 2)
     turned = F.normalize(turned.clamp(min=0), dim=1)  # no dye shines
     return torch.exp(settings.gamma * draws[:, 6]).view(-1, 1, 1) * _dye_matrix(strengths, turned)
 
@@ -160,15 +157,16 @@ def _relight(images: Tensor, matrix: Tensor, draws: Tensor, settings: Augment) -
     """
     n, _, height, width = images.shape
     light = draws[:, _LIGHT]
-    slopes = 0.5 * settings.gradient * light[:, 9:11]
+    slopes = send(0.5 * settings.gradient * light[:, 9:11], images.device)
     down = slopes[:, :1] * _centres(height, images.device)
     across = slopes[:, 1:] * _centres(width, images.device)
     plane = (down.unsqueeze(2) + across.unsqueeze(1)).view(n, 1, -1)
-    white = torch.zeros(n, 3, 1, device=images.device)
+    white = torch.zeros(n, 3, 1)
     white[:, ::2, 0] = settings.white_point * light[:, 7:9]
     negative_density = images.clamp_(min=1 / 255).log_()
     if settings.uptake > 0:
         negative_density = _taken_up(negative_density, draws[:, _UPTAKE], settings)
+    matrix, white = send(matrix, images.device), send(white, images.device)
     logs = torch.baddbmm(plane + white, matrix, negative_density.flatten(2))
     return logs.exp_().view(images.shape)
 
@@ -184,7 +182,8 @@ def _taken_up(negative_density: Tensor, draws: Tensor, settings: Augment) -> Ten
     density = torch.sub(glass, negative_density).clamp_(min=0)
     thick = density.mean(dim=1, keepdim=True).clamp_(min=1 / 255).mul_(1 / PIVOT).log_()
     power = torch.exp(settings.uptake * (draws[:, :1] + draws[:, 1:] / 4)).view(-1, 3, 1, 1)
-    return torch.addcmul(glass, density, ((power - 1) * thick).exp_(), value=-1)
+    more = send(power - 1, density.device)
+    return torch.addcmul(glass, density, (more * thick).exp_(), value=-1)
 
 
 def _colour_matrix(images: Tensor, draws: Tensor, settings: Augment) -> tuple[Tensor, Tensor]:
@@ -193,28 +192,35 @@ def _colour_matrix(images: Tensor, draws: Tensor, settings: Augment) -> tuple[Te
     Hue turns the colour around the grey axis (Rodrigues); saturation mixes with luma; contrast
     stretches about the picture's mean luma, as in torchvision's ColorJitter.
     """
-    n, device = len(images), images.device
-    luma = _on(device)[2]
     angle = 2 * math.pi * settings.hue * draws[:, 3]
     saturation = 1 + settings.saturation * draws[:, 2]
     contrast = 1 + settings.contrast * draws[:, 1]
     brightness = 1 + settings.brightness * draws[:, 0]
-    eye = torch.eye(3, device=device).expand(n, 3, 3)
-    grey = luma.expand(3, 3)
-    mixed = saturation.view(-1, 1, 1) * eye + (1 - saturation).view(-1, 1, 1) * grey
+    grey = LUMA.expand(3, 3)
+    mixed = saturation.view(-1, 1, 1) * torch.eye(3) + (1 - saturation).view(-1, 1, 1) * grey
     matrix = torch.bmm(mixed, _turn_about_grey(angle))
     scale = (contrast * brightness).view(-1, 1, 1)
-    mean = torch.einsum("nchw,c->n", images, luma) / (images.shape[2] * images.shape[3])
-    offset = (mean * (1 - contrast) * brightness).view(-1, 1, 1).expand(n, 3, 1)
-    return scale * matrix, offset
+    mean = _mean_luma(images)
+    less, more = send(torch.stack((1 - contrast, brightness)), images.device)
+    offset = (mean * less * more).view(-1, 1, 1).expand(-1, 3, 1)
+    return send(scale * matrix, images.device), offset
+
+
+def _mean_luma(images: Tensor) -> Tensor:
+    """Of each picture, (N,)."""
+    return (images.mean(dim=(2, 3)) * _luma_on(images.device)).sum(dim=1)
+
+
+@functools.cache
+def _luma_on(device: torch.device) -> Tensor:
+    return LUMA.to(device)
 
 
 def _turn_about_grey(angle: Tensor) -> Tensor:
-    axis = 1 / math.sqrt(3)
-    cross = axis * _on(angle.device)[3]
-    outer = torch.full((3, 3), 1 / 3, device=angle.device)
+    cross = TURN / math.sqrt(3)
+    outer = torch.full((3, 3), 1 / 3)
     cos, sin = torch.cos(angle).view(-1, 1, 1), torch.sin(angle).view(-1, 1, 1)
-    return cos * torch.eye(3, device=angle.device) + sin * cross + (1 - cos) * outer
+    return cos * torch.eye(3) + sin * cross + (1 - cos) * outer
 
 
 def _mix(x: NDArray[np.uint64] | np.uint64) -> NDArray[np.uint64]:

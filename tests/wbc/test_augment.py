@@ -2,14 +2,25 @@
 
 import colorsys
 import dataclasses
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from wbc import augment as module
-from wbc.augment import DYES, DYES_INVERSE, NUM_DRAWS, _grid, _restain, augment, uniform_draws
+from wbc.augment import (
+    DYES,
+    DYES_INVERSE,
+    NUM_DRAWS,
+    _grid,
+    _restain,
+    augment,
+    to_images,
+    uniform_draws,
+)
 from wbc.params import Augment
 
 NOTHING = Augment(
@@ -115,6 +126,27 @@ def test_only_the_share_that_is_asked_for_goes_through_another_microscope() -> N
     out = augment(images, draws(400), some)
     plain = augment(images, draws(400), NOTHING)
     assert 0.23 < (out != plain).flatten(1).any(dim=1).float().mean() < 0.37
+
+
+def test_a_device_is_started_for_what_is_large_only() -> None:
+    """Each operation on a few numbers a sample would cost a GPU as much as one on the pixels."""
+    pixels = torch.empty((16, 32, 32, 3), dtype=torch.uint8, device="meta")
+    augment(to_images(pixels), draws(16), PLAIN)  # constants are sent once
+    with OnDevice() as operations:
+        augment(to_images(pixels), draws(16), PLAIN)
+    assert 10 < operations.count <= 22
+
+
+class OnDevice(TorchDispatchMode):
+    """Counts the operations that write to tensors on another device than the CPU."""
+
+    count = 0
+
+    def __torch_dispatch__(self, operation: Any, _: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = operation(*args, **(kwargs or {}))
+        writes = isinstance(result, torch.Tensor) and not operation.is_view
+        self.count += writes and result.is_meta and operation._opname != "_unsafe_view"
+        return result
 
 
 def test_flips_are_the_eight_views_of_a_square() -> None:
