@@ -2,11 +2,12 @@
 
     python -m benchmarks.training [--networks googlenet ...] [--rounds 4] [--precision bf16]
 
-On the same drawn cells of 575x575 pixels, at 224 pixels, batch 16, `unfreeze: upper`, in one
-process, in turn. All see the same allocator setting (wbc.device). Training steps are timed:
+On the same drawn cells of 575x575 pixels, at 224 pixels, batch 16 (64 on a GPU), `unfreeze: upper`,
+in one process, in turn. All see the same allocator setting (wbc.device). Training steps are timed:
 validation and checkpoints are left out on all sides, and so is computing the cached features, one
 pass over the frozen layers for each view. Runs where `train.device: auto` would: on a GPU all are
-there, the in-memory tensors too, and the peers compute in 32 bits.
+there, the in-memory tensors too, and the peers compute in 32 bits; an epoch from memory then has
+the same cells several times, so that it lasts long enough to be timed.
 """
 
 import argparse
@@ -17,8 +18,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import torch
 from lightning.pytorch.callbacks import Callback
+from torch import Tensor
 
 from benchmarks.drawn import draw_cells, fill
 from benchmarks.peers import Reference, StrongestPeer, reference_loader, wait_for
@@ -30,6 +33,7 @@ from wbc.pixels import PixelStore
 from wbc.plan import make_plan
 
 SIZE, BATCH = 224, 16
+BATCH_ON_GPU, STEPS_ON_GPU = 64, 60
 HEADER = (
     "| network | reference, images/s | this project, images/s | to reference | to strongest peer"
     " | to its compute limit | step to reference's step | with cached features to reference |"
@@ -40,7 +44,8 @@ HEADER = (
 def main() -> None:
     arguments = parse_arguments()
     with tempfile.TemporaryDirectory() as folder:
-        cells = Cells(Path(folder), arguments.images)
+        cells = Cells(Path(folder), arguments.images, arguments.batch_size)
+        print(pick("auto", arguments.precision).name, f"batch {cells.batch_size}", sep=", ")
         print(HEADER)
         for name in arguments.networks:
             print(
@@ -49,30 +54,55 @@ def main() -> None:
 
 
 class Cells:
-    """The same cells as files and as a store."""
+    """The same cells as files and as a store.
 
-    def __init__(self, folder: Path, num_images: int) -> None:
-        table = draw_cells(folder / "raw", {"train": num_images, "val": 10})
+    Args:
+        num_images: at least; a batch is filled in any case.
+        batch_size: 0: BATCH, or BATCH_ON_GPU where there is one.
+    """
+
+    def __init__(self, folder: Path, num_images: int, batch_size: int = 0) -> None:
+        on_gpu = torch.cuda.is_available()
         self.folder = folder
-        self.store = fill(table, folder / "raw", folder / "pixels", SIZE, "none")
-        self.loader = reference_loader(folder / "raw" / "train", SIZE, BATCH)
+        self.batch_size = batch_size or (BATCH_ON_GPU if on_gpu else BATCH)
+        num_images = max(num_images, self.batch_size)
+        table = draw_cells(folder / "raw", {"train": num_images, "val": 10})
+        store = fill(table, folder / "raw", folder / "pixels", SIZE, "none")
+        num_steps = STEPS_ON_GPU if on_gpu else 1
+        self.store = repeated(store, -(-num_steps * self.batch_size // num_images))
+        self.loader = reference_loader(folder / "raw" / "train", SIZE, self.batch_size)
+
+    def in_memory(self, place: torch.device) -> list[tuple[Tensor, Tensor]]:
+        """As many batches as an epoch has steps, a few distinct ones in turn."""
+        size = self.batch_size
+        images = [torch.rand(size, 3, SIZE, SIZE).to(place) for _ in range(4)]
+        labels = torch.randint(0, 5, (size,)).to(place)
+        num_steps = max(1, len(self.store.part("train")) // size)
+        return [(images[number % len(images)], labels) for number in range(num_steps)]
+
+
+def repeated(store: PixelStore, times: int) -> PixelStore:
+    """The store with each of its training cells so many times."""
+    in_train = store.table["split"] == "train"
+    tables = [store.table[in_train]] * times + [store.table[~in_train]]
+    return dataclasses.replace(store, table=pd.concat(tables, ignore_index=True))
 
 
 def measure(name: str, cells: Cells, num_rounds: int, precision: str = "auto") -> Rates:
     """`precision` is this project's; all others compute in 32 bits."""
     device = pick("auto", precision, 0)
     place = torch.device(device.type)
-    in_memory = [
-        (torch.rand(BATCH, 3, SIZE, SIZE).to(place), torch.randint(0, 5, (BATCH,)).to(place))
-        for _ in range(max(1, len(cells.store.part("train")) // BATCH))
-    ]
+    in_memory = cells.in_memory(place)
+    size = cells.batch_size
     reference, peer = Reference(name, place), StrongestPeer(name, place)
     limit = ComputeLimit(name, device)
     contenders: dict[str, Callable[[], float]] = {
         "reference": lambda: reference.epoch(cells.loader),
         "peer": lambda: peer.epoch(cells.loader),
-        "ours": lambda: train(name, cells.store, device),
-        "cached": lambda: train(name, cells.store, device, epochs=4, cache_views=1),
+        "ours": lambda: train(name, cells.store, device, batch_size=size),
+        "cached": lambda: train(
+            name, cells.store, device, batch_size=size, epochs=4, cache_views=1
+        ),
         "limit": lambda: limit.epoch(in_memory),
         "reference step": lambda: reference.epoch(in_memory),
     }
@@ -121,7 +151,7 @@ class ComputeLimit(Reference):
             [p for p in self.network.parameters() if p.requires_grad], fused=True
         )
 
-    def logits(self, images: torch.Tensor) -> torch.Tensor:
+    def logits(self, images: Tensor) -> Tensor:
         half = self.device.precision != "32-true"
         with torch.autocast(self.place.type, torch.bfloat16, enabled=half):
             return self.network(images)  # type: ignore[no-any-return]
@@ -144,6 +174,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--networks", nargs="+", default=list(ARCHITECTURES))
     parser.add_argument("--rounds", type=int, default=4)
     parser.add_argument("--images", type=int, default=160)
+    parser.add_argument("--batch-size", type=int, default=0)
     parser.add_argument("--precision", choices=("auto", "bf16"), default="auto")
     return parser.parse_args()
 
