@@ -58,7 +58,9 @@ def fold(parts: Sequence[Part], half: torch.dtype | None = None) -> Folded:
 def autocast_type(device: torch.device) -> torch.dtype | None:
     """What torch.autocast casts convolutions to at present, if it is on."""
     kind = device.type
-    return torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else None
+    if not torch.amp.is_autocast_available(kind) or not torch.is_autocast_enabled(kind):
+        return None
+    return torch.get_autocast_dtype(kind)
 
 
 def _fold(module: nn.Module) -> None:
