@@ -23,7 +23,7 @@ from wbc.backbones import Network
 from wbc.card import make_card, recorded, with_temperature
 from wbc.cells import CLASSICAL, write_table
 from wbc.pixels import PixelStore, open_store
-from wbc.plan import Plan, make_plan
+from wbc.plan import Plan, make_plan, refuse_caching_few
 from wbc.reference import REFERENCE_FILE, Reference
 from wbc.seeds import OTHERS, write_others
 from wbc.start import Start, read_start
@@ -168,7 +168,9 @@ def prepare(architecture: str, settings: params.Params, start_dir: Path) -> Job:
     """Open the pixels and build the network at its start."""
     store, start = open_store(Path("data/pixels")), read_start(start_dir)
     pretrained = start.start != "random"
-    plan = make_plan(settings.train, settings.seed, pretrained, store.part("train").labels)
+    labels = store.part("train").labels
+    plan = make_plan(settings.train, settings.seed, pretrained, labels)
+    refuse_caching_few(plan, len(labels))
     network = build(architecture, settings, pretrained)
     load_into(network, start_dir)
     return Job(store, start, plan, network)

@@ -2,12 +2,18 @@
 
 import math
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from wbc.backbones import Unfreeze
+from wbc.errors import UserError
 from wbc.params import Train
+
+# With so many training cells cached views gave models as good as other seeds do; with 200 slightly
+# worse ones (docs/speed.md, from benchmarks.cached_quality).
+MIN_CACHED: Final = 750
 
 
 @dataclass(frozen=True)
@@ -52,6 +58,20 @@ def make_plan(train: Train, seed: int, pretrained: bool, labels: NDArray[np.int6
         loss_weights=tuple(float(x) for x in weights / np.dot(weights, prior)),
         steps_per_epoch=max(1, len(labels) // train.batch_size),
     )
+
+
+def refuse_caching_few(plan: Plan, num_cells: int) -> None:
+    """Cached views are offered only where they are known to cost no quality.
+
+    Raises:
+        UserError: features are to be cached for fewer training cells than MIN_CACHED.
+    """
+    if plan.cache_views and num_cells < MIN_CACHED:
+        raise UserError(
+            f"train.cache_views is {plan.cache_views}, which needs at least {MIN_CACHED} cells to"
+            f" train on and has {num_cells}: with fewer, fixed views cost more quality than another"
+            " seed would (docs/speed.md); set train.cache_views to 0."
+        )
 
 
 def _warm_cosine(step: int, num_steps: int, train: Train) -> float:

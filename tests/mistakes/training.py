@@ -57,6 +57,13 @@ def no_pixels(scene: Scene) -> Seen:
     return scene.stage("train", ARCHITECTURE)
 
 
+def few_cached(scene: Scene) -> Seen:
+    scene.set(train__cache_views=8, model__weights="auto")
+    start = {"architecture": ARCHITECTURE, "start": "file", "sha256": "", "note": ""}
+    scene.write(f"models/{ARCHITECTURE}/start/start.json", json.dumps(start))
+    return scene.stage("train", ARCHITECTURE)
+
+
 def no_model(scene: Scene) -> Seen:
     (scene.home / "models" / ARCHITECTURE / "model.json").unlink()
     return scene.stage("evaluate", ARCHITECTURE)
@@ -133,6 +140,7 @@ MAKERS = {
     "a stage by hand without one": lambda scene: scene.stage("evaluate"),
     "train by hand before weights": no_start,
     "train by hand before preprocess": no_pixels,
+    "cached views of few cells": few_cached,
     "evaluate by hand before train": no_model,
     "comparing before anything is evaluated": compare_nothing,
     "no space on the disk": full_disk,

@@ -15,6 +15,7 @@ from stages import evaluate, train
 from tests.pipeline.conftest import ROOT, set_params
 from tests.wbc.stores import make_store
 from wbc import reference
+from wbc.errors import UserError
 from wbc.model import model_sha256
 from wbc.seeds import read_others
 
@@ -115,6 +116,15 @@ def test_an_interrupted_seed_costs_no_finished_one(
     assert runs == [1, 2, 2]
     assert identities()[NAME] == first
     assert not list(Path("scratch").iterdir())
+
+
+def test_views_of_few_cells_are_refused_before_a_run_begins(runs: list[int]) -> None:
+    start = {"architecture": NAME, "start": "file", "sha256": "", "note": ""}
+    Path("models", NAME, "start", "start.json").write_text(json.dumps(start))
+    set_params(Path(), {"train.cache_views": 8, "model.weights": "auto"})
+    with pytest.raises(UserError, match=r"train.cache_views is 8, which needs at least 750"):
+        train.main()
+    assert not runs
 
 
 def test_evaluate_scores_all_seeds(runs: list[int], monkeypatch: pytest.MonkeyPatch) -> None:

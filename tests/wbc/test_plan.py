@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from wbc import params
-from wbc.plan import make_plan, seed_of
+from wbc.errors import UserError
+from wbc.plan import make_plan, refuse_caching_few, seed_of
 
 TRAIN = params.load(Path(__file__).parent.parent.parent / "params.yaml").train
 
@@ -47,3 +48,13 @@ def test_a_random_start_has_one_phase_in_which_all_learns() -> None:
 def test_seeds_of_steps_and_processes_differ() -> None:
     seeds = {seed_of(1, step, rank) for step in range(50) for rank in range(4)}
     assert len(seeds) == 200 and seed_of(1, 3, 2) == seed_of(1, 3, 2)
+
+
+def test_views_of_few_cells_are_not_cached() -> None:
+    plan = make_plan(train(cache_views=8), 1, True, np.arange(749) % 5)
+    with pytest.raises(UserError, match=r"at least 750 cells .* has 749: .* views to 0"):
+        refuse_caching_few(plan, 749)
+    refuse_caching_few(plan, 750)
+    refuse_caching_few(make_plan(train(), 1, True, np.arange(9) % 5), 9)
+    random_start = make_plan(train(cache_views=8), 1, False, np.arange(9) % 5)
+    refuse_caching_few(random_start, 9)  # nothing is cached then
