@@ -54,7 +54,7 @@ def parts(name: str, cells: training.Cells, device: Device) -> dict[str, Part]:
     pixels, labels, samples = next(batches)
     pixels, labels = pixels.to(place), labels.to(place)
     settings = params.load(Path("params.yaml")).train.augment
-    draws = uniform_draws(1, 0, samples.numpy(), NUM_DRAWS)
+    draws = uniform_draws(1, 0, samples, NUM_DRAWS)
     images = to_images(pixels)
     limit = training.ComputeLimit(name, device)
     half = torch.autocast(place.type, torch.bfloat16, enabled=device.precision != "32-true")

@@ -1,7 +1,6 @@
 """train@classical: what stages/train.py does for the networks, for the hand-made features."""
 
 import logging
-import os
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from stages._run import code_sha256, scratch_dir
-from wbc import classical, model, params, reference, reference_cells
+from wbc import classical, device, model, params, reference, reference_cells
 from wbc.card import make_card, recorded
 from wbc.cells import CLASSICAL, write_table
 from wbc.classical_training import NUM_FOLDS, Cells, Fitted, fit
@@ -36,7 +35,7 @@ def train(settings: params.Params) -> None:
     the cells among the folds.
     """
     settings = params.each_seed(settings)[0]
-    num_processes = settings.train.threads or os.cpu_count() or 1
+    num_processes = settings.train.threads or device.num_cores()
     store, model_dir = open_store(Path("data/pixels")), Path("models") / CLASSICAL
     flat = applicable(params.flatten(settings, CLASSICAL))
     plan = make_plan(settings.train, settings.seed, False, store.part("train").labels)

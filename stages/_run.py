@@ -42,16 +42,25 @@ def run(main: Callable[[], None], quiet: bool = False) -> None:
             name = signal.Signals(int(ended.code) - 128).name
             log.warning("stopped by %s; run the same command again to go on", name)
         raise
-    except MemoryError:
-        sys.exit(
-            "error: the memory of this machine is not enough for this stage; end other programs or"
-            " take smaller batches or pictures (params.yaml), and run the same command again"
-        )
     except Exception as error:
-        sentence = _about_files(error)
+        sentence = _about_memory(error) or _about_files(error)
         if not sentence:
             raise
         sys.exit(f"error: {sentence}")
+
+
+def _about_memory(error: Exception) -> str:
+    """What to do if memory is not enough: for Python, numpy, or torch, also on a GPU; else ""."""
+    if type(error).__name__ == "OutOfMemoryError":
+        place = "the GPU"
+    elif isinstance(error, MemoryError) or "can't allocate memory" in str(error):
+        place = "this machine"
+    else:
+        return ""
+    return (
+        f"the memory of {place} is not enough for this stage; end other programs or take smaller"
+        " batches or pictures (params.yaml), and run the same command again"
+    )
 
 
 def _about_files(error: Exception) -> str:

@@ -3,7 +3,6 @@
 Models of other seeds (`train.seeds`) get their scores only: reports/ARCH/seeds/SEED.
 """
 
-import os
 from pathlib import Path
 
 from stages import _figures, _trust
@@ -23,7 +22,7 @@ def main() -> None:
     architecture = named_architecture(settings.architectures)
     model_dir, report_dir = Path("models") / architecture, Path("reports") / architecture
     chosen = device.pick(settings.train.device, settings.train.precision, settings.train.threads)
-    num_processes = settings.train.threads or os.cpu_count() or 1
+    num_processes = settings.train.threads or device.num_cores()
     classifier = model.load(model_dir, chosen.type, num_processes)
     store = open_store(Path("data/pixels"))
     evaluation = evaluate(classifier, store, settings.evaluate.batch_size)

@@ -91,7 +91,7 @@ def train(architecture: str, settings: params.Params, team: Team) -> None:
             job = prepare(architecture, own, model_dir / "start")
             facts = identity(job, params.flatten(own, architecture))
             scratch = until_all_are_trained.enter_context(
-                shared_scratch(team, f"train-{architecture}", facts)
+                shared_scratch(team, f"train-{architecture}", facts, chosen.exactly)
             )
             trained = train_once(architecture, own, job, Place(chosen, where, team, scratch))
             if team.leads:
@@ -150,8 +150,13 @@ def make_empty(folder: Path) -> None:
 
 
 @contextmanager
-def shared_scratch(team: Team, name: str, belongs_to: dict[str, str]) -> Iterator[Path]:
+def shared_scratch(
+    team: Team, name: str, belongs_to: dict[str, str], computed_on: str
+) -> Iterator[Path]:
     """The folder of checkpoints, which the first process holds and finally removes.
+
+    computed_on: what the first process computes on; another device does not go on from there,
+    since it would end in bytes that neither gives alone.
 
     Raises:
         UserError: the processes do not start from the same.
@@ -160,7 +165,7 @@ def shared_scratch(team: Team, name: str, belongs_to: dict[str, str]) -> Iterato
     with ExitStack() as stack:
         held = None
         if team.leads:
-            held = stack.enter_context(scratch_dir(name, *belongs_to.values()))
+            held = stack.enter_context(scratch_dir(name, *belongs_to.values(), computed_on))
         yield team.shared_folder(held)
 
 

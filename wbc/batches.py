@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
@@ -17,8 +18,9 @@ from wbc.pixels import PixelStore
 from wbc.resident import Resident
 from wbc.team import ALONE, Team
 
-# Pixels (N, S, S, 3) uint8 or features (N, H, W, C) float16; labels (N,); samples (N,).
-Batch = tuple[Tensor, Tensor, Tensor]
+# Pixels (N, S, S, 3) uint8 or features (N, H, W, C) float16; labels (N,); samples (N,), no tensor,
+# because a team's tensors are all moved to the GPU.
+Batch = tuple[Tensor, Tensor, NDArray[np.int64]]
 Part = PixelStore | Features | Resident
 
 
@@ -98,8 +100,9 @@ class _Cells(Dataset[Batch]):
         return len(self.part) * self.part.views
 
     def __getitems__(self, rows: list[int]) -> Batch:
-        samples = torch.tensor(rows) // self.part.views
-        return torch.as_tensor(self.part.read(rows)), self.labels[samples], samples
+        samples = np.asarray(rows) // self.part.views
+        labels = self.labels[torch.from_numpy(samples)]
+        return torch.as_tensor(self.part.read(rows)), labels, samples
 
 
 def _loader(

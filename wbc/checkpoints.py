@@ -108,7 +108,8 @@ class SaveLast(Checkpoint):
         limit = self.seconds / 10 if left == 1 else self.seconds
         asked = self.team.largest(waiting.number or (_SAVE if waited > limit else _GO_ON))
         if asked != _GO_ON:
-            self._save(trainer)
+            if pl_module.is_sound():  # type: ignore[operator]  # else the last good one stays
+                self._save(trainer)
             waiting.obey(asked)
 
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:

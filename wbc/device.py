@@ -1,18 +1,22 @@
 """The one place that picks device and precision."""
 
+import contextlib
 import ctypes
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
 
-from wbc.errors import UserError
+from wbc.errors import UserError, one_line
 
 # From malloc.h: blocks above the first come from the kernel and go back to it at once; free memory
 # above the second, at the heap's end, goes back as well.
 _M_MMAP_THRESHOLD, _M_TRIM_THRESHOLD = -3, -1
 _LARGEST = 1 << 30
+# AMD's architectures that compute in bf16: CDNA, RDNA 3 and newer. torch says yes for every one.
+_BF16_ON_ROCM = ("gfx908", "gfx90a", "gfx94", "gfx95", "gfx11", "gfx12")
 
 
 @dataclass(frozen=True)
@@ -26,6 +30,11 @@ class Device:
     @property
     def accelerator(self) -> str:
         return "gpu" if self.type == "cuda" else "cpu"
+
+    @property
+    def exactly(self) -> str:
+        """What the last digits of a result depend on, whatever the parameters leave open."""
+        return f"{self.name}, torch {torch.__version__}"
 
 
 def pick(
@@ -43,13 +52,14 @@ def pick(
     Raises:
         UserError: a GPU, or a precision, is asked for and is not there.
     """
-    torch.set_num_threads(threads or max(1, (os.cpu_count() or 1) // local_size))
+    torch.set_num_threads(threads or max(1, num_cores() // local_size))
     _keep_freed_memory()
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # what CUDA needs for the next line
     # As use_deterministic_algorithms(True), which also imports the compiler, 2 s, to tell it so.
     torch.set_deterministic_debug_mode("error")
     deterministic: Any = torch.utils.deterministic
     deterministic.fill_uninitialized_memory = False  # it is for finding faults, and costs time
+    torch.backends.cudnn.allow_tf32 = False  # 32 bit would mean 19 in NVIDIA's convolutions
     gpu = torch.cuda.is_available()
     if device == "gpu" and not gpu:
         build = f"ROCm {torch.version.hip}" if torch.version.hip else f"CUDA {torch.version.cuda}"
@@ -62,7 +72,32 @@ def pick(
         return _cpu(precision)
     if local_size > 1:
         _take_own_gpu(local_rank, local_size)
+    _refuse_what_cannot_compute()
     return _gpu(precision)
+
+
+def num_cores() -> int:
+    """The cores that this process may use, which in a cluster's job are not all there are."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+@contextlib.contextmanager
+def within_memory(remedy: str) -> Iterator[None]:
+    """Turn torch's errors about memory, a GPU's or the machine's, into a sentence.
+
+    Raises:
+        UserError: instead of them; `remedy` says what to do.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if isinstance(error, torch.OutOfMemoryError):
+            raise UserError(f"The GPU's memory is not enough; {remedy}.") from None
+        if "can't allocate memory" in str(error):
+            raise UserError(f"The memory of this machine is not enough; {remedy}.") from None
+        raise
 
 
 def _take_own_gpu(local_rank: int, local_size: int) -> None:
@@ -74,6 +109,19 @@ def _take_own_gpu(local_rank: int, local_size: int) -> None:
             " other machines (docs/clusters.md)."
         )
     torch.cuda.set_device(local_rank)
+
+
+def _refuse_what_cannot_compute() -> None:
+    """A GPU may be listed and have no code for it in this build of torch."""
+    try:
+        torch.ones(1, device="cuda").add(1).item()
+    except RuntimeError as error:
+        raise UserError(
+            f"{torch.cuda.get_device_name()} is there, but torch {torch.__version__} cannot compute"
+            f" on it ({one_line(error, 120)}); set train.device: cpu, end what fills its memory, or"
+            " install the right build with `make repro TORCH=rocm` or TORCH=cuda (consumer AMD"
+            " cards also need HSA_OVERRIDE_GFX_VERSION, see the README)."
+        ) from None
 
 
 def _cpu(precision: str | int) -> Device:
@@ -92,7 +140,7 @@ def _cpu(precision: str | int) -> Device:
 
 def _gpu(precision: str | int) -> Device:
     system = f"ROCm {torch.version.hip}" if torch.version.hip else f"CUDA {torch.version.cuda}"
-    has_bf16 = torch.cuda.is_bf16_supported(including_emulation=False)
+    has_bf16 = _has_bf16()
     if precision == "bf16" and not has_bf16:
         raise UserError(
             f"train.precision is bf16, but {torch.cuda.get_device_name()} does not compute in it;"
@@ -101,6 +149,13 @@ def _gpu(precision: str | int) -> Device:
     half = has_bf16 and precision != 32
     words = f"{torch.cuda.get_device_name()}, {system}, {'bf16' if half else '32 bit'}"
     return Device("cuda", "bf16-mixed" if half else "32-true", words)
+
+
+def _has_bf16() -> bool:
+    if torch.version.hip:
+        device: Any = torch.cuda.get_device_properties(torch.cuda.current_device())
+        return str(device.gcnArchName).startswith(_BF16_ON_ROCM)
+    return bool(torch.cuda.is_bf16_supported(including_emulation=False))
 
 
 def _keep_freed_memory() -> None:

@@ -124,7 +124,15 @@ def _fill(trunk: Trunk, part: PixelStore, views: Views, path: Path, batch_size: 
             values = _of_all_views(trunk, part, views, samples)
             each = values[0].nbytes  # of one cell, all views
             header = path.stat().st_size - len(part) * each
-            os.pwrite(file.fileno(), values.tobytes(), header + start * each)
+            _write_all(file.fileno(), values.tobytes(), header + start * each)
+
+
+def _write_all(file: int, data: bytes, offset: int) -> None:
+    """One pwrite(2) takes 2 GiB at most, and less where a disk fills up."""
+    left = memoryview(data)
+    while left:
+        written = os.pwrite(file, left, offset)
+        left, offset = left[written:], offset + written
 
 
 def _of_all_views(

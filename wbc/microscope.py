@@ -95,8 +95,8 @@ def _resized(images: Tensor, side: int, antialias: bool) -> Tensor:
 
 
 def send(values: Tensor, device: torch.device) -> Tensor:
-    """To the device, without waiting for it."""
-    if device.type == "cuda":
+    """To the device, without waiting for it; what is there already stays."""
+    if device.type == "cuda" and not values.is_cuda:
         values = values.pin_memory()
     return values.to(device, non_blocking=True)
 

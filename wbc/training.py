@@ -10,9 +10,11 @@ import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import lightning.pytorch as pl
 import torch
+from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.pytorch.callbacks import Callback, TQDMProgressBar
 
 from wbc.averaging import Averaging
@@ -20,7 +22,7 @@ from wbc.backbones import Network
 from wbc.batches import train_loader, val_loader
 from wbc.callbacks import EpochReport, HeadAwareEarlyStopping, PlainLines, signals_as_before
 from wbc.checkpoints import BestWeights, SaveLast, WholeFiles, ctrl_c_raises
-from wbc.device import Device
+from wbc.device import Device, within_memory
 from wbc.features import Features, Trunk, Views, cached
 from wbc.pixels import PixelStore
 from wbc.plan import Plan, seed_of
@@ -30,6 +32,10 @@ from wbc.training_module import Row, TrainingModule, rank
 
 log = logging.getLogger(__name__)
 
+_SMALLER: Final = (
+    "lower train.batch_size or preprocess.input_size, or end other programs, and run the same"
+    " command again"
+)
 OnEpoch = Callable[[int, Row], None]
 
 
@@ -67,7 +73,8 @@ def fit(
         watchers: more of Lightning's callbacks, called after all others; for measuring.
 
     Raises:
-        UserError: the loss is no longer a number; the last good checkpoint stays in `scratch`.
+        UserError: the loss is no longer a number, or memory is not enough; the last good
+            checkpoint stays in `scratch`.
     """
     _quiet()
     network.unfreeze(plan.unfreeze)  # what learns at any time, for DDP to know it all
@@ -86,7 +93,7 @@ def fit(
         max_epochs=plan.train.epochs,
         callbacks=[*_callbacks(plan, best, on_epoch), *watchers, SaveLast(last, loader, team)],
         logger=False,
-        plugins=[WholeFiles()],
+        plugins=[WholeFiles(), *(() if team.size > 1 else [LightningEnvironment()])],
         num_sanity_val_steps=0,
         enable_model_summary=False,
         enable_progress_bar=sys.stderr.isatty(),
@@ -94,7 +101,7 @@ def fit(
     )
     if team.size > 1:
         signals_as_before(trainer)
-    with ctrl_c_raises():
+    with ctrl_c_raises(), within_memory(_SMALLER):
         trainer.fit(
             module,
             loader,

@@ -15,6 +15,7 @@ from wbc.backbones import Network
 from wbc.batches import Batch
 from wbc.errors import UserError
 from wbc.metrics import scores
+from wbc.microscope import send
 from wbc.plan import Plan, seed_of
 from wbc.team import ALONE, Team, learned_statistics
 
@@ -87,6 +88,12 @@ class TrainingModule(pl.LightningModule):
         self.log("val/macro_f1", float(row["val/macro_f1"]), prog_bar=True)
         self.history.append(row)
 
+    def is_sound(self) -> bool:
+        """Whether the epoch's losses so far, of all processes, and all that learns are numbers."""
+        losses = self.team.mean(torch.stack([loss.to(self.device) for loss in self._losses]))
+        learning = (p for p in self.network.parameters() if p.requires_grad)
+        return all(bool(torch.isfinite(tensor).all()) for tensor in (losses, *learning))
+
     def last_is_best(self) -> bool:
         """Whether the epoch that was validated last was better than all before it."""
         *before, last = map(rank, self.history)
@@ -123,13 +130,10 @@ class TrainingModule(pl.LightningModule):
 
     def transfer_batch_to_device(self, batch: Batch, device: torch.device, _index: int) -> Batch:
         pixels, labels, samples = batch
-        if device.type == "cuda":
-            labels = labels.pin_memory()  # else the copy would wait for the device
-        move = {"device": device, "non_blocking": True}
-        return pixels.to(**move), labels.to(**move), samples  # type: ignore[call-overload]
+        return send(pixels, device), send(labels, device), samples
 
-    def _augmented(self, pixels: Tensor, samples: Tensor) -> Tensor:
-        draws = uniform_draws(self.plan.seed, self.current_epoch, samples.numpy(), NUM_DRAWS)
+    def _augmented(self, pixels: Tensor, samples: NDArray[np.int64]) -> Tensor:
+        draws = uniform_draws(self.plan.seed, self.current_epoch, samples, NUM_DRAWS)
         with torch.autocast(pixels.device.type, enabled=False):  # half precision misplaces pixels
             return augment(to_images(pixels), draws, self.plan.train.augment)
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+import torch
 
 from stages import evaluate, train, weights
 from stages._run import run, scratch_dir
@@ -61,6 +62,8 @@ def test_a_full_disk_is_one_sentence(root: Path) -> None:
             "data/x is not there; run `dvc",
         ),
         (MemoryError(), "the memory of this machine is not enough"),
+        (torch.OutOfMemoryError("CUDA out of memory"), "the memory of the GPU is not enough"),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory"), "the memory of this machine"),
     ],
 )
 def test_what_the_machine_refuses_is_one_sentence(error: Exception, words: str) -> None:

@@ -4,6 +4,7 @@ import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -116,6 +117,25 @@ def test_an_interrupted_seed_costs_no_finished_one(
     assert runs == [1, 2, 2]
     assert identities()[NAME] == first
     assert not list(Path("scratch").iterdir())
+
+
+def test_another_device_goes_on_from_no_checkpoint(
+    runs: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: Any) -> Any:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("wbc.training.fit", interrupted)
+    pick = train.device.pick
+    for name in ("CPU, 1 threads, 32 bit", "a GPU, bf16"):
+        monkeypatch.setattr(
+            "wbc.device.pick", lambda *asked, name=name: replace(pick(*asked), name=name)
+        )
+        for _ in range(2):
+            with pytest.raises(KeyboardInterrupt):
+                train.main()
+    assert len([path for path in Path("scratch").iterdir() if path.is_dir()]) == 2
+    assert runs == [1] * 4
 
 
 def test_views_of_few_cells_are_refused_before_a_run_begins(runs: list[int]) -> None:

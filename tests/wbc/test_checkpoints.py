@@ -19,6 +19,7 @@ from wbc.checkpoints import WholeFiles
 from wbc.errors import UserError
 from wbc.plan import make_plan
 from wbc.processes import signals_raise, waiting
+from wbc.team import ALONE
 
 STEPS = 5  # in an epoch
 
@@ -96,6 +97,25 @@ def test_a_signal_saves_the_epoch_under_way_first(
             fit(tmp_path, CHOSEN)
     assert fit(tmp_path, CHOSEN) == undisturbed
     assert f"continuing an interrupted training after {told}" in caplog.messages
+
+
+@pytest.mark.parametrize("number", [0, signal.SIGTERM])
+def test_no_save_within_an_epoch_puts_what_is_no_number_over_the_last_good_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    def spoil(module: training.TrainingModule, _: object) -> None:
+        if module.global_step >= STEPS + 1:
+            for parameter in module.network.head_parameters():
+                parameter.data.fill_(float("nan"))
+            os.kill(os.getpid(), number)
+
+    monkeypatch.setattr(training.TrainingModule, "on_before_zero_grad", spoil)
+    monkeypatch.setattr(checkpoints.SaveLast.__init__, "__defaults__", (ALONE, 0.0))  # every step
+    with pytest.raises((UserError, SystemExit)):
+        fit(tmp_path, CHOSEN)
+    kept = WholeFiles().load_checkpoint(tmp_path / "scratch" / "last.ckpt")
+    assert len(kept["history"]) == 1
+    assert all(bool(tensor.isfinite().all()) for tensor in kept["state_dict"].values())
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
 """Device and precision: what is asked for, or a sentence."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 
@@ -49,6 +51,38 @@ def test_a_gpu_computes_in_bf16_where_it_can(
     assert chosen.name.startswith("Radeon, ROCm 7.2")
 
 
+@pytest.mark.parametrize(
+    ("architecture", "precision"),
+    [
+        ("gfx1030", "32-true"),  # RDNA 2: the RX 6650M XT under its override
+        ("gfx906:sramecc+:xnack-", "32-true"),
+        ("gfx1100", "bf16-mixed"),
+        ("gfx90a:sramecc+:xnack-", "bf16-mixed"),
+        ("gfx942", "bf16-mixed"),
+    ],
+)
+def test_on_rocm_the_card_itself_is_asked(
+    monkeypatch: pytest.MonkeyPatch, architecture: str, precision: str
+) -> None:
+    pretend_gpu(monkeypatch, has_bf16=True)  # as torch says of every one
+    named = SimpleNamespace(gcnArchName=architecture)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: named)
+    assert device.pick("auto", "auto", 1).precision == precision
+
+
+def test_a_gpu_that_this_torch_has_no_code_for_is_a_sentence(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pretend_gpu(monkeypatch, has_bf16=True)
+
+    def fail(*_: object, **__: object) -> None:
+        raise RuntimeError("HIP error: invalid device function")
+
+    monkeypatch.setattr(torch, "ones", fail)
+    with pytest.raises(UserError, match=r"Radeon is .* invalid device .* HSA_OVERRIDE_GFX_VERSION"):
+        device.pick("auto", "auto", 1)
+
+
 def test_bf16_asked_of_a_gpu_without_it_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     pretend_gpu(monkeypatch, has_bf16=False)
     with pytest.raises(UserError, match="Radeon does not compute in it"):
@@ -56,7 +90,8 @@ def test_bf16_asked_of_a_gpu_without_it_is_a_sentence(monkeypatch: pytest.Monkey
 
 
 def test_processes_share_the_cores_and_have_a_gpu_each(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(device.os, "cpu_count", lambda: 5)
+    monkeypatch.setattr(device.os, "cpu_count", lambda: 64)
+    monkeypatch.setattr(device.os, "sched_getaffinity", lambda _: range(5))  # of a cluster's job
     device.pick("cpu", "auto", threads=0, local_size=2)
     assert torch.get_num_threads() == 2
     taken = []
@@ -74,3 +109,7 @@ def pretend_gpu(monkeypatch: pytest.MonkeyPatch, has_bf16: bool) -> None:
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "Radeon")
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: has_bf16)
     monkeypatch.setattr(torch.version, "hip", "7.2")
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
+    named = SimpleNamespace(gcnArchName="gfx1100" if has_bf16 else "gfx1030")
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: named)
+    monkeypatch.setattr(torch, "ones", lambda *_, device: torch.zeros(1))

@@ -1,6 +1,7 @@
 """Cached features: what the frozen layers give, view by view; a training that hardly differs."""
 
 import dataclasses
+import os
 from pathlib import Path
 
 import numpy as np
@@ -99,6 +100,17 @@ def test_it_is_computed_once_and_continued_to_the_same_bytes(
     expected = undisturbed.network.state_dict()
     for name, tensor in again.network.state_dict().items():
         assert torch.equal(tensor, expected[name]), name
+
+
+def test_what_one_call_does_not_write_the_next_one_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    part = make_store(tmp_path / "pixels").part("val")
+    whole = cached(trunk(), part, Views(2, settings=NOTHING), tmp_path / "whole.npy", 8)
+    real = os.pwrite
+    monkeypatch.setattr(os, "pwrite", lambda file, data, at: real(file, data[:1000], at))
+    pieces = cached(trunk(), part, Views(2, settings=NOTHING), tmp_path / "pieces.npy", 8)
+    assert np.array_equal(pieces.values, whole.values)
 
 
 def test_every_epoch_draws_views_anew(tmp_path: Path) -> None:

@@ -157,7 +157,7 @@ def test_augmentation_is_not_done_in_half_precision(
     monkeypatch.setattr(type(module), "current_epoch", 0)
     monkeypatch.setattr(type(module), "global_step", 0)
     monkeypatch.setattr(type(module), "global_rank", 0)
-    batch = (torch.zeros(2, 64, 64, 3, dtype=torch.uint8), torch.zeros(2).long(), torch.arange(2))
+    batch = (torch.zeros(2, 64, 64, 3, dtype=torch.uint8), torch.zeros(2).long(), np.arange(2))
     with torch.autocast("cpu", torch.bfloat16):
         module.training_step(batch, 0)
     assert seen == [False]
@@ -225,6 +225,24 @@ def test_a_loss_that_is_no_number_says_where_and_keeps_the_last_good_epoch(tmp_p
     with pytest.raises(UserError, match=r"The loss was expected .* in epoch \d; lower"):
         fit(tmp_path, broken, pretrained=True)
     assert (tmp_path / "scratch" / "last.ckpt").is_file()
+
+
+def test_a_lack_of_memory_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+
+    monkeypatch.setattr(training_module.TrainingModule, "training_step", full)
+    with pytest.raises(UserError, match=r"GPU's memory is not enough; lower train.batch_size"):
+        fit(tmp_path, settings(), pretrained=True)
+
+
+def test_a_job_of_slurm_is_left_to_the_person(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Lightning would refuse its numbers of tasks, or answer its signals with a checkpoint."""
+    for name, value in {"NTASKS": "4", "JOB_NAME": "train", "JOB_ID": "7", "PROCID": "0"}.items():
+        monkeypatch.setenv(f"SLURM_{name}", value)
+    fit(tmp_path, settings(epochs=1, head_epochs=0), pretrained=True)
 
 
 def test_bf16_on_a_cpu_that_has_it_changes_the_losses_little(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
+from torch.distributed.utils import _to_kwargs
 
 from tests.wbc.test_augment import EVERYTHING
 from tests.wbc.test_training import settings
@@ -34,7 +35,9 @@ def test_a_step_mixes_no_devices_and_asks_for_no_numbers(
     module = TrainingModule(network, make_plan(train, 1, True, labels), labels).to("meta")
     network.train().unfreeze("upper")
     pixels = torch.empty((8, 64, 64, 3), dtype=torch.uint8, device="meta")
-    batch = pixels, torch.empty(8, dtype=torch.int64, device="meta"), torch.arange(8)
+    as_read = pixels, torch.empty(8, dtype=torch.int64, device="meta"), np.arange(8)
+    # A team's GPUs: DDP moves whatever is a tensor.
+    ((batch,),), _ = _to_kwargs((as_read,), {}, torch.device("meta"), False)
     loss = module.training_step(batch, 0)
     loss.backward()
     assert loss.is_meta
