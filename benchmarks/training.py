@@ -6,8 +6,8 @@ On the same drawn cells of 575x575 pixels, at 224 pixels, batch 16 (64 on a GPU)
 in one process, in turn. All see the same allocator setting (wbc.device). Training steps are timed:
 validation and checkpoints are left out on all sides, and so is computing the cached features, one
 pass over the frozen layers for each view. Runs where `train.device: auto` would: on a GPU all are
-there, the in-memory tensors too, and the peers compute in 32 bits; an epoch from memory then has
-the same cells several times, so that it lasts long enough to be timed.
+there, the in-memory tensors too. An epoch has the same cells several times where it would be too
+short to be timed.
 """
 
 import argparse
@@ -15,6 +15,7 @@ import dataclasses
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +45,7 @@ HEADER = (
 def main() -> None:
     arguments = parse_arguments()
     with tempfile.TemporaryDirectory() as folder:
-        cells = Cells(Path(folder), arguments.images, arguments.batch_size)
+        cells = Cells(Path(folder), arguments.images, arguments.batch_size, arguments.steps)
         print(pick("auto", arguments.precision).name, f"batch {cells.batch_size}", sep=", ")
         print(HEADER)
         for name in arguments.networks:
@@ -59,18 +60,22 @@ class Cells:
     Args:
         num_images: at least; a batch is filled in any case.
         batch_size: 0: BATCH, or BATCH_ON_GPU where there is one.
+        num_steps: of an epoch, at least; 0: one, or STEPS_ON_GPU where there is one.
     """
 
-    def __init__(self, folder: Path, num_images: int, batch_size: int = 0) -> None:
+    def __init__(
+        self, folder: Path, num_images: int, batch_size: int = 0, num_steps: int = 0
+    ) -> None:
         on_gpu = torch.cuda.is_available()
         self.folder = folder
         self.batch_size = batch_size or (BATCH_ON_GPU if on_gpu else BATCH)
         num_images = max(num_images, self.batch_size)
         table = draw_cells(folder / "raw", {"train": num_images, "val": 10})
         store = fill(table, folder / "raw", folder / "pixels", SIZE, "none")
-        num_steps = STEPS_ON_GPU if on_gpu else 1
-        self.store = repeated(store, -(-num_steps * self.batch_size // num_images))
-        self.loader = reference_loader(folder / "raw" / "train", SIZE, self.batch_size)
+        num_steps = num_steps or (STEPS_ON_GPU if on_gpu else 1)
+        times = -(-num_steps * self.batch_size // num_images)
+        self.store = repeated(store, times)
+        self.loader = reference_loader(folder / "raw" / "train", SIZE, self.batch_size, times)
 
     def in_memory(self, place: torch.device) -> list[tuple[Tensor, Tensor]]:
         """As many batches as an epoch has steps, a few distinct ones in turn."""
@@ -89,7 +94,7 @@ def repeated(store: PixelStore, times: int) -> PixelStore:
 
 
 def measure(name: str, cells: Cells, num_rounds: int, precision: str = "auto") -> Rates:
-    """`precision` is this project's; all others compute in 32 bits."""
+    """`precision` is this project's; the reference computes in 32 bits."""
     device = pick("auto", precision, 0)
     place = torch.device(device.type)
     in_memory = cells.in_memory(place)
@@ -151,6 +156,9 @@ class ComputeLimit(Reference):
             [p for p in self.network.parameters() if p.requires_grad], fused=True
         )
 
+    def settings(self) -> AbstractContextManager[None]:
+        return nullcontext()  # as deterministic as the training
+
     def logits(self, images: Tensor) -> Tensor:
         half = self.device.precision != "32-true"
         with torch.autocast(self.place.type, torch.bfloat16, enabled=half):
@@ -175,6 +183,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=4)
     parser.add_argument("--images", type=int, default=160)
     parser.add_argument("--batch-size", type=int, default=0)
+    parser.add_argument("--steps", type=int, default=0, help="of an epoch, at least")
     parser.add_argument("--precision", choices=("auto", "bf16"), default="auto")
     return parser.parse_args()
 

@@ -44,23 +44,26 @@ def test_no_step_waits_for_the_device(
 ) -> None:
     augment = settings().train.augment if augmented == "by default" else all_effects()
     watch = NoWaiting()
-    fit(tmp_path, "gpu", "auto", [watch], augment=augment, **changes)
+    try:
+        fit(tmp_path, "gpu", "auto", [watch], augment=augment, **changes)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
     assert watch.steps >= 4
 
 
 @pytest.mark.parametrize("architecture", ["googlenet", "mobilenet_v2"])
 def test_in_32_bit_it_learns_what_a_cpu_learns(tmp_path: Path, architecture: str) -> None:
     rows = [fit(tmp_path / on, on, 32, architecture=architecture).history for on in ("cpu", "gpu")]
-    for cpu, gpu in zip(*rows, strict=True):
-        assert gpu["train/loss"] == pytest.approx(cpu["train/loss"], rel=0.02)
+    for cpu, gpu, allowed in zip(*rows, (0.005, 0.1), strict=True):  # rounding grows step by step
+        assert gpu["train/loss"] == pytest.approx(cpu["train/loss"], rel=allowed)
 
 
 def test_in_bf16_it_learns_nearly_the_same(tmp_path: Path) -> None:
     full, half = (
         fit(tmp_path / str(p), "gpu", p, architecture="googlenet").history for p in (32, "bf16")
     )
-    for one, other in zip(full, half, strict=True):
-        assert other["train/loss"] == pytest.approx(one["train/loss"], rel=0.05)
+    for one, other, allowed in zip(full, half, (0.02, 0.1), strict=True):
+        assert other["train/loss"] == pytest.approx(one["train/loss"], rel=allowed)
 
 
 def test_cells_lie_in_its_memory(tmp_path: Path) -> None:
