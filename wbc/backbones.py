@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from wbc.cells import CLASSES
+from wbc.depthwise import with_fast_gradients
 from wbc.errors import UserError
 from wbc.folding import Folded, Part, fold
 from wbc.uncompiled import without_compiler
@@ -197,7 +198,8 @@ class Network(nn.Module):
     def __init__(self, architecture: str, dropout: float, frozen_batch_norm: bool) -> None:
         super().__init__()
         self.architecture = ARCHITECTURES[architecture]
-        self.net = self.architecture.build(num_classes=len(CLASSES), dropout=dropout)
+        built = self.architecture.build(num_classes=len(CLASSES), dropout=dropout)
+        self.net = with_fast_gradients(built)
         self.blocks = self.architecture.blocks(self.net)
         self.frozen_batch_norm = frozen_batch_norm
         self.first_trained = 0
