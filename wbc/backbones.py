@@ -6,7 +6,7 @@ gradient, and its tensors stay byte-equal to the weights it was started from.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import torch
@@ -16,6 +16,7 @@ from wbc.cells import CLASSES
 from wbc.depthwise import with_fast_gradients
 from wbc.errors import UserError
 from wbc.folding import Folded, Part, fold
+from wbc.joining import join
 from wbc.uncompiled import without_compiler
 
 with without_compiler():
@@ -298,7 +299,9 @@ class Network(nn.Module):
     def _trunk(self) -> list[Part]:
         """The frozen blocks, folded; anew where a state has been loaded into them since."""
         if self._folded is None or self._folded.is_outdated():
-            self._folded = fold(_parts(self.blocks[: self.first_trained]))
+            folded = fold(_parts(self.blocks[: self.first_trained]))
+            on_cpu = self.mean.device.type == "cpu"
+            self._folded = replace(folded, parts=join(folded.parts)) if on_cpu else folded
         return self._folded.parts
 
     def _first(self, what: Unfreeze) -> int:
