@@ -299,9 +299,9 @@ class Network(nn.Module):
     def _trunk(self) -> list[Part]:
         """The frozen blocks, folded; anew where a state has been loaded into them since."""
         if self._folded is None or self._folded.is_outdated():
-            folded = fold(_parts(self.blocks[: self.first_trained]))
-            on_cpu = self.mean.device.type == "cpu"
-            self._folded = replace(folded, parts=join(folded.parts)) if on_cpu else folded
+            self._folded = fold(_parts(self.blocks[: self.first_trained]))
+            if self.mean.device.type == "cpu" and self.first_trained < len(self.blocks):
+                self._folded = replace(self._folded, parts=join(self._folded.parts))
         return self._folded.parts
 
     def _first(self, what: Unfreeze) -> int:

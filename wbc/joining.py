@@ -2,7 +2,9 @@
 
 oneDNN applies an activation to each value before it is written, and adds the shortcut of a residual
 block too, where torch reads and writes the whole map once more for either. The values are the same,
-hardswish's but for rounding.
+hardswish's but for rounding; but what is no number becomes 0 under oneDNN's ReLU and stays under
+torch's. So this is for layers below others that learn, not for a network whose answers are to be
+refused then.
 """
 
 from collections.abc import Sequence
@@ -67,10 +69,13 @@ class JoinedResidual(nn.Module):
 
 
 def join(parts: Sequence[Part]) -> list[Part]:
-    """`parts` with their convolutions joined to what follows.
+    """`parts` with convolutions joined to what follows, or as they are if a weight is no number.
 
     They are changed themselves: give the copies that `wbc.folding.fold` made.
     """
+    modules = [part for part in parts if isinstance(part, nn.Module)]
+    if not all(bool(t.isfinite().all()) for module in modules for t in module.parameters()):
+        return list(parts)
     return _row([_inside(part) if isinstance(part, nn.Module) else part for part in parts])
 
 

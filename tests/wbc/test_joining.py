@@ -31,7 +31,7 @@ def both(*layers: nn.Module, channels: int = 16) -> tuple[list[Part], Tensor, Te
     """Joined copies, what they answer, and what the layers answer."""
     torch.manual_seed(0)
     folded = fold(nn.Sequential(*layers).eval().to(memory_format=torch.channels_last)).parts
-    x = torch.randn(4, channels, 9, 9).contiguous(memory_format=torch.channels_last)
+    x = 20 * torch.randn(4, channels, 9, 9).contiguous(memory_format=torch.channels_last)
     expected = run(copy.deepcopy(folded), x.clone(memory_format=torch.preserve_format))
     joined = join(folded)
     answer = run(joined, x.clone(memory_format=torch.preserve_format))
@@ -102,9 +102,9 @@ def test_the_same_bytes_twice_on_two_threads() -> None:
     torch.set_num_threads(2)
     torch.manual_seed(0)
     net = Network("mobilenet_v3_large", 0.0, frozen_batch_norm=True).eval()
-    net.to(memory_format=torch.channels_last).freeze()
+    net.to(memory_format=torch.channels_last).unfreeze("upper")
     images = torch.rand(4, 3, 96, 96)
-    once, again = net(images), net(images)
+    once, again = net.frozen(images), net.frozen(images)
     torch.set_num_threads(before)
     assert torch.equal(once, again)
 
@@ -119,7 +119,9 @@ def test_half_precision_other_types_and_gradients_take_the_parts(block: nn.Modul
         answer, expected = run(joined, images), run(plain, images)
     assert answer.dtype == torch.bfloat16 and torch.equal(answer, expected)
     (whole,) = joined
-    assert whole(images.clone().requires_grad_()).grad_fn is not None
+    x = images.clone().requires_grad_()
+    whole(x).sum().backward()
+    assert x.grad is not None and x.grad.abs().max() > 0
     assert isinstance(whole, nn.Module)
     whole.double()
     assert run(joined, images.double()).dtype == torch.float64
@@ -132,13 +134,25 @@ def test_without_onednn_the_parts_answer(monkeypatch: pytest.MonkeyPatch) -> Non
     assert FAST not in passes(parts, x)
 
 
+@pytest.mark.parametrize("value", [torch.nan, torch.inf])
+def test_a_weight_that_is_no_number_shows_in_the_features(value: float) -> None:
+    net = Network("resnet18", 0.0, frozen_batch_norm=True).eval()
+    net.unfreeze("upper")
+    with torch.no_grad():
+        net.net.conv1.weight[0, 0, 0, 0] = value
+    assert not net.frozen(torch.rand(1, 3, 64, 64)).isfinite().all()
+
+
 @pytest.mark.parametrize("name", ARCHITECTURES)
-def test_frozen_networks_are_joined_on_cpus(name: str) -> None:
+def test_on_cpus_networks_join_what_is_frozen_below_layers_that_learn(name: str) -> None:
     net = Network(name, 0.0, frozen_batch_norm=True)
-    net.freeze()
+    net.unfreeze("upper")
+    assert is_joined(net) is (name != "efficientnet_b0")  # whose activation is silu
+    assert not is_joined(copy.deepcopy(net).to("meta"))
+    net.freeze()  # to answer, or to refuse that with what is no number
+    assert not is_joined(net)
+
+
+def is_joined(net: Network) -> bool:
     layers = [m for part in net._trunk() if isinstance(part, nn.Module) for m in part.modules()]
-    found = any(isinstance(layer, Joined | JoinedResidual) for layer in layers)
-    assert found is (name != "efficientnet_b0")  # whose activation is silu
-    elsewhere = net.to("meta")._trunk()
-    layers = [m for part in elsewhere if isinstance(part, nn.Module) for m in part.modules()]
-    assert not any(isinstance(layer, Joined | JoinedResidual) for layer in layers)
+    return any(isinstance(layer, Joined | JoinedResidual) for layer in layers)
