@@ -297,7 +297,9 @@ class Network(nn.Module):
         return list(holds).index(True)
 
     def _trunk(self) -> list[Part]:
-        """The frozen blocks, folded; anew where a state has been loaded into them since."""
+        """The frozen blocks, folded and, on CPUs below layers that learn, joined; anew where a
+        state has been loaded into them since.
+        """
         if self._folded is None or self._folded.is_outdated():
             self._folded = fold(_parts(self.blocks[: self.first_trained]))
             if self.mean.device.type == "cpu" and self.first_trained < len(self.blocks):
