@@ -22,6 +22,7 @@ from torchvision.models.shufflenetv2 import InvertedResidual
 from torchvision.transforms import v2
 
 from wbc.backbones import Network
+from wbc.depthwise import Depthwise
 
 WORKERS_ON_CPU = 2  # more would take the cores from the training
 MEAN, STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
@@ -29,10 +30,12 @@ Batches = Iterable[tuple[Tensor, Tensor]]
 
 
 def as_torchvision_has_it(network: Network) -> None:
-    """ShuffleNet's units are this project's own otherwise."""
+    """ShuffleNet's units and depthwise convolutions are this project's own otherwise."""
     for module in network.modules():
         if isinstance(module, InvertedResidual):
             module.__class__ = InvertedResidual
+        elif isinstance(module, Depthwise):
+            module.__class__ = nn.Conv2d
 
 
 class Reference:

@@ -6,15 +6,17 @@ gradient, and its tensors stay byte-equal to the weights it was started from.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
 from wbc.cells import CLASSES
+from wbc.depthwise import with_fast_gradients
 from wbc.errors import UserError
 from wbc.folding import Folded, Part, autocast_type, fold
+from wbc.joining import join
 from wbc.uncompiled import without_compiler
 
 with without_compiler():
@@ -197,7 +199,8 @@ class Network(nn.Module):
     def __init__(self, architecture: str, dropout: float, frozen_batch_norm: bool) -> None:
         super().__init__()
         self.architecture = ARCHITECTURES[architecture]
-        self.net = self.architecture.build(num_classes=len(CLASSES), dropout=dropout)
+        built = self.architecture.build(num_classes=len(CLASSES), dropout=dropout)
+        self.net = with_fast_gradients(built)
         self.blocks = self.architecture.blocks(self.net)
         self.frozen_batch_norm = frozen_batch_norm
         self.first_trained = 0
@@ -294,10 +297,15 @@ class Network(nn.Module):
         return list(holds).index(True)
 
     def _trunk(self) -> list[Part]:
-        """The frozen blocks, folded; anew where a state has been loaded into them since."""
+        """The frozen blocks, folded and, on CPUs below layers that learn, joined; anew where a
+        state has been loaded into them since.
+        """
         half = autocast_type(self.mean.device)
         if self._folded is None or not self._folded.is_for(half):
             self._folded = fold(_parts(self.blocks[: self.first_trained]), half)
+            in_32_bit_on_a_cpu = half is None and self.mean.device.type == "cpu"
+            if in_32_bit_on_a_cpu and self.first_trained < len(self.blocks):
+                self._folded = replace(self._folded, parts=join(self._folded.parts))
         return self._folded.parts
 
     def _first(self, what: Unfreeze) -> int:
