@@ -24,7 +24,7 @@ def main() -> None:
         folder = Path(name)
         heading("Training, 224 pixels, batch 16, `unfreeze: upper`")
         cells = training.Cells(folder / "training", num_images=96)
-        longer = training.Cells(folder / "longer", num_images=96, num_steps=18)
+        longer = training.Cells(folder / "longer", num_images=96, num_steps=10)
         print(training.HEADER)
         for network in networks:
             of_them = longer if network in QUICK else cells
@@ -39,7 +39,7 @@ def main() -> None:
         for network in networks:
             print(evaluation.row(network, evaluation.measure(network, store, 3)), flush=True)
     heading("Start-up")
-    print("\n".join(startup.table(2)))
+    print("\n".join(startup.table(1)))
     print(f"\n{(time.monotonic() - begin) / 60:.1f} minutes")
 
 
