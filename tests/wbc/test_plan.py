@@ -52,7 +52,7 @@ def test_seeds_of_steps_and_processes_differ() -> None:
 
 def test_views_of_few_cells_are_not_cached() -> None:
     plan = make_plan(train(cache_views=8), 1, True, np.arange(749) % 5)
-    with pytest.raises(UserError, match=r"at least 750 cells .* has 749: .* views to 0"):
+    with pytest.raises(UserError, match=r"at least 750 cells .* has 749: .*_views to 0"):
         refuse_caching_few(plan, 749)
     refuse_caching_few(plan, 750)
     refuse_caching_few(make_plan(train(), 1, True, np.arange(9) % 5), 9)
