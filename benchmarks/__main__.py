@@ -12,6 +12,7 @@ from pathlib import Path
 from benchmarks import evaluation, preprocessing, startup, training
 from wbc.backbones import ARCHITECTURES
 
+LONGEST = 75  # seconds for a network; slow machines get two rounds instead of three
 QUICK = ("mobilenet_v3_small", "squeezenet1_1", "shufflenet_v2_x1_0")  # 6 steps take a second
 
 
@@ -28,7 +29,8 @@ def main() -> None:
         print(training.HEADER)
         for network in networks:
             of_them = longer if network in QUICK else cells
-            print(training.row(network, training.measure(network, of_them, 3)), flush=True)
+            rates = training.measure(network, of_them, 3, seconds=LONGEST)
+            print(training.row(network, rates), flush=True)
         heading("Preprocessing, 575 to 224 pixels, two processes")
         pictures = preprocessing.draw_pictures(new(folder / "pictures"))
         for line in preprocessing.report(pictures, 2000, 2):

@@ -1,6 +1,8 @@
 """Contenders measured in turn, A B A B, in one process, and their ratios with spread."""
 
+import math
 import statistics
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -19,10 +21,19 @@ class Ratio:
         return f"{self.median:.2f} ({self.low:.2f}-{self.high:.2f})"
 
 
-def in_turn(contenders: Mapping[str, Callable[[], float]], num_rounds: int) -> Rates:
-    """Every contender once a round, each returning images a second; the first round warms up."""
+def in_turn(
+    contenders: Mapping[str, Callable[[], float]], num_rounds: int, seconds: float = math.inf
+) -> Rates:
+    """Every contender once a round, each returning images a second; the first round warms up.
+
+    After two rounds no other one begins that would probably end later than after `seconds`.
+    """
     rates: Rates = {name: [] for name in contenders}
+    begin = time.monotonic()
     for number in range(num_rounds + 1):
+        passed = time.monotonic() - begin
+        if number > 2 and passed / number * (number + 1) > seconds:
+            break
         for name, run in contenders.items():
             rate = run()
             if number:

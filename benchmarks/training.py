@@ -12,6 +12,7 @@ short to be timed.
 
 import argparse
 import dataclasses
+import math
 import tempfile
 import time
 from collections.abc import Callable
@@ -93,7 +94,13 @@ def repeated(store: PixelStore, times: int) -> PixelStore:
     return dataclasses.replace(store, table=pd.concat(tables, ignore_index=True))
 
 
-def measure(name: str, cells: Cells, num_rounds: int, precision: str = "auto") -> Rates:
+def measure(
+    name: str,
+    cells: Cells,
+    num_rounds: int,
+    precision: str = "auto",
+    seconds: float = math.inf,
+) -> Rates:
     """`precision` is this project's; the reference computes in 32 bits."""
     device = pick("auto", precision, 0)
     place = torch.device(device.type)
@@ -111,7 +118,7 @@ def measure(name: str, cells: Cells, num_rounds: int, precision: str = "auto") -
         "limit": lambda: limit.epoch(in_memory),
         "reference step": lambda: reference.epoch(in_memory),
     }
-    return in_turn(contenders, num_rounds)
+    return in_turn(contenders, num_rounds, seconds)
 
 
 def train(name: str, store: PixelStore, device: Device, **changes: Any) -> float:
