@@ -23,6 +23,7 @@ from torchvision.transforms import v2
 
 from wbc.backbones import Network
 from wbc.depthwise import Depthwise
+from wbc.device import pick
 
 WORKERS_ON_CPU = 2  # more would take the cores from the training
 MEAN, STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
@@ -86,8 +87,7 @@ class StrongestPeer(Reference):
         self.network.to(memory_format=torch.channels_last)
         first = self.network.first_trained
         self.trunk, self.upper = self.network.blocks[:first], self.network.blocks[first:]
-        on_gpu = place.type == "cuda"
-        self.half = on_gpu and torch.cuda.is_bf16_supported(including_emulation=False)
+        self.half = place.type == "cuda" and pick().precision != "32-true"
         for block in self.trunk:
             for part in block.parts:
                 if isinstance(part, nn.Module):

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from wbc import microscope
-from wbc.microscope import send
+from wbc.device import send
 from wbc.params import Augment
 
 # Of a sample: what moves it, what recolours it, dyes and light, another microscope.

@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from wbc.device import send
 from wbc.params import Augment
 
 NUM_DRAWS: Final = 9  # of a sample, in this order:
@@ -92,13 +93,6 @@ def photographed(images: Tensor, draws: Tensor, settings: Augment) -> Tensor:
 
 def _resized(images: Tensor, side: int, antialias: bool) -> Tensor:
     return F.interpolate(images, (side, side), mode="bilinear", antialias=antialias)
-
-
-def send(values: Tensor, device: torch.device) -> Tensor:
-    """To the device, without waiting for it; what is there already stays."""
-    if device.type == "cuda" and not values.is_cuda:
-        values = values.pin_memory()
-    return values.to(device, non_blocking=True)
 
 
 def _unit(draws: Tensor) -> Tensor:

@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from wbc.device import send
 from wbc.features import Features
 from wbc.pixels import PixelStore
 
@@ -32,10 +33,7 @@ class Resident:
 
     def read(self, rows: NDArray[np.int64] | list[int]) -> Tensor:
         """The pixels or features of these rows; nothing waits for the device."""
-        index = torch.as_tensor(rows)
-        if self.values.is_cuda:
-            index = index.pin_memory()
-        return self.values[index.to(self.values.device, non_blocking=True)]
+        return self.values[send(torch.as_tensor(rows), self.values.device)]
 
 
 def in_device_memory(

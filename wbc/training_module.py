@@ -13,9 +13,9 @@ from torch import Tensor
 from wbc.augment import NUM_DRAWS, augment, to_images, uniform_draws
 from wbc.backbones import Network
 from wbc.batches import Batch
+from wbc.device import send
 from wbc.errors import UserError
 from wbc.metrics import scores
-from wbc.microscope import send
 from wbc.plan import Plan, seed_of
 from wbc.team import ALONE, Team, learned_statistics
 
@@ -79,8 +79,7 @@ class TrainingModule(pl.LightningModule):
     def on_validation_epoch_end(self) -> None:
         own_logits, self._val_logits = torch.cat(self._val_logits), []
         logits = self.team.gathered(own_logits, len(self._val_labels))
-        losses = torch.stack([loss.to(logits.device) for loss in self._losses])
-        self._losses = list(self.team.mean(losses))
+        self._losses = list(self.team.mean(self._stacked_losses()))
         labels = torch.from_numpy(self._val_labels).to(logits.device)
         val_loss = self._loss(logits, labels, 0.0)
         self._refuse_what_is_no_number(val_loss)
@@ -90,7 +89,7 @@ class TrainingModule(pl.LightningModule):
 
     def is_sound(self) -> bool:
         """Whether the epoch's losses so far, of all processes, and all that learns are numbers."""
-        losses = self.team.mean(torch.stack([loss.to(self.device) for loss in self._losses]))
+        losses = self.team.mean(self._stacked_losses())
         learning = (p for p in self.network.parameters() if p.requires_grad)
         return all(bool(torch.isfinite(tensor).all()) for tensor in (losses, *learning))
 
@@ -101,7 +100,7 @@ class TrainingModule(pl.LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["history"] = self.history
-        own = torch.stack([loss.to(self.device) for loss in self._losses])
+        own = self._stacked_losses()
         checkpoint["losses"] = self.team.gathered(own[None], self.team.size)  # (processes, steps)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -142,6 +141,10 @@ class TrainingModule(pl.LightningModule):
         if cells.dtype != torch.float16:
             return self.network(cells)  # type: ignore[no-any-return]
         return self.network.learned(cells.movedim(-1, 1).float(), self.plan.unfreeze)
+
+    def _stacked_losses(self) -> Tensor:
+        """This process's, of the epoch's steps so far; those of a checkpoint come from the CPU."""
+        return torch.stack([loss.to(self.device) for loss in self._losses])
 
     def _enter_phase(self) -> None:
         in_head_phase = self.current_epoch < self.plan.head_epochs
