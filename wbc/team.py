@@ -3,7 +3,7 @@
 A process that works alone is a team of one: every method then hands back what it was given.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,9 +72,9 @@ class Team:
         dist.all_reduce(found, dist.ReduceOp.MAX)
         return int(found)
 
-    def average(self, tensors: Sequence[Tensor]) -> None:
-        """Set each tensor to its mean over the processes."""
-        if self.size == 1 or not tensors:
+    def average(self, given: Iterable[Tensor]) -> None:
+        """Set each tensor to its mean over the processes; alone, they are not even looked for."""
+        if self.size == 1 or not (tensors := list(given)):
             return
         means = self.mean(torch.cat([tensor.flatten() for tensor in tensors]))
         for tensor, part in zip(
@@ -179,10 +179,10 @@ def ending_with_the_others() -> Iterator[None]:
         ) from None
 
 
-def learned_statistics(network: nn.Module) -> list[Tensor]:
+def learned_statistics(network: nn.Module) -> Iterator[Tensor]:
     """The running batch-norm statistics that training moves on each process by its own cells."""
     norms = (m for m in network.modules() if isinstance(m, nn.BatchNorm2d) and m.training)
-    return [t for norm in norms for t in (norm.running_mean, norm.running_var) if t is not None]
+    return (t for norm in norms for t in (norm.running_mean, norm.running_var) if t is not None)
 
 
 def lightning_options(team: Team, device_type: str) -> dict[str, Any]:

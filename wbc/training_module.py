@@ -68,8 +68,7 @@ class TrainingModule(pl.LightningModule):
         return loss
 
     def on_after_backward(self) -> None:
-        if self.team.size > 1:
-            self.team.average(learned_statistics(self.network))
+        self.team.average(learned_statistics(self.network))
 
     def validation_step(self, batch: Batch, _batch_index: int) -> None:
         cells = batch[0]
