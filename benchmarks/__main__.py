@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 from benchmarks import evaluation, preprocessing, startup, training
-from wbc.backbones import ARCHITECTURES
+from wbc.architectures import ARCHITECTURES
 
 LONGEST = 75  # seconds for a network; slow machines get two rounds instead of three
 QUICK = ("mobilenet_v3_small", "squeezenet1_1", "shufflenet_v2_x1_0")  # 6 steps take a second

@@ -14,7 +14,8 @@ import torch
 from benchmarks.drawn import draw_cells, fill
 from benchmarks.peers import as_torchvision_has_it
 from benchmarks.rounds import Rates, in_turn, median, ratio
-from wbc.backbones import ARCHITECTURES, Network
+from wbc.architectures import ARCHITECTURES
+from wbc.backbones import Network
 from wbc.device import pick
 from wbc.evaluation import predict
 from wbc.model import Classifier

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from wbc.backbones import ARCHITECTURES
+from wbc.architectures import ARCHITECTURES
 
 ROOT = Path(__file__).resolve().parents[1]
 CHANGES: dict[str, tuple[list[str], dict[str, str]]] = {  # name -> options, environment

@@ -24,7 +24,8 @@ from benchmarks import inference_predict
 from benchmarks.peers import as_torchvision_has_it
 from benchmarks.rounds import in_turn, median, ratio
 from wbc import model
-from wbc.backbones import ARCHITECTURES, Network
+from wbc.architectures import ARCHITECTURES
+from wbc.backbones import Network
 from wbc.cells import CLASSES
 from wbc.device import pick
 from wbc.exporting import command, onnx_runtime

@@ -21,8 +21,8 @@ import torch.nn.functional as F
 from benchmarks import training
 from benchmarks.peers import wait_for
 from wbc import params
+from wbc.architectures import ARCHITECTURES
 from wbc.augment import NUM_DRAWS, augment, to_images, uniform_draws
-from wbc.backbones import ARCHITECTURES
 from wbc.batches import train_loader
 from wbc.device import Device, pick
 from wbc.resident import in_device_memory

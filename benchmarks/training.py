@@ -29,7 +29,8 @@ from benchmarks.drawn import draw_cells, fill
 from benchmarks.peers import Reference, StrongestPeer, reference_loader, wait_for
 from benchmarks.rounds import Rates, in_turn, median, ratio
 from wbc import params, training
-from wbc.backbones import ARCHITECTURES, Network
+from wbc.architectures import ARCHITECTURES
+from wbc.backbones import Network
 from wbc.device import Device, pick
 from wbc.pixels import PixelStore
 from wbc.plan import make_plan

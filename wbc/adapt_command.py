@@ -23,7 +23,7 @@ from wbc import (
     reference,
     reference_cells,
 )
-from wbc.backbones import ARCHITECTURES
+from wbc.architectures import ARCHITECTURES
 from wbc.cells import CLASSES, read_table, write_table
 from wbc.errors import UserError
 from wbc.evaluation import predict

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from wbc.backbones import Block, Network
+from wbc.architectures import Block
+from wbc.backbones import Network
 from wbc.cells import CLASSES
 from wbc.metrics import class_indices, decided_probability
 from wbc.model import Classifier

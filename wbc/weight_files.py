@@ -6,7 +6,8 @@ from pickle import UnpicklingError
 import torch
 from safetensors.torch import load_file, save_file
 
-from wbc.backbones import ARCHITECTURES, Network, load_start
+from wbc.architectures import ARCHITECTURES
+from wbc.backbones import Network, load_start
 from wbc.disk import is_file
 from wbc.errors import UserError, one_line
 from wbc.start import WEIGHTS_FILE

@@ -4,7 +4,8 @@ import pytest
 import torch
 import torchvision.models as tv
 
-from wbc.backbones import ARCHITECTURES, IMAGENET_MEAN, IMAGENET_STD, Network, load_start
+from wbc.architectures import ARCHITECTURES, IMAGENET_MEAN, IMAGENET_STD
+from wbc.backbones import Network, load_start
 from wbc.errors import UserError
 
 NAMES = tuple(ARCHITECTURES)

@@ -9,7 +9,8 @@ import pytest
 from tests.wbc.stores import make_store
 from tests.wbc.test_training import settings
 from wbc import device, training
-from wbc.backbones import ARCHITECTURES, Network
+from wbc.architectures import ARCHITECTURES
+from wbc.backbones import Network
 from wbc.plan import make_plan
 
 

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from tests.wbc.decisions import predictions
 from tests.wbc.stores import SIZE, make_store
-from wbc.backbones import ARCHITECTURES, Network
+from wbc.architectures import ARCHITECTURES
+from wbc.backbones import Network
 from wbc.cells import CLASSES
 from wbc.explain import (
     KINDS,

@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from wbc.backbones import ARCHITECTURES, Network, Unfreeze, _chain, _parts
+from wbc.architectures import ARCHITECTURES
+from wbc.backbones import Network, Unfreeze, _chain, _parts
 from wbc.folding import fold
 
 NAMES = tuple(ARCHITECTURES)

@@ -17,7 +17,8 @@ from tests.wbc.stores import make_store
 from tests.wbc.test_exactness import train
 from tests.wbc.test_training import settings
 from wbc import device, training
-from wbc.backbones import ARCHITECTURES, Network
+from wbc.architectures import ARCHITECTURES
+from wbc.backbones import Network
 from wbc.model import Classifier
 from wbc.params import Augment
 from wbc.plan import make_plan

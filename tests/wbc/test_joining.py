@@ -10,7 +10,8 @@ from torchvision.models.googlenet import BasicConv2d
 from torchvision.models.resnet import BasicBlock
 from torchvision.models.squeezenet import Fire
 
-from wbc.backbones import ARCHITECTURES, Network
+from wbc.architectures import ARCHITECTURES
+from wbc.backbones import Network
 from wbc.folding import Part, fold
 from wbc.joining import Joined, JoinedResidual, join
 

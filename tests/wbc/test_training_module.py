@@ -10,7 +10,8 @@ from torch.distributed.utils import _to_kwargs
 
 from tests.wbc.test_augment import EVERYTHING
 from tests.wbc.test_training import settings
-from wbc.backbones import ARCHITECTURES, Network
+from wbc.architectures import ARCHITECTURES
+from wbc.backbones import Network
 from wbc.params import Train
 from wbc.plan import make_plan
 from wbc.training_module import TrainingModule
