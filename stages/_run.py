@@ -14,7 +14,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from wbc import disk, processes
-from wbc.errors import UserError
+from wbc.errors import UserError, lacking_memory
 
 log = logging.getLogger(__name__)
 
@@ -50,12 +50,8 @@ def run(main: Callable[[], None], quiet: bool = False) -> None:
 
 
 def _about_memory(error: Exception) -> str:
-    """What to do if memory is not enough: for Python, numpy, or torch, also on a GPU; else ""."""
-    if type(error).__name__ == "OutOfMemoryError":
-        place = "the GPU"
-    elif isinstance(error, MemoryError) or "can't allocate memory" in str(error):
-        place = "this machine"
-    else:
+    """What to do if memory is not enough; else ""."""
+    if not (place := lacking_memory(error)):
         return ""
     return (
         f"the memory of {place} is not enough for this stage; end other programs or take smaller"

@@ -23,7 +23,7 @@ from wbc.commands import (
     sweeping,
     upkeep,
 )
-from wbc.errors import UserError
+from wbc.errors import UserError, lacking_memory
 
 GROUPS = (
     settings, sweeping, promotion, rebuilding, adapting, predicting, counting, exporting, drifting,
@@ -47,9 +47,9 @@ def main(arguments: list[str] | None = None) -> None:
             sys.exit(f"error: {disk.full_sentence(error, [Path.cwd(), Path(gettempdir())])}")
         if sentence := disk.refused_sentence(error):
             sys.exit(f"error: {sentence}")
-        if isinstance(error, MemoryError):
+        if place := lacking_memory(error):
             sys.exit(
-                "error: the memory of this machine is not enough; end other programs or take"
+                f"error: the memory of {place} is not enough; end other programs or take"
                 " smaller pictures, and run the same command again"
             )
         raise

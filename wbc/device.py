@@ -10,7 +10,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from wbc.errors import UserError, one_line
+from wbc.errors import UserError, lacking_memory, one_line
 
 # From malloc.h: blocks above the first come from the kernel and go back to it at once; free memory
 # above the second, at the heap's end, goes back as well.
@@ -93,18 +93,16 @@ def send(values: Tensor, device: torch.device) -> Tensor:
 
 @contextlib.contextmanager
 def within_memory(remedy: str) -> Iterator[None]:
-    """Turn torch's errors about memory, a GPU's or the machine's, into a sentence.
+    """Turn errors about memory, a GPU's or the machine's, into a sentence.
 
     Raises:
         UserError: instead of them; `remedy` says what to do.
     """
     try:
         yield
-    except RuntimeError as error:
-        if isinstance(error, torch.OutOfMemoryError):
-            raise UserError(f"The GPU's memory is not enough; {remedy}.") from None
-        if "can't allocate memory" in str(error):
-            raise UserError(f"The memory of this machine is not enough; {remedy}.") from None
+    except (MemoryError, RuntimeError) as error:
+        if place := lacking_memory(error):
+            raise UserError(f"The memory of {place} is not enough; {remedy}.") from None
         raise
 
 

@@ -36,6 +36,15 @@ def not_as_written(path: Path, found: str, what: str = "a table") -> UserError:
     )
 
 
+def lacking_memory(error: BaseException) -> str:
+    """Whose memory was not enough for Python, numpy or torch, with its article; else ""."""
+    if type(error).__name__ == "OutOfMemoryError":  # torch's, and torch takes seconds to import
+        return "the GPU"
+    if isinstance(error, MemoryError) or "can't allocate memory" in str(error):
+        return "this machine"
+    return ""
+
+
 def one_line(error: BaseException, limit: int = 300) -> str:
     """An exception's words in one line, for the inside of a sentence; its type if it has none.
 

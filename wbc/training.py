@@ -51,6 +51,7 @@ class Outcome:
     best: Row
 
 
+@within_memory(_SMALLER)
 def fit(
     network: Network,
     store: PixelStore,
@@ -101,7 +102,7 @@ def fit(
     )
     if team.size > 1:
         signals_as_before(trainer)
-    with ctrl_c_raises(), within_memory(_SMALLER):
+    with ctrl_c_raises():
         trainer.fit(
             module,
             loader,

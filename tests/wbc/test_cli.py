@@ -82,6 +82,7 @@ def test_a_full_disk_is_one_sentence_wherever_it_was(
     ("error", "words"),
     [
         (MemoryError(), "the memory of this machine is not enough"),
+        (torch.OutOfMemoryError("CUDA out of memory"), "the memory of the GPU is not enough"),
         (FileNotFoundError(2, "No such file", "data/gone.csv"), "data/gone.csv is not there"),
         (OSError(36, "File name too long", "x" * 300), "x+ … x+ is longer than a name can be"),
     ],

@@ -227,13 +227,19 @@ def test_a_loss_that_is_no_number_says_where_and_keeps_the_last_good_epoch(tmp_p
     assert (tmp_path / "scratch" / "last.ckpt").is_file()
 
 
-def test_a_lack_of_memory_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("where", "cache_views"),
+    [("training_module.TrainingModule.training_step", 0), ("features._of_all_views", 1)],
+)
+def test_a_lack_of_memory_is_a_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str, cache_views: int
+) -> None:
     def full(*_: object) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
 
-    monkeypatch.setattr(training_module.TrainingModule, "training_step", full)
-    with pytest.raises(UserError, match=r"GPU's memory is not enough; lower train.batch_size"):
-        fit(tmp_path, settings(), pretrained=True)
+    monkeypatch.setattr(f"wbc.{where}", full)
+    with pytest.raises(UserError, match=r"memory of the GPU is not enough; lower train.batch_size"):
+        fit(tmp_path, settings(cache_views=cache_views), pretrained=True)
 
 
 def test_a_job_of_slurm_is_left_to_the_person(
