@@ -18,6 +18,9 @@ _M_MMAP_THRESHOLD, _M_TRIM_THRESHOLD = -3, -1
 _LARGEST = 1 << 30
 # AMD's architectures that compute in bf16: CDNA, RDNA 3 and newer. torch says yes for every one.
 _BF16_ON_ROCM = ("gfx908", "gfx90a", "gfx94", "gfx95", "gfx11", "gfx12")
+# Those whose convolutions are fast with channels last: CDNA 2 and newer. On Radeons MIOpen has few
+# kernels for it and takes ones that are many times slower (pytorch/pytorch#170947).
+_CHANNELS_LAST_ON_ROCM = ("gfx90a", "gfx94", "gfx95")
 
 
 @dataclass(frozen=True)
@@ -146,6 +149,10 @@ def _cpu(precision: str | int) -> Device:
 
 def _gpu(precision: str | int) -> Device:
     system = f"ROCm {torch.version.hip}" if torch.version.hip else f"CUDA {torch.version.cuda}"
+    if torch.version.hip:
+        # torch reads it at every convolution, and has had either answer as its own, for all cards.
+        fast = _rocm_architecture().startswith(_CHANNELS_LAST_ON_ROCM)
+        os.environ.setdefault("PYTORCH_MIOPEN_SUGGEST_NHWC", str(int(fast)))
     has_bf16 = _has_bf16()
     if precision == "bf16" and not has_bf16:
         raise UserError(
@@ -159,9 +166,14 @@ def _gpu(precision: str | int) -> Device:
 
 def _has_bf16() -> bool:
     if torch.version.hip:
-        device: Any = torch.cuda.get_device_properties(torch.cuda.current_device())
-        return str(device.gcnArchName).startswith(_BF16_ON_ROCM)
+        return _rocm_architecture().startswith(_BF16_ON_ROCM)
     return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+
+
+def _rocm_architecture() -> str:
+    """As HSA_OVERRIDE_GFX_VERSION has it, where that is set."""
+    device: Any = torch.cuda.get_device_properties(torch.cuda.current_device())
+    return str(device.gcnArchName)
 
 
 def _keep_freed_memory() -> None:

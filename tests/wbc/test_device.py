@@ -1,5 +1,6 @@
 """Device and precision: what is asked for, or a sentence."""
 
+import os
 from types import SimpleNamespace
 
 import pytest
@@ -52,22 +53,30 @@ def test_a_gpu_computes_in_bf16_where_it_can(
 
 
 @pytest.mark.parametrize(
-    ("architecture", "precision"),
+    ("architecture", "precision", "channels_last"),
     [
-        ("gfx1030", "32-true"),  # RDNA 2: the RX 6650M XT under its override
-        ("gfx906:sramecc+:xnack-", "32-true"),
-        ("gfx1100", "bf16-mixed"),
-        ("gfx90a:sramecc+:xnack-", "bf16-mixed"),
-        ("gfx942", "bf16-mixed"),
+        ("gfx1030", "32-true", "0"),  # RDNA 2: the RX 6650M XT under its override
+        ("gfx906:sramecc+:xnack-", "32-true", "0"),
+        ("gfx1100", "bf16-mixed", "0"),
+        ("gfx90a:sramecc+:xnack-", "bf16-mixed", "1"),
+        ("gfx942", "bf16-mixed", "1"),
     ],
 )
 def test_on_rocm_the_card_itself_is_asked(
-    monkeypatch: pytest.MonkeyPatch, architecture: str, precision: str
+    monkeypatch: pytest.MonkeyPatch, architecture: str, precision: str, channels_last: str
 ) -> None:
     pretend_gpu(monkeypatch, has_bf16=True)  # as torch says of every one
     named = SimpleNamespace(gcnArchName=architecture)
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: named)
     assert device.pick("auto", "auto", 1).precision == precision
+    assert os.environ["PYTORCH_MIOPEN_SUGGEST_NHWC"] == channels_last
+
+
+def test_a_layout_that_was_chosen_by_hand_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    pretend_gpu(monkeypatch, has_bf16=True)
+    monkeypatch.setenv("PYTORCH_MIOPEN_SUGGEST_NHWC", "1")
+    device.pick("auto", "auto", 1)
+    assert os.environ["PYTORCH_MIOPEN_SUGGEST_NHWC"] == "1"
 
 
 def test_a_gpu_that_this_torch_has_no_code_for_is_a_sentence(
@@ -105,6 +114,8 @@ def test_processes_share_the_cores_and_have_a_gpu_each(monkeypatch: pytest.Monke
 
 
 def pretend_gpu(monkeypatch: pytest.MonkeyPatch, has_bf16: bool) -> None:
+    monkeypatch.setenv("PYTORCH_MIOPEN_SUGGEST_NHWC", "")  # to be as it was afterwards
+    monkeypatch.delenv("PYTORCH_MIOPEN_SUGGEST_NHWC")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "Radeon")
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: has_bf16)
