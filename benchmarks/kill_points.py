@@ -29,13 +29,14 @@ class Events:
         self._count += 1
 
     def around(self, owner: Any, attribute: str, name: str) -> None:
-        """Moments before and after each call of a function."""
+        """Moments before and after each call of a function; {0} is its first argument's name."""
         real = getattr(owner, attribute)
 
         def wrapped(*arguments: Any, **named: Any) -> Any:
-            self.note(f"before {name}")
+            said = name.format(getattr(arguments[0], "name", "")) if arguments else name
+            self.note(f"before {said}")
             result = real(*arguments, **named)
-            self.note(f"after {name}")
+            self.note(f"after {said}")
             return result
 
         setattr(owner, attribute, wrapped)
@@ -57,7 +58,7 @@ def watch(events: Events) -> None:
     import torch
 
     from stages import train
-    from wbc import checkpoints, model, training
+    from wbc import checkpoints, disk, model, training
     from wbc.tracking import log as tracking_log
     from wbc.tracking import runs as tracking
 
@@ -66,8 +67,10 @@ def watch(events: Events) -> None:
     events.around(training.TrainingModule, "on_validation_epoch_end", "scores")
     events.around(checkpoints, "write_whole", "checkpoint")
     _watch_writing(events)
-    events.around(os, "fsync", "flush of the checkpoint")
-    events.around(Path, "replace", "rename of the checkpoint")
+    events.around(os, "fsync", "flush of a file")
+    events.around(Path, "replace", "rename of {0}")
+    events.around(disk, "reserve", "reserving room for {0}")
+    events.around(os, "pwrite", "writing of features")
     events.around(tracking_log, "create_run", "creation of the MLflow run")
     events.around(tracking.TrainingRun, "log_epoch", "epoch in MLflow")
     events.around(train, "write_table", "history.csv")
@@ -111,7 +114,10 @@ def _child(folder: Path, kill_at: int | None) -> None:
     sys.argv = ["stages.train", NAME]
     from stages import train
     from stages._run import run
+    from wbc import features, plan
 
+    plan.MIN_CACHED = 0  # type: ignore[misc]  # the store is small
+    features.SECONDS = 0.0  # type: ignore[misc]  # and the pass over it short
     _free_logging()
     watch(Events(folder / "moments", kill_at))
     code = 0

@@ -1,10 +1,11 @@
 """Kill a training at counted moments, continue it, and compare what it ends in, byte for byte.
 
-    python -m benchmarks.kills [--points 40] [--twice] [FOLDER]
+    python -m benchmarks.kills [--points 40] [--twice] [--cached] [FOLDER]
 
 Every kind of moment is tried (in a step, in validation, within the writing of a checkpoint, of the
 model, while the scratch folder is removed, ...) and more of them up to `--points`; 0 tries all.
-With `--twice` the continued training is killed once more. Exit status 1 if any ends otherwise.
+With `--twice` the continued training is killed once more, with `--cached` it trains on cached
+features (`train.cache_views`). Exit status 1 if any ends otherwise.
 """
 
 import argparse
@@ -31,6 +32,7 @@ SMALL = {  # params.yaml's values that are replaced; the keys are regular expres
     "epochs: 10": "epochs: 4",
     "batch_size: 16": "batch_size: 8",
 }
+CACHED = {"cache_views: 0": "cache_views: 2"}
 OUTPUTS = ("model.safetensors", "model.json", "reference.safetensors", "history.csv")
 PREPARE = """
 import sys
@@ -62,11 +64,11 @@ class Trial:
     log: str
 
 
-def prepare(folder: Path) -> None:
+def prepare(folder: Path, cached: bool = False) -> None:
     """A workspace for the stage train: pixels of blobs, made-up weights, MLflow's database."""
     (folder / "mlruns").mkdir(parents=True)
     text = (ROOT / "params.yaml").read_text(encoding="utf-8")
-    for old, new in SMALL.items():
+    for old, new in (SMALL | (CACHED if cached else {})).items():
         assert re.search(rf"^ *{old}\b", text, re.MULTILINE), f"params.yaml has no {old}"
         text = re.sub(rf"^( *){old}\b", rf"\g<1>{new}", text, count=1, flags=re.MULTILINE)
     (folder / "params.yaml").write_text(text, encoding="utf-8")
@@ -137,9 +139,11 @@ def choose(moments: list[str], points: int) -> list[int]:
     return sorted(chosen)
 
 
-def trials(folder: Path, points: int, twice: bool) -> Iterator[tuple[tuple[int, ...], Trial]]:
+def trials(
+    folder: Path, points: int, twice: bool, cached: bool
+) -> Iterator[tuple[tuple[int, ...], Trial]]:
     template = folder / "template"
-    prepare(template)
+    prepare(template, cached)
     preload()
     copy(template, folder / "undisturbed")
     expected, moments = reference(folder / "undisturbed")
@@ -152,13 +156,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="benchmarks.kills")
     parser.add_argument("--points", type=int, default=40)
     parser.add_argument("--twice", action="store_true")
+    parser.add_argument("--cached", action="store_true")
     parser.add_argument("folder", type=Path, nargs="?", help="to work in; empty or not there")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         folder = (options.folder or Path(temporary)).resolve()
         tried = equal = 0
         print("moment  where it was killed -> went on after epoch: same bytes")
-        for kills, trial in trials(folder, options.points, options.twice):
+        for kills, trial in trials(folder, options.points, options.twice, options.cached):
             tried, equal = tried + 1, equal + trial.equal
             pairs = zip(trial.moments, (*trial.resumed, "?"), strict=False)
             words = ", ".join(f"{name} -> {epoch}" for name, epoch in pairs)

@@ -7,8 +7,10 @@ draw of scale, shift and colour each. An epoch then draws a view instead of a fr
 import dataclasses
 import logging
 import os
+import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 import torch
@@ -27,6 +29,8 @@ from wbc.pixels import PixelStore
 from wbc.team import Team
 
 log = logging.getLogger(__name__)
+
+SECONDS: Final = 30.0  # from one note of how far the pass has come to the next
 
 
 @dataclass(frozen=True)
@@ -87,23 +91,17 @@ class Trunk:
 def cached(trunk: Trunk, part: PixelStore, views: Views, path: Path, batch_size: int) -> Features:
     """The part's features at `path`; a file that is there was finished by an earlier start.
 
-    All processes of the team compute their share into one file.
+    All processes of the team compute their share into one file. A pass that was interrupted goes
+    on where it was noted last.
 
     Raises:
         UserError: a feature is too large for half precision.
         OSError: the disk is full.
     """
-    rows = len(part) * views.count
     if not trunk.team.all_see(path):
-        with torch.no_grad():
-            one = trunk(to_images(torch.from_numpy(part.read([0])).to(trunk.place)))[0]
         unfinished = path.with_suffix(".part")
-        if trunk.team.leads:
-            size = 2 * rows * one.numel()
-            log.info("caching the frozen layers' features in %s: %.3g GB", path, size / 1e9)
-            layout = (rows, *one.shape[1:], one.shape[0])
-            open_memmap(unfinished, mode="w+", dtype=np.float16, shape=layout)
-            disk.reserve(unfinished)
+        if trunk.team.leads and not unfinished.is_file():
+            _allocate(trunk, part, views, unfinished)
         trunk.team.wait()
         _fill(trunk, part, views, unfinished, batch_size)
         trunk.team.wait()
@@ -114,17 +112,45 @@ def cached(trunk: Trunk, part: PixelStore, views: Views, path: Path, batch_size:
 
 
 @torch.no_grad()
+def _allocate(trunk: Trunk, part: PixelStore, views: Views, path: Path) -> None:
+    """A file of all rows, which has its name only once it has all its room."""
+    one = trunk(to_images(torch.from_numpy(part.read([0])).to(trunk.place)))[0]
+    rows = len(part) * views.count
+    log.info("caching frozen layers' features in %s: %.3g GB", path, 2 * rows * one.numel() / 1e9)
+    layout = (rows, *one.shape[1:], one.shape[0])
+    for note in path.parent.glob(f"{path.stem}.*.next"):  # of a file that is gone
+        note.unlink()
+    new = path.with_suffix(".new")
+    open_memmap(new, mode="w+", dtype=np.float16, shape=layout)
+    disk.reserve(new)
+    new.replace(path)
+
+
+@torch.no_grad()
 def _fill(trunk: Trunk, part: PixelStore, views: Views, path: Path, batch_size: int) -> None:
-    """By write(2), as in wbc.pixels: the shares of several machines meet inside a page."""
+    """By write(2), as in wbc.pixels: the shares of several machines meet inside a page.
+
+    Now and then the first cell that is not yet on the disk is noted in a file beside it.
+    """
     own = trunk.team.rows(len(part))
-    starts = range(own.start, own.stop, batch_size)
+    note = path.with_suffix(f".{trunk.team.rank}.next")
+    first = int(note.read_text(encoding="ascii")) if note.is_file() else own.start
+    if first > own.start:
+        log.info("continuing to cache features after %d cells", first - own.start)
+    starts = range(first, own.stop, batch_size)
     with path.open("r+b", buffering=0) as file:
+        noted = time.monotonic()
         for start in tqdm(starts, desc="features", unit="batch", disable=None):
             samples = np.arange(start, min(start + batch_size, own.stop))
             values = _of_all_views(trunk, part, views, samples)
             each = values[0].nbytes  # of one cell, all views
             header = path.stat().st_size - len(part) * each
             _write_all(file.fileno(), values.tobytes(), header + start * each)
+            if time.monotonic() - noted >= SECONDS:
+                os.fsync(file.fileno())
+                disk.write_whole(note, str(start + len(samples)).encode("ascii"))
+                noted = time.monotonic()
+        os.fsync(file.fileno())  # else a power cut could keep the finished name without the bytes
 
 
 def _write_all(file: int, data: bytes, offset: int) -> None:

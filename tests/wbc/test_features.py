@@ -12,8 +12,9 @@ from tests.wbc.stores import make_store
 from tests.wbc.test_augment import NOTHING
 from tests.wbc.test_training import settings
 from wbc import device, features, params, training
+from wbc.architectures import ARCHITECTURES
 from wbc.augment import to_images
-from wbc.backbones import ARCHITECTURES, Network, Unfreeze
+from wbc.backbones import Network, Unfreeze
 from wbc.errors import UserError
 from wbc.features import Trunk, Views, cached
 from wbc.pixels import PixelStore
@@ -100,6 +101,36 @@ def test_it_is_computed_once_and_continued_to_the_same_bytes(
     expected = undisturbed.network.state_dict()
     for name, tensor in again.network.state_dict().items():
         assert torch.equal(tensor, expected[name]), name
+
+
+def test_an_interrupted_pass_goes_on_after_what_is_on_the_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    part = make_store(tmp_path / "pixels").part("train")
+    whole = cached(trunk(), part, Views(2, settings=NOTHING), tmp_path / "whole.npy", 8)
+    monkeypatch.setattr(features, "SECONDS", 0.0)
+    real, asked = features._of_all_views, []
+
+    def batch(layers: Trunk, part: PixelStore, views: Views, samples: np.ndarray) -> np.ndarray:
+        asked.append(int(samples[0]))
+        if fails and len(asked) == 3:
+            raise OSError
+        return real(layers, part, views, samples)
+
+    monkeypatch.setattr(features, "_of_all_views", batch)
+    for lost in ("nothing", "the file"):
+        path = tmp_path / f"{lost}.npy"
+        fails = True
+        with pytest.raises(OSError):
+            cached(trunk(), part, Views(2, settings=NOTHING), path, 8)
+        if lost == "the file":
+            path.with_suffix(".part").unlink()
+        fails = False
+        asked.clear()
+        again = cached(trunk(), part, Views(2, settings=NOTHING), path, 8)
+        assert asked == ([16, 24, 32] if lost == "nothing" else [0, 8, 16, 24, 32])
+        assert np.array_equal(again.values, whole.values)
+        asked.clear()
 
 
 def test_what_one_call_does_not_write_the_next_one_does(

@@ -13,7 +13,7 @@ MOMENTS = {
     "after optimizer step": 2,
     "before scores": 2,
     "half of last.ckpt.part": 2,
-    "after rename of the checkpoint": 3,
+    "after rename of last.ckpt.part": 3,
     "half of removal of scratch": 4,
     "half of weights": 4,
 }
