@@ -85,8 +85,8 @@ def steps(
     """A row with the whole training's speed."""
     device = pick()
     contenders = {
-        "none": lambda: training.train(name, cells.store, device, augment=plain),
-        "all": lambda: training.train(name, cells.store, device, augment=everything),
+        "none": lambda: training.train(name, cells, device, augment=plain),
+        "all": lambda: training.train(name, cells, device, augment=everything),
     }
     rates = in_turn(contenders, num_rounds)
     speeds = " | ".join(f"{median(rates, each):.1f}" for each in contenders)

@@ -174,5 +174,5 @@ def _half_weights(_state: dict[str, Any], path: Path) -> None:
 
 
 def _half_folder(folder: Path, **_options: Any) -> None:
-    for path in sorted(folder.glob("*"))[:1]:
+    for path in sorted(path for path in folder.rglob("*") if path.is_file())[:1]:
         path.unlink()

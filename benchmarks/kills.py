@@ -1,11 +1,12 @@
 """Kill a training at counted moments, continue it, and compare what it ends in, byte for byte.
 
-    python -m benchmarks.kills [--points 40] [--twice] [--cached] [FOLDER]
+    python -m benchmarks.kills [--points 40] [--twice] [--cached] [--workers] [FOLDER]
 
 Every kind of moment is tried (in a step, in validation, within the writing of a checkpoint, of the
 model, while the scratch folder is removed, ...) and more of them up to `--points`; 0 tries all.
 With `--twice` the continued training is killed once more, with `--cached` it trains on cached
-features (`train.cache_views`). Exit status 1 if any ends otherwise.
+features (`train.cache_views`), with `--workers` two processes read for it, which are killed with
+it. Exit status 1 if any ends otherwise.
 """
 
 import argparse
@@ -15,9 +16,10 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 from benchmarks.kill_points import NAME, run_child
 from wbc.tracking.relocate import relocate
@@ -33,6 +35,7 @@ SMALL = {  # params.yaml's values that are replaced; the keys are regular expres
     "batch_size: 16": "batch_size: 8",
 }
 CACHED = {"cache_views: 0": "cache_views: 2"}
+WORKERS = {"loader_workers: 0": "loader_workers: 2"}
 OUTPUTS = ("model.safetensors", "model.json", "reference.safetensors", "history.csv")
 PREPARE = """
 import sys
@@ -64,11 +67,14 @@ class Trial:
     log: str
 
 
-def prepare(folder: Path, cached: bool = False) -> None:
-    """A workspace for the stage train: pixels of blobs, made-up weights, MLflow's database."""
+def prepare(folder: Path, changes: Mapping[str, str] = MappingProxyType({})) -> None:
+    """A workspace for the stage train: pixels of blobs, made-up weights, MLflow's database.
+
+    changes: of params.yaml, beside SMALL.
+    """
     (folder / "mlruns").mkdir(parents=True)
     text = (ROOT / "params.yaml").read_text(encoding="utf-8")
-    for old, new in (SMALL | (CACHED if cached else {})).items():
+    for old, new in (SMALL | dict(changes)).items():
         assert re.search(rf"^ *{old}\b", text, re.MULTILINE), f"params.yaml has no {old}"
         text = re.sub(rf"^( *){old}\b", rf"\g<1>{new}", text, count=1, flags=re.MULTILINE)
     (folder / "params.yaml").write_text(text, encoding="utf-8")
@@ -140,10 +146,10 @@ def choose(moments: list[str], points: int) -> list[int]:
 
 
 def trials(
-    folder: Path, points: int, twice: bool, cached: bool
+    folder: Path, points: int, twice: bool, changes: Mapping[str, str]
 ) -> Iterator[tuple[tuple[int, ...], Trial]]:
     template = folder / "template"
-    prepare(template, cached)
+    prepare(template, changes)
     preload()
     copy(template, folder / "undisturbed")
     expected, moments = reference(folder / "undisturbed")
@@ -157,13 +163,15 @@ def main() -> None:
     parser.add_argument("--points", type=int, default=40)
     parser.add_argument("--twice", action="store_true")
     parser.add_argument("--cached", action="store_true")
+    parser.add_argument("--workers", action="store_true")
     parser.add_argument("folder", type=Path, nargs="?", help="to work in; empty or not there")
     options = parser.parse_args()
+    changes = (CACHED if options.cached else {}) | (WORKERS if options.workers else {})
     with tempfile.TemporaryDirectory() as temporary:
         folder = (options.folder or Path(temporary)).resolve()
         tried = equal = 0
         print("moment  where it was killed -> went on after epoch: same bytes")
-        for kills, trial in trials(folder, options.points, options.twice, options.cached):
+        for kills, trial in trials(folder, options.points, options.twice, changes):
             tried, equal = tried + 1, equal + trial.equal
             pairs = zip(trial.moments, (*trial.resumed, "?"), strict=False)
             words = ", ".join(f"{name} -> {epoch}" for name, epoch in pairs)

