@@ -14,7 +14,7 @@ import statistics
 import tempfile
 import time
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import torch
@@ -27,7 +27,7 @@ from wbc.device import pick
 from wbc.params import Augment
 
 NUM_BATCHES: Final = 10
-ON: Final = {  # as docs/augmentation.md recommends
+ON: Final[dict[str, Any]] = {  # as docs/augmentation.md recommends
     "stain_hue": 0.08, "uptake": 0.6, "white_point": 0.08, "gamma": 0.3, "gradient": 0.1,
     "resolution": 0.5, "blur": 0.01, "fringe": 0.004, "sharpen": 1.0, "noise": 6.0, "jpeg": 60.0,
 }  # fmt: skip
@@ -37,7 +37,7 @@ def main() -> None:
     arguments = parse_arguments()
     device = pick()  # the memory's and the threads' settings
     shipped = params.load(Path("params.yaml")).train.augment
-    off = dict.fromkeys(ON, 0.0)
+    off: dict[str, Any] = dict.fromkeys(ON, 0.0)
     plain = dataclasses.replace(shipped, microscope_share=0.5, **off)
     everything = dataclasses.replace(plain, **ON)
     print(f"{device.name}\n\n| effects | processor ms a batch | added |\n|---|---|---|")

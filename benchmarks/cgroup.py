@@ -72,7 +72,11 @@ def _in(group: Path | None) -> Callable[[], None] | None:
     if group is None:
         return None
     path = group / "cgroup.procs"
-    return lambda: path.write_text(str(os.getpid())) and None
+
+    def enter() -> None:
+        path.write_text(str(os.getpid()))
+
+    return enter
 
 
 def _anonymous(pid: int) -> int:

@@ -24,6 +24,7 @@ from wbc.cells import CLASSES
 from wbc.metrics import confusion
 
 Floats = NDArray[np.float64]
+Labels = NDArray[np.int64]
 
 TRAINING = np.array([6231, 2427, 561, 744, 212]) / 10175  # CLASSES' order, Raabin-WBC's Train
 MIXES = {
@@ -94,7 +95,7 @@ def one_mix(world: World, name: str, size: int) -> Mapping[str, str]:
     }
 
 
-def draw(rng: np.random.Generator, mix: Floats, size: int, world: World) -> tuple[Floats, Floats]:
+def draw(rng: np.random.Generator, mix: Floats, size: int, world: World) -> tuple[Labels, Floats]:
     """Types (N,) drawn from `mix`, and probabilities (N, 5) of the made-up classifier."""
     labels = rng.choice(len(CLASSES), size, p=mix)
     features = rng.normal(MIDDLES[labels]) + world.moved * np.array([-0.3, 0.9, 0.3])
@@ -104,33 +105,33 @@ def draw(rng: np.random.Generator, mix: Floats, size: int, world: World) -> tupl
     return labels, p / p.sum(axis=1, keepdims=True)
 
 
-def decided(slide: Floats, _labels: Floats, _p: Floats) -> Floats:
+def decided(slide: Floats, _labels: Labels, _p: Floats) -> Floats:
     """Count of logit-adjusted decisions."""
     return shares((slide / TRAINING).argmax(axis=1))
 
 
-def counted(slide: Floats, _labels: Floats, _p: Floats) -> Floats:
+def counted(slide: Floats, _labels: Labels, _p: Floats) -> Floats:
     return shares(slide.argmax(axis=1))
 
 
-def probabilistic(slide: Floats, _labels: Floats, _p: Floats) -> Floats:
+def probabilistic(slide: Floats, _labels: Labels, _p: Floats) -> Floats:
     """Mean probabilities (Bella et al. 2010)."""
     return np.asarray(slide.mean(axis=0), np.float64)
 
 
-def adjusted(slide: Floats, labels: Floats, p: Floats) -> Floats:
+def adjusted(slide: Floats, labels: Labels, p: Floats) -> Floats:
     """This project's: wbc.counts.adjust."""
     found = np.bincount(slide.argmax(axis=1), minlength=5)
     return counts.adjust(found, counts.rates(confusion(labels, p.argmax(axis=1), 5)))
 
 
-def probabilistic_adjusted(slide: Floats, labels: Floats, p: Floats) -> Floats:
+def probabilistic_adjusted(slide: Floats, labels: Labels, p: Floats) -> Floats:
     """Mean probabilities with the mean probabilities of each true type taken out."""
     means = np.stack([p[labels == true].mean(axis=0) for true in range(5)])
     return counts.adjust(slide.mean(axis=0), means)
 
 
-def prior_shift(slide: Floats, _labels: Floats, _p: Floats) -> Floats:
+def prior_shift(slide: Floats, _labels: Labels, _p: Floats) -> Floats:
     """Saerens, Latinne & Decaestecker 2002: maximum likelihood of the mix from probabilities."""
     before = TRAINING  # which the probabilities suppose
     mix = before.copy()
@@ -143,7 +144,7 @@ def prior_shift(slide: Floats, _labels: Floats, _p: Floats) -> Floats:
     return mix
 
 
-WAYS: dict[str, Callable[[Floats, Floats, Floats], Floats]] = {
+WAYS: dict[str, Callable[[Floats, Labels, Floats], Floats]] = {
     "logit-adjusted decisions": decided,
     "argmax of p": counted,
     "mean of p": probabilistic,
@@ -159,7 +160,7 @@ def plain_interval(slide: Floats) -> tuple[Floats, Floats]:
     return low / 100, high / 100
 
 
-def adjusted_interval(slide: Floats, labels: Floats, p: Floats) -> tuple[Floats, Floats]:
+def adjusted_interval(slide: Floats, labels: Labels, p: Floats) -> tuple[Floats, Floats]:
     found = np.bincount(slide.argmax(axis=1), minlength=5)
     errors = confusion(labels, p.argmax(axis=1), 5)
     low, high = np.quantile(counts.adjusted_draws(found, errors, 400), counts.TAILS, axis=0)

@@ -52,7 +52,7 @@ def main() -> None:
     assert known is not None
     own = store.part(reference_set([s for s in store.evaluation_sets() if s != options.external]))
     usual = usual_cells(known, classifier.card)
-    test = judged(classifier, known, own.read(range(len(own))))
+    test = judged(classifier, known, own.read(list(range(len(own)))))
     print(f"| folder | cells | {' | '.join(COLUMNS)} |")
     print("|---|---:|" + "---:|" * len(COLUMNS), flush=True)
     for size in options.sizes:
@@ -67,7 +67,7 @@ def main() -> None:
     for name in (options.external, *LABORATORIES):
         path = options.work / f"{options.architecture}-{name}.npy"
         if name == options.external:
-            squares = external.read(range(len(external)))
+            squares = external.read(list(range(len(external))))
         elif path.is_file():
             squares = np.load(path)
         else:
@@ -75,7 +75,7 @@ def main() -> None:
             np.save(path, squares)
         cells = judged(classifier, known, squares)
         for size in options.sizes:
-            draws = random_draws(len(cells), size, options.draws)
+            draws = list(random_draws(len(cells), size, options.draws))
             show(name, size, Counter(word(cells.some(rows), usual) for rows in draws))
 
 

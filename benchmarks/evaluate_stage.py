@@ -16,6 +16,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any, Final
 
 from ruamel.yaml import YAML
 
@@ -26,7 +27,7 @@ from wbc.pixels import open_store
 
 ROOT = Path(__file__).resolve().parents[1]
 SIZE, NUM_TRAIN, NUM_VAL, NUM_OTHER = 224, 600, 400, 600
-OTHER = {
+OTHER: Final[dict[str, Any]] = {
     "kind": "sample",
     "name": "other",
     "role": "external",

@@ -42,6 +42,7 @@ def train(architecture: str, result: Path, threads: int, stop: bool) -> None:
     from wbc import device, params, training
     from wbc.backbones import Network
     from wbc.plan import make_plan
+    from wbc.training_module import Row
 
     loaded = params.load(ROOT / "params.yaml")
     chosen = dataclasses.replace(loaded.train, epochs=2, head_epochs=0, batch_size=10)
@@ -50,7 +51,7 @@ def train(architecture: str, result: Path, threads: int, stop: bool) -> None:
         plan = make_plan(chosen, loaded.seed, False, store.part("train").labels)
 
         def fit(stop_after: int | None) -> training.Outcome:
-            def on_epoch(epoch: int, _row: training.Row) -> None:
+            def on_epoch(epoch: int, _row: Row) -> None:
                 if epoch == stop_after:
                     raise Interruption
 

@@ -127,7 +127,7 @@ def montage(paths: Sequence[Path], layout: str, number: int) -> tuple[Pixels, li
     for _ in range(20 * wanted):
         if len(truth) >= wanted:
             break
-        if (cut := cutout(paths[rng.integers(len(paths))], glass, scale)) is None:
+        if (cut := cutout(paths[int(rng.integers(len(paths)))], glass, scale)) is None:
             continue
         beside = truth[-1] if layout == "touching" and len(truth) % 2 else None
         centre = place(rng, cut, truth, layout, canvas.shape, beside)

@@ -12,6 +12,7 @@ import argparse
 import colorsys
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -37,7 +38,7 @@ def main() -> None:
     changes = {name: float(value) for name, value in (s.split("=") for s in arguments.settings)}
     shipped = params.load(Path("params.yaml")).train.augment
     # contrast needs a whole picture, the rest moves or blurs and leaves a colour as it is
-    still = {"flips": False, "rotation": 0.0, "scale": 0.0, "shift": 0.0}
+    still: dict[str, Any] = {"flips": False, "rotation": 0.0, "scale": 0.0, "shift": 0.0}
     settings = dataclasses.replace(
         shipped, **{**changes, **still, "contrast": 0.0, "microscope_share": 0.0}
     )

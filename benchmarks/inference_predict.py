@@ -109,7 +109,7 @@ def noting(times: list[tuple[int, float]]) -> Iterator[None]:
         append(self, *given)
         times.append((self.state.rows, time.perf_counter()))
 
-    Part.append = noted  # type: ignore[method-assign]
+    Part.append = noted  # type: ignore[method-assign, assignment]
     try:
         yield
     finally:

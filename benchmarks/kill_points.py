@@ -58,13 +58,14 @@ def watch(events: Events) -> None:
     import torch
 
     from stages import train
-    from wbc import checkpoints, disk, model, training
+    from wbc import checkpoints, disk, model
     from wbc.tracking import log as tracking_log
     from wbc.tracking import runs as tracking
+    from wbc.training_module import TrainingModule
 
     events.around(torch.optim.AdamW, "step", "optimizer step")
-    events.around(training.TrainingModule, "validation_step", "validation step")
-    events.around(training.TrainingModule, "on_validation_epoch_end", "scores")
+    events.around(TrainingModule, "validation_step", "validation step")
+    events.around(TrainingModule, "on_validation_epoch_end", "scores")
     events.around(checkpoints, "write_whole", "checkpoint")
     _watch_writing(events)
     events.around(os, "fsync", "flush of a file")
@@ -146,7 +147,7 @@ def _watch_writing(events: Events) -> None:
         file = real(path, mode, *arguments, **named)
         return _Halves(file, lambda: events.note(f"half of {path.name}")) if "w" in mode else file
 
-    Path.open = opened  # type: ignore[method-assign]
+    Path.open = opened  # type: ignore[method-assign, assignment]
 
 
 class _Halves:

@@ -87,6 +87,8 @@ def steps(folder: Path, num_steps: int) -> None:
     import functools
     import tempfile
 
+    import lightning.pytorch as pl
+
     from wbc import device, params, training
     from wbc.backbones import Network
     from wbc.plan import make_plan
@@ -97,8 +99,8 @@ def steps(folder: Path, num_steps: int) -> None:
     plan = make_plan(chosen, loaded.seed, True, store.part("train").labels)
     training.seed_everything(loaded.seed)
     network = Network("mobilenet_v2", 0.2, frozen_batch_norm=True)
-    trainer: Any = functools.partial(training.pl.Trainer, limit_train_batches=num_steps)
-    training.pl.Trainer = trainer  # type: ignore[misc]
+    trainer: Any = functools.partial(pl.Trainer, limit_train_batches=num_steps)
+    pl.Trainer = trainer  # type: ignore[misc]  # which wbc.training takes from the same module
     cpu = device.pick("cpu", "auto", loaded.train.threads)
     with tempfile.TemporaryDirectory() as scratch:
         outcome = training.fit(network, store, plan, cpu, Path(scratch), lambda *_: None)

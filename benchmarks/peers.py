@@ -16,6 +16,7 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.optim import SGD, Optimizer
 from torch.utils.data import ConcatDataset, DataLoader
 from torchvision.datasets import ImageFolder
 from torchvision.models.shufflenetv2 import InvertedResidual
@@ -36,7 +37,7 @@ def as_torchvision_has_it(network: Network) -> None:
         if isinstance(module, InvertedResidual):
             module.__class__ = InvertedResidual
         elif isinstance(module, Depthwise):
-            module.__class__ = nn.Conv2d
+            module.__class__ = nn.Conv2d  # type: ignore[assignment]
 
 
 class Reference:
@@ -49,7 +50,7 @@ class Reference:
         self.network.unfreeze("upper")
         self.network.net.train()
         learning = [p for p in self.network.parameters() if p.requires_grad]
-        self.optimizer = torch.optim.SGD(learning, lr=1e-3, momentum=0.9, weight_decay=1e-4)
+        self.optimizer: Optimizer = SGD(learning, lr=1e-3, momentum=0.9, weight_decay=1e-4)
 
     def logits(self, images: Tensor) -> Tensor:
         for block in self.network.blocks:
@@ -64,7 +65,7 @@ class Reference:
     def step(self, images: Tensor, labels: Tensor) -> None:
         loss = F.cross_entropy(self.logits(images), labels, label_smoothing=0.1)
         self.optimizer.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()
 
     def epoch(self, batches: Batches) -> float:

@@ -16,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from multiprocessing import Pool
@@ -34,6 +34,7 @@ NUM_DRAWN = 100  # different pictures; longer jobs repeat them
 RAABIN = 10_175  # training cells of Raabin-WBC
 PLAIN, CROPS = "Pillow", ("none", "cell")
 ROOT = Path(__file__).resolve().parents[1]
+Step = Callable[..., object]
 
 
 @dataclass(frozen=True)
@@ -141,13 +142,13 @@ def parts(folder: Path, num_rounds: int = 5) -> list[Part]:
     torch.set_num_threads(1)
     files = [path.read_bytes() for path in picture_paths(folder, 40)]
     pictures = [decode(data) for data in files]
-    steps: list[tuple[str, Callable[..., object], Callable[..., object] | None, list[bytes]]] = [
+    steps: list[tuple[str, Step, Step | None, Sequence[object]]] = [
         ("decode", decode, decoded_plainly, files),
         ("resize to 224", lambda pixels: _resized(pixels, SIZE), resized_plainly, pictures),
         ("find the cell", locate, None, pictures),
         ("all, crop: none", as_framed("none"), prepared_plainly, files),
         ("all, crop: cell", as_framed("cell"), prepared_plainly, files),
-    ]  # type: ignore[list-item]
+    ]
     found = []
     for name, ours, pillows, items in steps:
         turns = [
@@ -158,7 +159,7 @@ def parts(folder: Path, num_rounds: int = 5) -> list[Part]:
     return found
 
 
-def as_framed(crop: str) -> Callable[..., object]:
+def as_framed(crop: str) -> Step:
     """All of the work on one file."""
     from wbc.imaging import Framing, prepare
 
@@ -166,7 +167,7 @@ def as_framed(crop: str) -> Callable[..., object]:
     return lambda data: prepare(data, framing)
 
 
-def core_time(step: Callable[..., object], items: list[bytes]) -> float:
+def core_time(step: Step, items: Sequence[object]) -> float:
     """Milliseconds of one core for one item."""
     start = time.process_time()
     for item in items:
@@ -211,7 +212,7 @@ def fill(paths: list[Path], crop: str) -> None:
         preprocessing.fill_store(cells, paths[0].parent, Path(target), settings)
 
 
-def fill_plainly(paths: list[Path], _: str) -> None:
+def fill_plainly(paths: list[Path], _crop: str) -> None:
     """What anyone writes: two processes, Pillow, one file."""
     with tempfile.TemporaryDirectory() as target, Pool(2) as pool:
         store = Path(target) / "squares.npy"

@@ -32,7 +32,9 @@ def soft_rim(cell: Leukocyte, height: int, width: int) -> NDArray[np.float32]:
 def _places(span: slice, num_rows: int, reach: int, height: int) -> NDArray[np.float64]:
     """Where the picture's rows lie among the rows of the mask, which has `reach` more around."""
     scale = (span.stop - span.start) / num_rows
-    return (np.arange(height) + 0.5 - (span.start + (0.5 - reach) * scale)) / scale
+    first = span.start + (0.5 - reach) * scale
+    places: NDArray[np.float64] = (np.arange(height) + 0.5 - first) / scale
+    return places
 
 
 def _between(rows: NDArray[np.float32], places: NDArray[np.float64]) -> NDArray[np.float32]:

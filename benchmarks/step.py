@@ -69,7 +69,7 @@ def parts(name: str, cells: training.Cells, device: Device) -> dict[str, Part]:
         with half:
             loss = F.cross_entropy(limit.network.learned(features), labels)
         limit.optimizer.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
 
     rows = list(range(size))
     return {

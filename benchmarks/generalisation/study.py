@@ -66,8 +66,8 @@ def answers(
 
 def model_folder(study: Study, name: str, variant: Variant, seed: int) -> Path:
     """Where `answers` keeps the model."""
-    settings = map(asdict, variant.settings(study.params, study.size, study.epochs))
-    told = _digest(json.dumps([*settings, str(study.weights)]))
+    preprocess, train = variant.settings(study.params, study.size, study.epochs)
+    told = _digest(json.dumps([asdict(preprocess), asdict(train), str(study.weights)]))
     return study.work / "models" / f"{study.network}-{name}-{seed}-{told}"
 
 

@@ -20,7 +20,7 @@ def blob(label: int, seed: int) -> np.ndarray:
         [[200, 90, 90], [90, 200, 90], [90, 90, 200], [200, 200, 90], [90, 200, 200]]
     )
     picture = colours[label] * (0.8 + 0.2 * stripes[..., None]) + rng.normal(0, 12, (SIZE, SIZE, 3))
-    return picture.clip(0, 255).astype(np.uint8)
+    return np.asarray(picture.clip(0, 255), np.uint8)
 
 
 def make_store(folder: Path, counts: dict[str, int] | None = None) -> PixelStore:
