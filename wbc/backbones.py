@@ -118,7 +118,7 @@ class Network(nn.Module):
         return self
 
     def _normalised(self, images: Tensor) -> Tensor:
-        x = (images - self.mean) / self.std
+        x = images.sub(self.mean).div_(self.std)
         return x.contiguous(memory_format=torch.channels_last)
 
     def _head_part(self) -> int:
