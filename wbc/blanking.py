@@ -18,7 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from wbc.localisation import Leukocyte, Mask, outline
+from wbc.localisation import Leukocyte, outline
+from wbc.masks import Mask
 from wbc.pixels import Pixels
 from wbc.staining import absorbed, background_colour, reduced
 

@@ -20,14 +20,13 @@ from wbc.localisation import (
     RIVAL,
     Box,
     Leukocyte,
-    Mask,
     Seen,
     bounds,
     leukocyte,
     look,
     outline,
-    spread,
 )
+from wbc.masks import Mask, spread
 from wbc.staining import FAINT, WORKING_SIDE, reduced
 
 FINE: Final = 20  # pixels, root of the median nucleus's area in the copy: else a finer copy

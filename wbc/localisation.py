@@ -5,7 +5,6 @@ figures and failures. All lengths are shares of the picture or of the nucleus fo
 of the picture.
 """
 
-import math
 from dataclasses import dataclass
 from typing import Final
 
@@ -13,11 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 from scipy import ndimage
-from scipy.spatial import ConvexHull
 
+from wbc.masks import Mask, dilated, eroded, opened_by_disc, solidity, spread
 from wbc.staining import FAINT, Stain, Values, absorbed, background_colour, reduced
-
-Mask = NDArray[np.bool_]
 
 NUCLEUS_SIDE: Final = 24  # pixels, root of the nucleus's area in the copy that shows its cell
 MIN_CONTRAST: Final = 0.12  # violet of nuclei over the rest; red cells alone differ by about 0.1
@@ -116,7 +113,7 @@ def look(small: NDArray[np.uint8], rarest: float = 0.001) -> Seen | None:
         return None
     nuclei = stain.violet > threshold
     hues = _cytoplasm_hues(stain, nuclei)
-    joined = _dilated(_eroded(_cytoplasm(stain, threshold, hues[0]))) | nuclei
+    joined = dilated(eroded(_cytoplasm(stain, threshold, hues[0]))) | nuclei
     cells, _ = ndimage.label(joined)
     return Seen(background, stain, threshold, contrast, hues, nuclei, cells)
 
@@ -161,12 +158,6 @@ def _stands_alone(nucleus: Mask, violet: Mask) -> bool:
     """Whether the nucleus is compact and hardly anything else is violet."""
     area = np.count_nonzero(nucleus)
     return bool(area >= ALONE * np.count_nonzero(violet) and spread(nucleus) <= COMPACT)
-
-
-def spread(mask: Mask) -> float:
-    """The second moment over that of a disc of the same area: 1 for a disc, higher for all else."""
-    rows, columns = np.nonzero(mask)
-    return 2 * math.pi * float(rows.var() + columns.var()) / len(rows)
 
 
 def _cytoplasm_hues(stain: Stain, nuclei: Mask) -> tuple[float, ...]:
@@ -255,8 +246,8 @@ def _cell(
     """Nucleus and cytoplasm: the widest of the candidates that is convex enough."""
     best, best_solidity = nucleus, 0.0
     for hue in hues:
-        around = _eroded(_dilated(_cytoplasm(stain, threshold, hue), 2), 2) & own
-        labels, count = ndimage.label(_opened_by_disc(around | nucleus) | nucleus)
+        around = eroded(dilated(_cytoplasm(stain, threshold, hue), 2), 2) & own
+        labels, count = ndimage.label(opened_by_disc(around | nucleus) | nucleus)
         joined = np.zeros(count + 1, bool)
         joined[labels[nucleus]] = True
         cell = joined[labels]
@@ -266,15 +257,6 @@ def _cell(
         if convexity >= MIN_SOLIDITY:
             break
     return best
-
-
-def solidity(mask: Mask) -> float:
-    """Area over that of the convex hull, of whose corners only the ends of rows can be one."""
-    rows = np.flatnonzero(mask.any(axis=1))
-    left = mask[rows].argmax(axis=1)
-    right = mask.shape[1] - mask[rows, ::-1].argmax(axis=1)
-    corners = [np.stack([y, x], axis=1) for y in (rows, rows + 1) for x in (left, right)]
-    return float(np.count_nonzero(mask) / ConvexHull(np.concatenate(corners)).volume)
 
 
 def bounds(mask: Mask, rows: slice, columns: slice) -> Box:
@@ -288,38 +270,3 @@ def bounds(mask: Mask, rows: slice, columns: slice) -> Box:
         columns.start + across.stop * x,
         rows.start + down.stop * y,
     )
-
-
-def _dilated(mask: Mask, times: int = 1) -> Mask:
-    """The mask and its neighbours above, below, left and right. By shifts: scipy takes longer."""
-    for _ in range(times):
-        wider = mask.copy()
-        wider[1:] |= mask[:-1]
-        wider[:-1] |= mask[1:]
-        wider[:, 1:] |= mask[:, :-1]
-        wider[:, :-1] |= mask[:, 1:]
-        mask = wider
-    return mask
-
-
-def _dilated_by_disc(mask: Mask) -> Mask:
-    """By the disc of radius 3 (x² + y² <= 10), which is a square of 3 widened twice by a cross."""
-    wide = mask.copy()
-    wide[:, 1:] |= mask[:, :-1]
-    wide[:, :-1] |= mask[:, 1:]
-    square = wide.copy()
-    square[1:] |= wide[:-1]
-    square[:-1] |= wide[1:]
-    return _dilated(square, 2)
-
-
-def _eroded(mask: Mask, times: int = 1) -> Mask:
-    """What remains where nothing outside the mask, or outside the picture, is a neighbour."""
-    outside = np.pad(~mask, times, constant_values=True)
-    return ~_dilated(outside, times)[times:-times, times:-times]
-
-
-def _opened_by_disc(mask: Mask) -> Mask:
-    """What discs of radius 3 inside the mask can cover."""
-    outside = np.pad(~mask, 3, constant_values=True)
-    return _dilated_by_disc(~_dilated_by_disc(outside)[3:-3, 3:-3])

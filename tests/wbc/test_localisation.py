@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter
-from scipy import ndimage
 
 from wbc import localisation, staining
 from wbc.localisation import Box, locate
@@ -200,22 +199,6 @@ def test_the_background_is_the_glass() -> None:
 
 def test_the_answer_is_always_the_same() -> None:
     assert locate(smear()) == locate(smear())
-
-
-@pytest.mark.parametrize("share", [0.3, 0.8, 0.97])
-@pytest.mark.parametrize("shape", [(1, 9), (2, 2), (40, 30)])
-def test_shifts_do_what_scipys_morphology_does(shape: tuple[int, int], share: float) -> None:
-    y, x = np.ogrid[-3:4, -3:4]
-    disc = x * x + y * y <= 10
-    random = np.random.default_rng(0)
-    for _ in range(50):
-        mask = ndimage.binary_dilation(random.random(shape) < 1 - share, iterations=2)
-        mask &= random.random(shape) < share
-        closed = localisation._eroded(localisation._dilated(mask, 2), 2)
-        opened = localisation._dilated(localisation._eroded(mask))
-        assert (closed == ndimage.binary_closing(mask, iterations=2)).all()
-        assert (opened == ndimage.binary_opening(mask)).all()
-        assert (localisation._opened_by_disc(mask) == ndimage.binary_opening(mask, disc)).all()
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 20, 101, 144 * 144])

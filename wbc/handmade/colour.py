@@ -13,7 +13,7 @@ from skimage.color import rgb2lab
 
 from wbc.handmade.feature import Feature
 from wbc.handmade.segmentation import Segmented
-from wbc.localisation import Mask
+from wbc.masks import Mask
 from wbc.staining import FAINT
 
 CHANNELS: Final = ("red", "green", "blue")

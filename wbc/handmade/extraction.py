@@ -10,7 +10,7 @@ from scipy import ndimage
 
 from wbc.handmade import colour, shape, texture
 from wbc.handmade.segmentation import Segmented, segment
-from wbc.localisation import Mask
+from wbc.masks import Mask
 from wbc.pixels import PixelStore
 
 FEATURES: Final = (*shape.FEATURES, *colour.FEATURES, *texture.FEATURES)

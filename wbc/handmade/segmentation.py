@@ -14,7 +14,8 @@ from scipy import ndimage
 from skimage.filters import threshold_otsu
 from skimage.morphology import remove_small_holes, remove_small_objects
 
-from wbc.localisation import Leukocyte, Mask, outline
+from wbc.localisation import Leukocyte, outline
+from wbc.masks import Mask
 from wbc.staining import Values, absorbed, background_colour
 
 SIDE: Final = 128  # pixels: every square is measured at this side, so that distances mean the same

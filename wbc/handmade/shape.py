@@ -10,7 +10,7 @@ from skimage.measure import euler_number, perimeter
 
 from wbc.handmade.feature import Feature
 from wbc.handmade.segmentation import Segmented
-from wbc.localisation import Mask, solidity
+from wbc.masks import Mask, solidity
 
 THICK: Final = (0.5, 0.7)  # of the greatest thickness: what is thinner joins no lobes
 RIM: Final = 0.1  # of the cell's radius: how near to the edge counts as touching it

@@ -13,7 +13,7 @@ from skimage.feature import graycomatrix, local_binary_pattern
 
 from wbc.handmade.feature import Feature
 from wbc.handmade.segmentation import Segmented
-from wbc.localisation import Mask
+from wbc.masks import Mask
 
 PARTS: Final = ("nucleus", "cytoplasm")
 LEVELS: Final = 16  # grey levels of the co-occurrence matrix, over two deviations to each side

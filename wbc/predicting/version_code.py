@@ -14,7 +14,7 @@ log = logging.getLogger(__name__)
 # wbc.imaging, wbc.model and wbc.reference with all that they import: from bytes to a decision.
 ANSWERING: Final = (
     "architectures", "backbones", "cells", "decoding", "depthwise", "errors", "folding", "framing",
-    "imaging", "joining", "localisation", "model", "reference", "staining", "uncompiled",
+    "imaging", "joining", "localisation", "masks", "model", "reference", "staining", "uncompiled",
 )  # fmt: skip
 
 
