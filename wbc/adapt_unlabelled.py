@@ -19,16 +19,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from wbc import adapt_report, blood_mix, device, metrics, model, params, reference
-from wbc.adapt_command import (
-    ADAPTED_DIR,
-    check,
-    judge,
-    open_pixels,
-    own_test,
-    read_card,
-    tell,
-    whole,
-)
+from wbc.adapt_command import ADAPTED_DIR, judge, open_pixels, tell, whole
+from wbc.adaptable import check, own_test, read_card
 from wbc.cells import CLASSES, write_table
 from wbc.errors import UserError
 from wbc.framing import Framing
