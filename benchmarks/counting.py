@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from wbc import counts
+from wbc import adjusted_counts, counts
 from wbc.cells import CLASSES
 from wbc.metrics import confusion
 
@@ -120,15 +120,17 @@ def probabilistic(slide: Floats, _labels: Labels, _p: Floats) -> Floats:
 
 
 def adjusted(slide: Floats, labels: Labels, p: Floats) -> Floats:
-    """This project's: wbc.counts.adjust."""
+    """This project's: wbc.adjusted_counts.adjust."""
     found = np.bincount(slide.argmax(axis=1), minlength=5)
-    return counts.adjust(found, counts.rates(confusion(labels, p.argmax(axis=1), 5)))
+    return adjusted_counts.adjust(
+        found, adjusted_counts.rates(confusion(labels, p.argmax(axis=1), 5))
+    )
 
 
 def probabilistic_adjusted(slide: Floats, labels: Labels, p: Floats) -> Floats:
     """Mean probabilities with the mean probabilities of each true type taken out."""
     means = np.stack([p[labels == true].mean(axis=0) for true in range(5)])
-    return counts.adjust(slide.mean(axis=0), means)
+    return adjusted_counts.adjust(slide.mean(axis=0), means)
 
 
 def prior_shift(slide: Floats, _labels: Labels, _p: Floats) -> Floats:
@@ -163,7 +165,9 @@ def plain_interval(slide: Floats) -> tuple[Floats, Floats]:
 def adjusted_interval(slide: Floats, labels: Labels, p: Floats) -> tuple[Floats, Floats]:
     found = np.bincount(slide.argmax(axis=1), minlength=5)
     errors = confusion(labels, p.argmax(axis=1), 5)
-    low, high = np.quantile(counts.adjusted_draws(found, errors, 400), counts.TAILS, axis=0)
+    low, high = np.quantile(
+        adjusted_counts.adjusted_draws(found, errors, 400), counts.TAILS, axis=0
+    )
     return low, high
 
 

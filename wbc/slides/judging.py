@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from wbc import counts, model, reference
+from wbc.adjusted_counts import Counts
 from wbc.cells import CLASSES
 from wbc.commands import predicting
 from wbc.digests import digest_of
@@ -40,7 +41,7 @@ class Judged:
     sha256: str
     card: model.Card
     rows: pd.DataFrame
-    validation: counts.Counts | None
+    validation: Counts | None
 
 
 def judged(
@@ -114,7 +115,7 @@ def _record(same: Mapping[str, Any], lines: Path) -> dict[str, Any]:
     return {**same, "rows": digest_of(lines)}
 
 
-def _errors(validation: pd.DataFrame, uncertain_below: float) -> counts.Counts | None:
+def _errors(validation: pd.DataFrame, uncertain_below: float) -> Counts | None:
     """Of the validation cells that the model would not have abstained from."""
     if not {"label", "predicted", *(f"p_{name}" for name in CLASSES)} <= set(validation.columns):
         return None
