@@ -16,7 +16,6 @@ from typing import Any
 
 import pandas as pd
 
-from stages import _classical
 from stages._run import code_sha256, named_architecture, run, scratch_dir
 from wbc import device, launching, model, params, reference, reference_cells, training
 from wbc.backbones import Network
@@ -58,6 +57,9 @@ def main() -> None:
     settings = params.load(Path("params.yaml"))
     architecture = named_architecture(settings.architectures)
     if architecture == CLASSICAL:
+        # Late, because it brings scikit-image, which no network needs.
+        from stages import _classical
+
         _classical.train(settings)
     elif launching.must_launch(settings.train.processes, os.environ):
         launching.launch("stages.train", [architecture], settings.train.processes)
