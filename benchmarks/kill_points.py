@@ -118,7 +118,7 @@ def _child(folder: Path, kill_at: int | None) -> None:
     from wbc import features, plan
 
     plan.MIN_CACHED = 0  # type: ignore[misc]  # the store is small
-    features.SECONDS = 0.0  # type: ignore[misc]  # and the pass over it short
+    features.SECONDS_BETWEEN_NOTES = 0.0  # type: ignore[misc]  # and the pass over it short
     _free_logging()
     watch(Events(folder / "moments", kill_at))
     code = 0

@@ -148,11 +148,9 @@ def _cpu(precision: str | int) -> Device:
 
 
 def _gpu(precision: str | int) -> Device:
-    system = f"ROCm {torch.version.hip}" if torch.version.hip else f"CUDA {torch.version.cuda}"
+    system = f"CUDA {torch.version.cuda}"
     if torch.version.hip:
-        # torch reads it at every convolution, and has had either answer as its own, for all cards.
-        fast = _rocm_architecture().startswith(_CHANNELS_LAST_ON_ROCM)
-        os.environ.setdefault("PYTORCH_MIOPEN_SUGGEST_NHWC", str(int(fast)))
+        system = f"ROCm {torch.version.hip}, channels {'last' if _channels_last() else 'first'}"
     has_bf16 = _has_bf16()
     if precision == "bf16" and not has_bf16:
         raise UserError(
@@ -162,6 +160,15 @@ def _gpu(precision: str | int) -> Device:
     half = has_bf16 and precision != 32
     words = f"{torch.cuda.get_device_name()}, {system}, {'bf16' if half else '32 bit'}"
     return Device("cuda", "bf16-mixed" if half else "32-true", words)
+
+
+def _channels_last() -> bool:
+    """Whether MIOpen is to compute in that layout; by what is fast on this card, if nobody chose.
+
+    torch asks the environment at every convolution, and has had either answer as its own.
+    """
+    fast = _rocm_architecture().startswith(_CHANNELS_LAST_ON_ROCM)
+    return os.environ.setdefault("PYTORCH_MIOPEN_SUGGEST_NHWC", str(int(fast))) != "0"
 
 
 def _has_bf16() -> bool:

@@ -30,7 +30,7 @@ from wbc.team import Team
 
 log = logging.getLogger(__name__)
 
-SECONDS: Final = 30.0  # from one note of how far the pass has come to the next
+SECONDS_BETWEEN_NOTES: Final = 30.0  # of how far the pass has come
 
 
 @dataclass(frozen=True)
@@ -123,12 +123,14 @@ def _allocate(trunk: Trunk, part: PixelStore, views: Views, path: Path) -> None:
     new = path.with_suffix(".new")
     open_memmap(new, mode="w+", dtype=np.float16, shape=layout)
     disk.reserve(new)
+    with new.open("r+b") as file:
+        os.fsync(file.fileno())  # else a power cut could keep the name without numpy's header
     new.replace(path)
 
 
 @torch.no_grad()
 def _fill(trunk: Trunk, part: PixelStore, views: Views, path: Path, batch_size: int) -> None:
-    """By write(2), as in wbc.pixels: the shares of several machines meet inside a page.
+    """As wbc.pixels writes: the shares of several machines meet inside a page.
 
     Now and then the first cell that is not yet on the disk is noted in a file beside it.
     """
@@ -138,7 +140,7 @@ def _fill(trunk: Trunk, part: PixelStore, views: Views, path: Path, batch_size: 
     if first > own.start:
         log.info("continuing to cache features after %d cells", first - own.start)
     starts = range(first, own.stop, batch_size)
-    with path.open("r+b", buffering=0) as file:
+    with os.fdopen(os.open(path, os.O_WRONLY), "wb", buffering=0) as file:
         noted = time.monotonic()
         for start in tqdm(starts, desc="features", unit="batch", disable=None):
             samples = np.arange(start, min(start + batch_size, own.stop))
@@ -146,7 +148,7 @@ def _fill(trunk: Trunk, part: PixelStore, views: Views, path: Path, batch_size: 
             each = values[0].nbytes  # of one cell, all views
             header = path.stat().st_size - len(part) * each
             _write_all(file.fileno(), values.tobytes(), header + start * each)
-            if time.monotonic() - noted >= SECONDS:
+            if time.monotonic() - noted >= SECONDS_BETWEEN_NOTES:
                 os.fsync(file.fileno())
                 disk.write_whole(note, str(start + len(samples)).encode("ascii"))
                 noted = time.monotonic()

@@ -28,7 +28,7 @@ def solidity(mask: Mask) -> float:
 
 
 def dilated(mask: Mask, times: int = 1) -> Mask:
-    """The mask and its neighbours above, below, left and right. By shifts: scipy takes longer."""
+    """The mask and its neighbours above, below, left and right."""
     for _ in range(times):
         wider = mask.copy()
         wider[1:] |= mask[:-1]
@@ -39,7 +39,7 @@ def dilated(mask: Mask, times: int = 1) -> Mask:
     return mask
 
 
-def dilated_by_disc(mask: Mask) -> Mask:
+def _dilated_by_disc(mask: Mask) -> Mask:
     """By the disc of radius 3 (x² + y² <= 10), which is a square of 3 widened twice by a cross."""
     wide = mask.copy()
     wide[:, 1:] |= mask[:, :-1]
@@ -59,4 +59,4 @@ def eroded(mask: Mask, times: int = 1) -> Mask:
 def opened_by_disc(mask: Mask) -> Mask:
     """What discs of radius 3 inside the mask can cover."""
     outside = np.pad(~mask, 3, constant_values=True)
-    return dilated_by_disc(~dilated_by_disc(outside)[3:-3, 3:-3])
+    return _dilated_by_disc(~_dilated_by_disc(outside)[3:-3, 3:-3])

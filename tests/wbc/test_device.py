@@ -68,14 +68,16 @@ def test_on_rocm_the_card_itself_is_asked(
     pretend_gpu(monkeypatch, has_bf16=True)  # as torch says of every one
     named = SimpleNamespace(gcnArchName=architecture)
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: named)
-    assert device.pick("auto", "auto", 1).precision == precision
+    chosen = device.pick("auto", "auto", 1)
+    assert chosen.precision == precision
     assert os.environ["PYTORCH_MIOPEN_SUGGEST_NHWC"] == channels_last
+    assert ("channels last" in chosen.exactly) == (channels_last == "1")
 
 
 def test_a_layout_that_was_chosen_by_hand_stays(monkeypatch: pytest.MonkeyPatch) -> None:
-    pretend_gpu(monkeypatch, has_bf16=True)
+    pretend_gpu(monkeypatch, has_bf16=True)  # a Radeon
     monkeypatch.setenv("PYTORCH_MIOPEN_SUGGEST_NHWC", "1")
-    device.pick("auto", "auto", 1)
+    assert "channels last" in device.pick("auto", "auto", 1).exactly  # other last digits
     assert os.environ["PYTORCH_MIOPEN_SUGGEST_NHWC"] == "1"
 
 

@@ -1,6 +1,7 @@
 """Cached features: what the frozen layers give, view by view; a training that hardly differs."""
 
 import dataclasses
+import errno
 import os
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from wbc.errors import UserError
 from wbc.features import Trunk, Views, cached
 from wbc.pixels import PixelStore
 from wbc.plan import Plan, make_plan
-from wbc.team import ALONE
+from wbc.team import ALONE, Team
 
 
 def trunk(name: str = "squeezenet1_1") -> Trunk:
@@ -108,7 +109,7 @@ def test_an_interrupted_pass_goes_on_after_what_is_on_the_disk(
 ) -> None:
     part = make_store(tmp_path / "pixels").part("train")
     whole = cached(trunk(), part, Views(2, settings=NOTHING), tmp_path / "whole.npy", 8)
-    monkeypatch.setattr(features, "SECONDS", 0.0)
+    monkeypatch.setattr(features, "SECONDS_BETWEEN_NOTES", 0.0)
     real, asked = features._of_all_views, []
 
     def batch(layers: Trunk, part: PixelStore, views: Views, samples: np.ndarray) -> np.ndarray:
@@ -131,6 +132,50 @@ def test_an_interrupted_pass_goes_on_after_what_is_on_the_disk(
         assert asked == ([16, 24, 32] if lost == "nothing" else [0, 8, 16, 24, 32])
         assert np.array_equal(again.values, whole.values)
         asked.clear()
+
+
+def test_a_share_of_a_pass_goes_on_in_its_own_rows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the second process of two, with the first one's rows long on the disk."""
+    part, views = make_store(tmp_path / "pixels").part("train"), Views(2, settings=NOTHING)
+    whole = cached(trunk(), part, views, tmp_path / "whole.npy", 8)
+    monkeypatch.setattr(features, "SECONDS_BETWEEN_NOTES", 0.0)
+    second = dataclasses.replace(trunk(), team=Team(rank=1, size=2))
+    path = tmp_path / "f.part"
+    features._allocate(trunk(), part, views, path)
+    real, failing = features._of_all_views, [28]
+
+    def batch(layers: Trunk, part: PixelStore, views: Views, samples: np.ndarray) -> np.ndarray:
+        if samples[0] in failing:
+            raise OSError
+        return real(layers, part, views, samples)
+
+    monkeypatch.setattr(features, "_of_all_views", batch)
+    with pytest.raises(OSError):
+        features._fill(second, part, views, path, 8)
+    assert (tmp_path / "f.1.next").read_text() == "28"
+    failing[:] = [0, 20]  # neither another's rows nor those that are there
+    features._fill(second, part, views, path, 8)
+    found = np.load(path)
+    assert np.array_equal(found[40:], whole.values[40:]) and not found[:40].any()
+
+
+@pytest.mark.parametrize(("num_flushed", "kept"), [(0, "f.new"), (1, "f.part")])
+def test_no_file_has_its_name_before_its_bytes_are_on_the_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, num_flushed: int, kept: str
+) -> None:
+    part, left = make_store(tmp_path / "pixels").part("val"), [None] * num_flushed
+
+    def flush(_file: int) -> None:
+        if not left:
+            raise OSError(errno.EIO, "Input/output error")
+        left.pop()
+
+    monkeypatch.setattr(os, "fsync", flush)
+    with pytest.raises(OSError, match="Input/output"):
+        cached(trunk(), part, Views(1), tmp_path / "f.npy", 8)
+    assert [path.name for path in tmp_path.glob("f.*")] == [kept]
 
 
 def test_what_one_call_does_not_write_the_next_one_does(
