@@ -24,8 +24,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         heading("Training, 224 pixels, batch 16, `unfreeze: upper`")
-        cells = training.Cells(folder / "training", num_images=96)
-        longer = training.Cells(folder / "longer", num_images=96, num_steps=10)
+        cells = training.Cells(folder / "training", num_images=64)
+        longer = training.Cells(folder / "longer", num_images=64, num_steps=10)
         print(training.HEADER)
         end = time.monotonic() + TRAINING
         for number, network in enumerate(networks):

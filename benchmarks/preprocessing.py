@@ -10,6 +10,7 @@ time for all of Raabin-WBC's training cells.
 
 import argparse
 import io
+import math
 import os
 import statistics
 import subprocess
@@ -60,7 +61,8 @@ class Part:
 
     def __str__(self) -> str:
         ratio = self.pillows / self.ours
-        return f"| {self.name} | {self.ours:.2f} | {self.pillows:.2f} | {ratio:.1f} |"
+        theirs = "| |" if math.isnan(ratio) else f"{self.pillows:.2f} | {ratio:.1f} |"
+        return f"| {self.name} | {self.ours:.2f} | {theirs}"
 
 
 def main() -> None:
