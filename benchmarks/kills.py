@@ -19,7 +19,6 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
 
 from benchmarks.kill_points import NAME, run_child
 from wbc.tracking.relocate import relocate
@@ -67,14 +66,14 @@ class Trial:
     log: str
 
 
-def prepare(folder: Path, changes: Mapping[str, str] = MappingProxyType({})) -> None:
+def prepare(folder: Path, changes: Mapping[str, str] | None = None) -> None:
     """A workspace for the stage train: pixels of blobs, made-up weights, MLflow's database.
 
     changes: of params.yaml, beside SMALL.
     """
     (folder / "mlruns").mkdir(parents=True)
     text = (ROOT / "params.yaml").read_text(encoding="utf-8")
-    for old, new in (SMALL | dict(changes)).items():
+    for old, new in {**SMALL, **(changes or {})}.items():
         assert re.search(rf"^ *{old}\b", text, re.MULTILINE), f"params.yaml has no {old}"
         text = re.sub(rf"^( *){old}\b", rf"\g<1>{new}", text, count=1, flags=re.MULTILINE)
     (folder / "params.yaml").write_text(text, encoding="utf-8")

@@ -150,7 +150,7 @@ def _cpu(precision: str | int) -> Device:
 def _gpu(precision: str | int) -> Device:
     system = f"CUDA {torch.version.cuda}"
     if torch.version.hip:
-        system = f"ROCm {torch.version.hip}, channels {'last' if _channels_last() else 'first'}"
+        system = f"ROCm {torch.version.hip}, {_choose_layout()}"
     has_bf16 = _has_bf16()
     if precision == "bf16" and not has_bf16:
         raise UserError(
@@ -162,13 +162,14 @@ def _gpu(precision: str | int) -> Device:
     return Device("cuda", "bf16-mixed" if half else "32-true", words)
 
 
-def _channels_last() -> bool:
-    """Whether MIOpen is to compute in that layout; by what is fast on this card, if nobody chose.
+def _choose_layout() -> str:
+    """Have MIOpen compute in the layout that is fast on this card, if nobody chose one; its name.
 
     torch asks the environment at every convolution, and has had either answer as its own.
     """
     fast = _rocm_architecture().startswith(_CHANNELS_LAST_ON_ROCM)
-    return os.environ.setdefault("PYTORCH_MIOPEN_SUGGEST_NHWC", str(int(fast))) != "0"
+    chosen = os.environ.setdefault("PYTORCH_MIOPEN_SUGGEST_NHWC", "1" if fast else "0")
+    return "channels first" if chosen == "0" else "channels last"
 
 
 def _has_bf16() -> bool:

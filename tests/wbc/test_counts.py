@@ -5,13 +5,9 @@ import pandas as pd
 import pytest
 
 from tests.wbc.decisions import predictions
+from tests.wbc.test_adjusted_counts import MIXED_UP, PERFECT
 from wbc import counts
 from wbc.cells import CLASSES
-
-PERFECT = np.diag([100] * 5)
-# Half of the lymphocytes are taken for monocytes, and a tenth of the monocytes for lymphocytes.
-MIXED_UP = np.diag([200, 100, 180, 200, 200])
-MIXED_UP[1, 2], MIXED_UP[2, 1] = 100, 20
 
 
 def table(numbers: list[int]) -> pd.DataFrame:
